@@ -1,0 +1,98 @@
+"""From the bytes of an image file to what the network sees: one arithmetic for training and for the card.
+
+This is the contract between the input pipeline and `app_mt.py`, which repeats it with numpy and cv2 alone. On the
+same bytes both give the same int8 tensor, bit for bit. Whole numbers only, until the very last step:
+
+1. Decode: `cv2.imdecode(buffer, cv2.IMREAD_COLOR)`, which is what `cv2.imread(path)` does: uint8[h, w, 3] in the
+   order blue, green, red; grey becomes three equal channels, alpha is dropped, an EXIF rotation is applied.
+2. Fit to the input of the network, uint8 to uint8. An image that has the input's height and width already is left
+   alone. Otherwise, always with `interpolation=cv2.INTER_CUBIC`:
+   - `stretch`: `cv2.resize(image, (width, height))`, whatever the aspect ratio;
+   - `crop` (square inputs): the short side becomes `short = size * 256 // 224`, so the image becomes
+     `h * short // min(h, w)` by `w * short // min(h, w)`, and the middle of it is cut out, from row
+     `(new_h - size) // 2` and column `(new_w - size) // 2`.
+3. Order: blue, green, red becomes red, green, blue.
+4. Scale: `float32(v) / float32(127.5) - float32(1)`, two float32 operations, each pixel in -1..1.
+5. Quantize (by the input's position p): `floor(x * 2**p + 0.5)` saturated to -128..127. A pixel has only 256 values,
+   so steps 4 and 5 are one table of 256 int8 numbers: `table[image]`.
+
+The images in a card's folder are the result of step 2 as PNG, so that no other JPEG decoder and no other resize on a
+board can change a bit; images of any other size still work. The module runs on Python 3.7.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+STRETCH = "stretch"
+CROP = "crop"
+FITS = (STRETCH, CROP)
+
+
+def decode(data: bytes) -> np.ndarray:
+    """Decode the bytes of a JPEG, PNG, BMP or WebP file to uint8[h, w, 3] in the order blue, green, red.
+
+    Raises:
+        ValueError: if OpenCV cannot decode them.
+    """
+    buffer = np.frombuffer(data, np.uint8)
+    image = cv2.imdecode(buffer, cv2.IMREAD_COLOR) if buffer.size else None
+    if image is None:
+        raise ValueError("not an image that OpenCV can decode ({} bytes)".format(len(data)))  # noqa: UP032
+    return image
+
+
+def short_side(size: int) -> int:
+    """Return the length of the short side, in pixels, before a square of `size` is cut out: size * 256 // 224."""
+    return size * 256 // 224
+
+
+def resize_short_side(image: np.ndarray, size: int) -> np.ndarray:
+    """Resize uint8[h, w, 3] bicubically so that its short side is `short_side(size)`, aspect ratio kept."""
+    height, width = image.shape[:2]
+    short = short_side(size)
+    new_height, new_width = height * short // min(height, width), width * short // min(height, width)
+    return cv2.resize(image, (new_width, new_height), interpolation=cv2.INTER_CUBIC)
+
+
+def fit_image(image: np.ndarray, height: int, width: int, fit: str) -> np.ndarray:
+    """Bring uint8[h, w, 3] to uint8[height, width, 3], step 2 above.
+
+    Args:
+        image: in any order of channels.
+        height: of the network's input, in pixels.
+        width: of the network's input, in pixels; equal to the height for `crop`.
+        fit: STRETCH or CROP.
+
+    Raises:
+        ValueError: for another `fit`, or for `crop` to something that is not square.
+    """
+    if image.shape[:2] == (height, width):
+        return image
+    if fit == STRETCH:
+        return cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC)
+    if fit != CROP or height != width:
+        raise ValueError("fit must be stretch, or crop to a square, got {} {}x{}".format(fit, height, width))  # noqa: UP032
+    image = resize_short_side(image, height)
+    top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
+    return image[top : top + height, left : left + width]
+
+
+def load(data: bytes, height: int, width: int, fit: str) -> np.ndarray:
+    """Do steps 1 to 3: the bytes of an image file to uint8[height, width, 3] in the order red, green, blue."""
+    return cv2.cvtColor(fit_image(decode(data), height, width, fit), cv2.COLOR_BGR2RGB)
+
+
+SCALE_TABLE = np.arange(256, dtype=np.float32) / np.float32(127.5) - np.float32(1)
+
+
+def scale(image: np.ndarray) -> np.ndarray:
+    """Return MobileNet's input, float32[...] in -1..1, of uint8[...] pixels (step 4)."""
+    return SCALE_TABLE[image]
+
+
+def card_image(data: bytes, height: int, width: int, fit: str) -> bytes:
+    """Return the PNG that stands on a card for the image file `data`: steps 1 and 2, stored without loss."""
+    image = np.ascontiguousarray(fit_image(decode(data), height, width, fit))
+    return cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 9])[1].tobytes()
