@@ -37,9 +37,12 @@ def decode(data: bytes) -> np.ndarray:
         ValueError: if OpenCV cannot decode them.
     """
     buffer = np.frombuffer(data, np.uint8)
-    image = cv2.imdecode(buffer, cv2.IMREAD_COLOR) if buffer.size else None
+    try:
+        image = cv2.imdecode(buffer, cv2.IMREAD_COLOR) if buffer.size else None
+    except cv2.error as error:
+        raise ValueError(f"OpenCV cannot decode it: {error.err}") from None
     if image is None:
-        raise ValueError("not an image that OpenCV can decode ({} bytes)".format(len(data)))  # noqa: UP032
+        raise ValueError(f"not an image that OpenCV can decode ({len(data)} bytes)")
     return image
 
 
@@ -73,7 +76,7 @@ def fit_image(image: np.ndarray, height: int, width: int, fit: str) -> np.ndarra
     if fit == STRETCH:
         return cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC)
     if fit != CROP or height != width:
-        raise ValueError("fit must be stretch, or crop to a square, got {} {}x{}".format(fit, height, width))  # noqa: UP032
+        raise ValueError(f"fit must be stretch, or crop to a square, got {fit} {height}x{width}")
     image = resize_short_side(image, height)
     top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
     return image[top : top + height, left : left + width]

@@ -1,0 +1,217 @@
+"""The input pipeline: batches for a network from record files, whoever made them.
+
+Every image is found by its place in the files, so the shuffle is one of all images, and the same seed gives the same
+batches whatever the number of threads. The arithmetic is preprocess's; the augmentation is for training alone.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from softdpu.dataset import example, preprocess, tfrecord
+from softdpu.errors import SoftdpuError
+from softdpu.files import PathLike
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Random changes to training images; all off by default.
+
+    crop: cut the square at a random place instead of from the middle (only with fit=crop). flip: left to right.
+    brightness: adds up to this share of the full scale, up or down. contrast, saturation: scale the distance to the
+    image's mean colour, or to grey, by 1 - x to 1 + x.
+    """
+
+    crop: bool = False
+    flip: bool = False
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+
+    def any(self) -> bool:
+        """Tell whether anything is on."""
+        return self != Augmentation()
+
+
+def record_files(folder: PathLike) -> list[Path]:
+    """Return the .tfrecord files of a folder, data_2 before data_10.
+
+    Raises:
+        SoftdpuError: if there is none.
+    """
+    files = [path for path in Path(folder).glob("*.tfrecord") if not path.name.startswith(".")]
+    if not files:
+        raise SoftdpuError(f"{folder} holds no .tfrecord files; make the records first")
+    return sorted(
+        files, key=lambda path: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.name)]
+    )
+
+
+def read_records(folder: PathLike) -> Iterator[example.Record]:
+    """Yield the records of a folder in the order of its files."""
+    reader = Reader(record_files(folder))
+    for i in range(len(reader)):
+        yield reader[i]
+
+
+class Reader:
+    """The records of some files as a sequence; reading is safe from several threads at once."""
+
+    def __init__(self, files: Iterable[PathLike]) -> None:
+        self._entries = [entry for path in files for entry in tfrecord.index(path)]
+        self._open = {path: open(path, "rb") for path in {entry.path for entry in self._entries}}  # noqa: SIM115
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __getitem__(self, i: int) -> example.Record:
+        entry = self._entries[i]
+        try:
+            return example.decode(tfrecord.read(self._open[entry.path].fileno(), entry))
+        except ValueError as error:
+            raise SoftdpuError(f"{self.place(i)}: {error}") from None
+
+    def place(self, i: int) -> str:
+        """Return where record i is, for messages."""
+        return f"{self._entries[i].path}, the record at byte {self._entries[i].offset}"
+
+
+class Batches:
+    """Batches of (float32[n, height, width, 3] in -1..1, int64[n] labels); the last one of an epoch may be smaller.
+
+    It has the methods of Keras' Sequence, without needing Keras: len(), [i] and on_epoch_end().
+    """
+
+    def __init__(
+        self,
+        folder: PathLike,
+        size: int,
+        batch_size: int,
+        fit: str = preprocess.STRETCH,
+        images: int | None = None,
+        seed: int | None = None,
+        augmentation: Augmentation | None = None,
+        threads: int = 2,
+        cache_mib: int = 1024,
+        classes: int | None = None,
+    ) -> None:
+        """Open the records of a folder.
+
+        Args:
+            folder: with .tfrecord files.
+            size: of the square input of the network, in pixels.
+            batch_size: in images.
+            fit: preprocess.STRETCH or preprocess.CROP.
+            images: take that many, evenly spread over all records; None takes all.
+            seed: shuffles all images anew in each epoch; None keeps their order.
+            augmentation: for training; None for evaluation, calibration and the card.
+            threads: that decode images.
+            cache_mib: the fitted images are kept in memory if they take no more than that.
+            classes: labels must be smaller than that; None does not check.
+
+        Raises:
+            SoftdpuError: if records are missing, broken, or fewer than asked for.
+        """
+        self._reader = Reader(record_files(folder))
+        total = len(self._reader)
+        if images is not None and not 0 < images <= total:
+            raise SoftdpuError(f"{folder} holds {total} images, {images} were asked for")
+        count = total if images is None else images
+        if not count:
+            raise SoftdpuError(f"the records in {folder} hold no image")
+        self._selection = np.arange(count) * total // count
+        self._size, self._batch_size, self._fit = size, batch_size, fit
+        self._seed, self._augmentation = seed, augmentation or Augmentation()
+        self._classes = classes
+        self._epoch = 0
+        cv2.setNumThreads(1)  # parallel over images is better than inside one
+        self._threads = threads
+        self._cache: tuple[np.ndarray, np.ndarray] | None = None
+        if count * size * size * 3 <= cache_mib << 20 and not self._augmentation.crop:
+            self._cache = self._load_all()
+
+    @property
+    def images(self) -> int:
+        """Return the number of images of one epoch."""
+        return len(self._selection)
+
+    def __len__(self) -> int:
+        return math.ceil(self.images / self._batch_size)
+
+    def __getitem__(self, i: int) -> tuple[np.ndarray, np.ndarray]:
+        if not 0 <= i < len(self):
+            raise IndexError(f"batch {i} of {len(self)}")
+        order = np.arange(self.images)
+        if self._seed is not None:
+            order = np.random.default_rng([self._seed, self._epoch]).permutation(self.images)
+        chosen = order[i * self._batch_size : (i + 1) * self._batch_size]
+        random = np.random.default_rng([self._seed or 0, self._epoch, i])
+        if self._cache:
+            pixels, labels = self._cache[0][chosen], self._cache[1][chosen]
+        else:
+            pixels, labels = self._load(chosen, random.random((len(chosen), 2)))
+        return augment(preprocess.scale(pixels), self._augmentation, random), labels
+
+    def on_epoch_end(self) -> None:
+        """Go to the next epoch: another order, other augmentations."""
+        self._epoch += 1
+
+    def _load_one(self, i: int, place: np.ndarray) -> tuple[np.ndarray, int]:
+        """Decode image `i` of the selection; `place`, two numbers in 0..1, says where a random crop is cut out."""
+        record = self._reader[int(self._selection[i])]
+        if self._classes is not None and not 0 <= record.label < self._classes:
+            raise SoftdpuError(
+                f"{self._reader.place(int(self._selection[i]))}: the label must be 0 to {self._classes - 1}, it is"
+                f" {record.label}; the model's classes and the records do not fit"
+            )
+        try:
+            if self._augmentation.crop:
+                image = preprocess.resize_short_side(preprocess.decode(record.image), self._size)
+                top, left = (np.array(image.shape[:2]) - self._size + 1) * place
+                image = image[int(top) : int(top) + self._size, int(left) : int(left) + self._size, ::-1]
+            else:
+                image = preprocess.load(record.image, self._size, self._size, self._fit)
+        except ValueError as error:
+            raise SoftdpuError(f"{self._reader.place(int(self._selection[i]))}: {error}") from None
+        return image, record.label
+
+    def _load(self, chosen: np.ndarray, places: np.ndarray, progress: bool = False) -> tuple[np.ndarray, np.ndarray]:
+        pixels = np.empty((len(chosen), self._size, self._size, 3), np.uint8)
+        labels = np.empty(len(chosen), np.int64)
+        with ThreadPoolExecutor(self._threads) as pool:
+            done = pool.map(self._load_one, chosen, places)
+            for i, (image, label) in enumerate(tqdm(done, total=len(chosen), unit="image", disable=not progress)):
+                pixels[i], labels[i] = image, label
+        return pixels, labels
+
+    def _load_all(self) -> tuple[np.ndarray, np.ndarray]:
+        return self._load(np.arange(self.images), np.zeros((self.images, 2)), progress=self.images > 10000)
+
+
+def augment(images: np.ndarray, how: Augmentation, random: np.random.Generator) -> np.ndarray:
+    """Return float32[n, h, w, 3] in -1..1 with `how`'s random changes, drawn for each image by itself."""
+    count = len(images)
+
+    def draw(limit: float) -> np.ndarray:
+        return random.uniform(-limit, limit, (count, 1, 1, 1)).astype(np.float32)
+
+    if how.flip:
+        images = np.where(random.random((count, 1, 1, 1)) < 0.5, images[:, :, ::-1], images)
+    if how.brightness:
+        images = images + 2 * draw(how.brightness)
+    if how.contrast:
+        mean = images.mean(axis=(1, 2), keepdims=True)
+        images = mean + (images - mean) * (1 + draw(how.contrast))
+    if how.saturation:
+        grey = images @ np.array([[0.299], [0.587], [0.114]], np.float32)
+        images = grey + (images - grey) * (1 + draw(how.saturation))
+    return np.clip(images, -1, 1) if how.brightness or how.contrast or how.saturation else images
