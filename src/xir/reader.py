@@ -1,0 +1,129 @@
+"""From the bytes of an .xmodel file to a Graph."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from google.protobuf.message import DecodeError
+
+from xir import xmodel_pb2 as messages
+from xir.attributes import decode_all
+from xir.data_type import DataType
+from xir.errors import XirError
+from xir.graph import Graph
+from xir.op import Op
+from xir.subgraph import Subgraph
+
+
+def read_file(fname: str | os.PathLike[str]) -> Graph:
+    """Read an .xmodel file.
+
+    Raises:
+        XirError: when there is no such file or it holds no graph; the text begins with the file's name.
+    """
+    try:
+        with open(fname, "rb") as file:
+            data = file.read()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise XirError(f"{os.fspath(fname)}: cannot be read: {reason}") from None
+    try:
+        return read_bytes(data)
+    except XirError as error:
+        raise XirError(f"{os.fspath(fname)}: {error}") from None
+
+
+def read_bytes(data: bytes) -> Graph:
+    """Read a graph from the bytes of an .xmodel file.
+
+    Raises:
+        XirError: when they hold no graph.
+    """
+    if not data:
+        raise XirError("not an .xmodel: it is empty")
+    message = messages.Graph()
+    try:
+        message.ParseFromString(data)
+    except DecodeError:
+        raise XirError("not an .xmodel, or a truncated one: its bytes are no protobuf message of a graph") from None
+    if not message.op_node:
+        raise XirError("not an .xmodel: it holds no ops")
+    graph = Graph(message.graph_name)
+    graph._attrs = decode_all(message.graph_attr)
+    _restore_ops(graph, message.op_node)
+    _restore_tree(graph, message.subg_root)
+    definitions = messages.Graph()
+    definitions.op_defs.extend(message.op_defs)
+    graph._stored_op_defs = definitions
+    return graph
+
+
+def _restore_ops(graph: Graph, nodes: Any) -> None:
+    for node in nodes:
+        name = node.op_name
+        if not name or not node.op_type:
+            raise XirError(f"op number {graph.get_op_num()} has no name or no type")
+        if graph.get_op(name) is not None:
+            raise XirError(f"two ops are named '{name}'")
+        op = graph._restore_op(name, node.op_type, decode_all(node.op_attr), _tensor(name, node.output_tensor))
+        op._output._attrs = decode_all(node.output_tensor.tensor_attr)
+    in_order = True
+    for node in nodes:
+        op = _existing(graph, node.op_name, "the file")
+        for arg in node.args:
+            if arg.arg_name in op._inputs:
+                raise XirError(f"op '{op.get_name()}' has the argument '{arg.arg_name}' twice")
+            sources = [_existing(graph, source, f"op '{op.get_name()}'") for source in arg.arg_ops]
+            in_order = in_order and all(source._id < op._id for source in sources)
+            op._connect(arg.arg_name, sources)
+    if not in_order:
+        graph.toposort()  # raises when there is a cycle
+
+
+def _existing(graph: Graph, name: str, user: str) -> Op:
+    op = graph.get_op(name)
+    if op is None:
+        raise XirError(f"{user} refers to the op '{name[:200]}', which does not exist")
+    return op
+
+
+def _tensor(op_name: str, tensor: Any) -> tuple[str, list[int], DataType]:
+    dims = [dim if dim < 2**31 else dim - 2**32 for dim in tensor.tensor_dim]
+    if any(dim < -1 for dim in dims) or not 0 <= tensor.data_type <= 6 or tensor.tensor_bit_width < 0:
+        raise XirError(
+            f"op '{op_name}': its output has the impossible shape {dims[:8]} or data type "
+            f"({tensor.data_type}, {tensor.tensor_bit_width} bits)"
+        )
+    return tensor.tensor_name, dims, DataType(tensor.data_type, tensor.tensor_bit_width)
+
+
+def _restore_tree(graph: Graph, message: Any) -> None:
+    root = graph.get_root_subgraph()
+    if message.subgraph_name:
+        root.set_name(message.subgraph_name)
+    root._attrs = decode_all(message.subg_attr)
+    if not message.subg_child:
+        for op in graph._ops.values():
+            root._add_op(op)
+        return
+    for child in message.subg_child:
+        _restore_subgraph(graph, root, child)
+    for op in graph._ops.values():
+        if op._leaf is None:
+            root._add_op(op)  # as AMD's reader does: an op that no child names becomes a child of its own
+
+
+def _restore_subgraph(graph: Graph, parent: Subgraph, message: Any) -> None:
+    name = message.subgraph_name
+    if bool(message.op_name) == bool(message.subg_child):
+        raise XirError(f"subgraph '{name}' must have either ops or children")
+    ops = [_existing(graph, op_name, f"subgraph '{name}'") for op_name in message.op_name]
+    for op in ops:
+        if op._leaf is not None:
+            raise XirError(f"op '{op.get_name()}' is in the subgraphs '{op._leaf.get_name()}' and '{name}'")
+    subgraph = Subgraph(graph, parent, name, ops)
+    subgraph._attrs = decode_all(message.subg_attr)
+    parent._children[subgraph] = None
+    for child in message.subg_child:
+        _restore_subgraph(graph, subgraph, child)
