@@ -14,6 +14,7 @@ array([ 1, -1,  2, -1])
 from __future__ import annotations
 
 import math
+
 import numpy as np
 
 QMIN, QMAX = -128, 127

@@ -1,0 +1,37 @@
+# The front door: an environment from pinned versions, then Snakemake or the tests. `make help` lists the commands.
+PYTHON ?= python3
+JOBS ?= 4
+VENV := .venv
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help env test lint clean
+
+help: ## this list
+	@echo "make target_zcu102   build the SD-card folder build/target_zcu102 (also target_zcu104, target_kv260, target_vck190, ...)"
+	@echo "make run_zcu102      build it and run the app on this machine"
+	@echo "make all             build every target of config.yaml"
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "make %-16s%s\n", $$1, $$2 }'
+	@echo "JOBS=n sets how many jobs run at once, PYTHON=... the interpreter (3.11 or newer)"
+
+env: $(READY) ## the Python environment in .venv, nothing else
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "error: Python 3.11 or newer is needed, $(PYTHON) is $$($(PYTHON) --version); name another with PYTHON=python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+target_% run_% check_% all: $(READY)
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" snakemake -j$(JOBS) $@
+
+test: $(READY) ## run the tests
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" python -m pytest
+
+lint: $(READY) ## run the style checks alone
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" python -m pytest -q tests/workflow/test_style.py
+
+clean: ## remove what was built, not the data and not the environment
+	rm -rf build logs

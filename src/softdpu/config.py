@@ -1,0 +1,61 @@
+"""The build's configuration: checked against the schema, filled with its defaults, wrong keys told in one line."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import yaml
+
+from softdpu.errors import SoftdpuError
+
+
+def check(config: dict[str, Any], schema_path: Path) -> None:
+    """Fill the defaults of the schema into `config`, in place, and check it.
+
+    Raises:
+        SoftdpuError: on the first wrong value, naming the key as section.key, what was expected and what came.
+    """
+    schema = yaml.safe_load(schema_path.read_text(encoding="utf-8"))
+    validator = _filling_validator(schema)
+    errors = sorted(validator.iter_errors(config), key=lambda error: list(map(str, error.absolute_path)))
+    if errors:
+        raise SoftdpuError("config: " + _tell(errors[0]))
+
+
+def _filling_validator(schema: dict[str, Any]) -> Any:
+    base = jsonschema.Draft202012Validator
+
+    def properties(validator: Any, known: dict[str, Any], instance: Any, schema: dict[str, Any]) -> Iterator[Any]:
+        if isinstance(instance, dict):
+            for key, sub in known.items():
+                if "default" in sub:
+                    instance.setdefault(key, sub["default"])
+        yield from base.VALIDATORS["properties"](validator, known, instance, schema)
+
+    return jsonschema.validators.extend(base, {"properties": properties})(schema)
+
+
+def _tell(error: jsonschema.ValidationError) -> str:
+    """Say in one line which key is wrong, what it may be and what it is."""
+    where = ".".join(map(str, error.absolute_path))
+    if error.validator == "additionalProperties":
+        known = list(error.schema["properties"])
+        wrong = next(key for key in error.instance if key not in known)
+        near = difflib.get_close_matches(str(wrong), known, n=1)
+        name = f"{where}.{wrong}" if where else str(wrong)
+        return f"unknown key {name}: " + (f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}")
+    if error.validator == "required":
+        missing = next(key for key in error.validator_value if key not in error.instance)
+        return f"missing key {where + '.' if where else ''}{missing}"
+    if error.validator in ("enum", "const"):
+        wanted = f"one of {', '.join(map(str, error.schema.get('enum', [error.validator_value])))}"
+    elif error.validator == "type":
+        kinds = error.validator_value
+        wanted = " or ".join(kinds) if isinstance(kinds, list) else f"type {kinds}"
+    else:
+        wanted = f"{error.validator} {error.validator_value}"
+    return f"{where}: expected {wanted}, got {error.instance!r} ({error.schema.get('description', 'see the schema')})"
