@@ -21,6 +21,8 @@ from softdpu.dataset import example, preprocess, tfrecord
 from softdpu.errors import SoftdpuError
 from softdpu.files import PathLike
 
+_IMAGES_A_TASK = 8  # so that a thread's start costs little beside the decoding
+
 
 @dataclass(frozen=True)
 class Augmentation:
@@ -187,10 +189,19 @@ class Batches:
     def _load(self, chosen: np.ndarray, places: np.ndarray, progress: bool = False) -> tuple[np.ndarray, np.ndarray]:
         pixels = np.empty((len(chosen), self._size, self._size, 3), np.uint8)
         labels = np.empty(len(chosen), np.int64)
-        with ThreadPoolExecutor(self._threads) as pool:
-            done = pool.map(self._load_one, chosen, places)
-            for i, (image, label) in enumerate(tqdm(done, total=len(chosen), unit="image", disable=not progress)):
-                pixels[i], labels[i] = image, label
+
+        def load_some(start: int) -> int:
+            some = range(start, min(start + _IMAGES_A_TASK, len(chosen)))
+            for i in some:
+                pixels[i], labels[i] = self._load_one(int(chosen[i]), places[i])
+            return len(some)
+
+        with (
+            ThreadPoolExecutor(self._threads) as pool,
+            tqdm(total=len(chosen), unit="image", desc="reading", disable=not progress) as bar,
+        ):
+            for count in pool.map(load_some, range(0, len(chosen), _IMAGES_A_TASK)):
+                bar.update(count)
         return pixels, labels
 
     def _load_all(self) -> tuple[np.ndarray, np.ndarray]:

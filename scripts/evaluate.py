@@ -1,0 +1,28 @@
+"""Evaluate a float or quantized .h5 model on all validation records and write its metrics as JSON.
+
+Example:
+    python scripts/evaluate.py --model build/quant_model/quant_model.h5 --val-records build/tfrec_val \
+        --output build/quant_model/metrics.json
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from softdpu.cli import program
+from softdpu.training import command
+
+
+@program
+def main() -> None:
+    """Parse the command line and evaluate."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", required=True, help="the .h5 model")
+    command.add_data_arguments(parser, train=False)
+    parser.add_argument("--output", required=True, help="path of the JSON file")
+    parser.add_argument("--threads", type=command.positive, default=2, help="threads to compute with (default: 2)")
+    command.evaluate_model(parser.parse_args())
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,26 @@
+"""Make TFRecords of one split of a data set: all shards and the manifest, or one shard with its report.
+
+Example:
+    python scripts/make_records.py --kind fashion_mnist --source data/fashion_mnist --split val --shards 2 \
+        --output build/tfrec_val
+    ... --shard 0      writes build/tfrec_val/data_0.tfrecord and data_0.json alone; merge_records.py joins the reports
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from softdpu.cli import program
+from softdpu.dataset import make
+
+
+@program
+def main() -> None:
+    """Parse the command line and make records."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    make.add_arguments(parser)
+    make.make(parser.parse_args())
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

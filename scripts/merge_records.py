@@ -1,0 +1,27 @@
+"""Join the reports of the shards of a split to manifest.json and labels.txt, and count broken images.
+
+Example:
+    python scripts/merge_records.py --records build/tfrec_train --shards 8
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from softdpu.cli import program
+from softdpu.dataset import make
+
+
+@program
+def main() -> None:
+    """Parse the command line and merge."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--records", required=True, metavar="DIR", help="folder with data_<i>.json of every shard")
+    parser.add_argument("--shards", type=int, required=True, help="number of shards")
+    make.add_skipped_argument(parser)
+    args = parser.parse_args()
+    make.merge(args.records, args.shards, args.max_skipped)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,39 @@
+"""Train MobileNet v1 on record files; keeps the best epoch as .h5 and writes metrics.json beside it.
+
+Example:
+    python scripts/train.py --train-records build/tfrec_train --val-records build/tfrec_val --classes 10 --size 64 \
+        --alpha 0.25 --epochs 3 --output build/float_model/float_model.h5 --tensorboard build/tb_logs
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from softdpu.cli import program
+from softdpu.training import command, recipe
+
+
+@program
+def main() -> None:
+    """Parse the command line and train."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    command.add_data_arguments(parser)
+    parser.add_argument("--output", required=True, help="path of the .h5 file")
+    parser.add_argument("--tensorboard", required=True, metavar="DIR", help="folder for TensorBoard's logs")
+    parser.add_argument("--classes", type=recipe.positive, required=True, help="number of classes")
+    parser.add_argument("--size", type=recipe.positive, default=224, help="of the input, in pixels (default: 224)")
+    parser.add_argument("--alpha", type=float, default=1.0, help="MobileNet's width (default: 1.0)")
+    parser.add_argument("--dropout", type=float, default=0.001, help="before the head (default: 0.001)")
+    parser.add_argument("--weights", help="'imagenet' or the path of an .h5 file (default: random weights)")
+    parser.add_argument("--freeze-base", action="store_true", help="train the head alone")
+    parser.add_argument(
+        "--cache-features",
+        action="store_true",
+        help="with --freeze-base and no augmentation: compute what the head sees once, then train in seconds",
+    )
+    recipe.add_arguments(parser, recipe.Recipe())
+    command.train_float(parser.parse_args())
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

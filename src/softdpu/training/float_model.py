@@ -1,0 +1,99 @@
+"""The float network from records: training all of it, or only its head on features that are computed once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from softdpu.files import PathLike
+from softdpu.training.fit import fit
+from softdpu.training.keras2 import KerasBatches, keras
+from softdpu.training.recipe import Recipe
+
+
+def train_batches(folder: PathLike, size: int, fit_mode: str, classes: int, recipe: Recipe) -> KerasBatches:
+    """Open training records: shuffled and augmented as the recipe says."""
+    return KerasBatches(
+        folder,
+        size,
+        recipe.batch_size,
+        fit_mode,
+        images=recipe.images,
+        seed=recipe.seed,
+        augmentation=recipe.augmentation,
+        threads=recipe.threads,
+        cache_mib=recipe.cache_mib,
+        classes=classes,
+    )
+
+
+def train(
+    model: Any, train_data: KerasBatches, val_data: KerasBatches, recipe: Recipe, cache_features: bool, logs: PathLike
+) -> None:
+    """Train a network of model.mobilenet in place.
+
+    Args:
+        model: with or without a frozen base.
+        train_data: KerasBatches.
+        val_data: KerasBatches to choose the best epoch by.
+        recipe: the numbers.
+        cache_features: with a frozen base and no augmentation, compute what the head sees once, then train the head
+            alone: the same training in a fraction of the time.
+        logs: folder for TensorBoard.
+    """
+    frozen = not model.get_layer("conv1").trainable
+    if not (frozen and cache_features) or recipe.augmentation.any():
+        fit(model, train_data, val_data, recipe, logs)
+        return
+    dropout, logits = model.get_layer("dropout"), model.get_layer("logits")
+    base = keras.Model(model.input, dropout.input)
+    head = keras.Sequential(
+        [
+            keras.layers.InputLayer(dropout.input.shape[1:]),
+            keras.layers.Dropout(dropout.rate),
+            keras.layers.Dense(logits.units, name="logits"),
+        ]
+    )
+    head.get_layer("logits").set_weights(logits.get_weights())
+    features = [
+        _features(base, data, "features of " + what) for data, what in ((train_data, "train"), (val_data, "val"))
+    ]
+    train_features = FeatureBatches(features[0], recipe.batch_size, recipe.seed)
+    fit(head, train_features, FeatureBatches(features[1], recipe.batch_size), recipe, logs)
+    logits.set_weights(head.get_layer("logits").get_weights())
+
+
+def _features(base: Any, data: KerasBatches, what: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return what the base gives for all images of one epoch, float32[n, channels], and int64[n] labels."""
+    print(what)
+    bar = keras.utils.Progbar(len(data), unit_name="batch")
+    features, labels = [], []
+    for i in range(len(data)):
+        images, some_labels = data[i]
+        features.append(np.asarray(base.predict_on_batch(images)))
+        labels.append(some_labels)
+        bar.update(i + 1)
+    return np.concatenate(features), np.concatenate(labels)
+
+
+class FeatureBatches(keras.utils.Sequence):
+    """Batches of arrays in memory; shuffled anew in each epoch if there is a seed."""
+
+    def __init__(self, data: tuple[np.ndarray, np.ndarray], batch_size: int, seed: int | None = None) -> None:
+        self._features, self._labels = data
+        self._batch_size, self._seed, self._epoch = batch_size, seed, 0
+
+    def __len__(self) -> int:
+        return -(-len(self._labels) // self._batch_size)
+
+    def __getitem__(self, i: int) -> tuple[np.ndarray, np.ndarray]:
+        order = np.arange(len(self._labels))
+        if self._seed is not None:
+            order = np.random.default_rng([self._seed, self._epoch]).permutation(len(order))
+        chosen = order[i * self._batch_size : (i + 1) * self._batch_size]
+        return self._features[chosen], self._labels[chosen]
+
+    def on_epoch_end(self) -> None:
+        """Go to the next epoch."""
+        self._epoch += 1

@@ -1,0 +1,69 @@
+"""The float network: MobileNet v1 without its top, average pooling, dropout, and a dense head of logits."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from softdpu.errors import SoftdpuError
+from softdpu.training.keras2 import keras
+
+ALPHAS = (0.25, 0.5, 0.75, 1.0)
+MIN_SIZE = 32
+IMAGENET = "imagenet"
+
+
+def mobilenet(
+    classes: int,
+    size: int,
+    alpha: float = 1.0,
+    dropout: float = 0.001,
+    weights: str | None = None,
+    freeze_base: bool = False,
+) -> Any:
+    """Build the tutorial's network; its output is logits, so that nothing but the DPU's layers is in the graph.
+
+    Args:
+        classes: number of outputs.
+        size: of the square input, in pixels.
+        alpha: MobileNet's width.
+        dropout: share of features dropped in training.
+        weights: None (random), "imagenet" (Keras downloads them) or the path of an .h5 file in Keras' layout.
+        freeze_base: train the head alone.
+
+    Raises:
+        SoftdpuError: if MobileNet has no such alpha or size, or the weights cannot be had or do not fit.
+    """
+    if alpha not in ALPHAS:
+        raise SoftdpuError(f"MobileNet's alpha must be one of {', '.join(map(str, ALPHAS))}, got {alpha} (model.alpha)")
+    if size < MIN_SIZE:
+        raise SoftdpuError(f"MobileNet's input must be at least {MIN_SIZE} pixels, got {size} (model.input_size)")
+    if classes < 1:
+        raise SoftdpuError(f"the model needs at least 1 class, got {classes}")
+    if not 0 <= dropout < 1:
+        raise SoftdpuError(f"dropout must be from 0 to less than 1, got {dropout} (model.dropout)")
+    if freeze_base and weights is None:
+        raise SoftdpuError("a frozen base needs weights (model.freeze_base with model.weights: imagenet or a path)")
+    if weights not in (None, IMAGENET) and not os.path.isfile(str(weights)):
+        raise SoftdpuError(
+            f"the weights {weights} do not exist; model.weights is null, imagenet, or the path of an .h5"
+        )
+    base = _base(size, alpha, weights)
+    base.trainable = not freeze_base
+    features = keras.layers.Dropout(dropout, name="dropout")(base.output)
+    logits = keras.layers.Dense(classes, name="logits")(features)
+    return keras.Model(base.input, logits, name="mobilenet")
+
+
+def _base(size: int, alpha: float, weights: str | None) -> Any:
+    try:
+        return keras.applications.MobileNet(
+            input_shape=(size, size, 3), alpha=alpha, include_top=False, weights=weights, pooling="avg"
+        )
+    except Exception as error:
+        if weights is None:
+            raise
+        hint = "put the file there by hand and name its path" if weights == IMAGENET else f"alpha is {alpha}"
+        raise SoftdpuError(
+            f"MobileNet does not take the weights '{weights}': {error}; {hint} (model.weights)"
+        ) from None
