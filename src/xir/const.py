@@ -26,7 +26,7 @@ def const_data(op: Op) -> np.ndarray:
 
     tensor = op.get_output_tensor()
     data = op.get_attr("data")
-    kind = _NUMPY_KINDS.get(tensor._dtype.type.name.lower(), "")
+    kind = _NUMPY_KINDS.get(tensor._dtype.type.name.lower(), "no")
     try:
         dtype = np.dtype(f"<{kind}{tensor._dtype.bit_width / 8:g}")
     except TypeError:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from xir import op_defs
 from xir.attributes import Attr, AttributeHolder
-from xir.data_type import DataType
 from xir.errors import XirError
 from xir.op import Op
 from xir.order import topological
@@ -242,12 +241,11 @@ class Graph(AttributeHolder):
         self._subgraph_count += 1
         return self._subgraph_count
 
-    def _restore_op(self, name: str, kind: str, attrs: dict[str, Attr], output: tuple[str, list[int], DataType]) -> Op:
+    def _restore_op(self, name: str, kind: str, attrs: dict[str, Attr], output: Tensor) -> Op:
         """Add an op as a file has it: nothing is checked against its definition and nothing inferred."""
         op = Op(self, self._op_count, name, kind)
         op._attrs = attrs
-        op._output = Tensor(*output)
-        op._output._producer = op
+        op.replace_output_tensor(output)
         self._op_count += 1
         self._alive.add(op._id)
         self._ops[name] = op

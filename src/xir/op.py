@@ -152,6 +152,7 @@ class Op(AttributeHolder):
             raise XirError(f"{self._label()}: inputs and attributes give the impossible shape {dims}")
         self._output._dims = dims
         self._output._dtype = dtype
+        self._output._old_code = None
 
     # --- for Graph ---
 

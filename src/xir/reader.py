@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from google.protobuf.message import DecodeError
-
-from xir import xmodel_pb2 as messages
 from xir.attributes import decode_all
 from xir.data_type import DataType
 from xir.errors import XirError
 from xir.graph import Graph
+from xir.messages import GraphMessage, load, parse
 from xir.op import Op
 from xir.subgraph import Subgraph
+from xir.tensor import Tensor
+
+_TYPE_CODES = frozenset(int(code) for code in DataType.Type)
+# Vitis AI 1.1 wrote one number and no bit width. Its 8-bit tensors are the DPU's fixed-point ones.
+_OLD_TYPES = ["xint8", "xuint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64"]
 
 
 def read_file(fname: str | os.PathLike[str]) -> Graph:
@@ -23,13 +26,7 @@ def read_file(fname: str | os.PathLike[str]) -> Graph:
         XirError: when there is no such file or it holds no graph; the text begins with the file's name.
     """
     try:
-        with open(fname, "rb") as file:
-            data = file.read()
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise XirError(f"{os.fspath(fname)}: cannot be read: {reason}") from None
-    try:
-        return read_bytes(data)
+        return _graph(load(fname))
     except XirError as error:
         raise XirError(f"{os.fspath(fname)}: {error}") from None
 
@@ -40,20 +37,17 @@ def read_bytes(data: bytes) -> Graph:
     Raises:
         XirError: when they hold no graph.
     """
-    if not data:
-        raise XirError("not an .xmodel: it is empty")
-    message = messages.Graph()
-    try:
-        message.ParseFromString(data)
-    except DecodeError:
-        raise XirError("not an .xmodel, or a truncated one: its bytes are no protobuf message of a graph") from None
+    return _graph(parse(data))
+
+
+def _graph(message: Any) -> Graph:
     if not message.op_node:
         raise XirError("not an .xmodel: it holds no ops")
     graph = Graph(message.graph_name)
     graph._attrs = decode_all(message.graph_attr)
     _restore_ops(graph, message.op_node)
     _restore_tree(graph, message.subg_root)
-    definitions = messages.Graph()
+    definitions = GraphMessage()
     definitions.op_defs.extend(message.op_defs)
     graph._stored_op_defs = definitions
     return graph
@@ -66,8 +60,7 @@ def _restore_ops(graph: Graph, nodes: Any) -> None:
             raise XirError(f"op number {graph.get_op_num()} has no name or no type")
         if graph.get_op(name) is not None:
             raise XirError(f"two ops are named '{name}'")
-        op = graph._restore_op(name, node.op_type, decode_all(node.op_attr), _tensor(name, node.output_tensor))
-        op._output._attrs = decode_all(node.output_tensor.tensor_attr)
+        graph._restore_op(name, node.op_type, decode_all(node.op_attr), _tensor(name, node.output_tensor))
     in_order = True
     for node in nodes:
         op = _existing(graph, node.op_name, "the file")
@@ -88,14 +81,18 @@ def _existing(graph: Graph, name: str, user: str) -> Op:
     return op
 
 
-def _tensor(op_name: str, tensor: Any) -> tuple[str, list[int], DataType]:
-    dims = [dim if dim < 2**31 else dim - 2**32 for dim in tensor.tensor_dim]
-    if any(dim < -1 for dim in dims) or not 0 <= tensor.data_type <= 6 or tensor.tensor_bit_width < 0:
+def _tensor(op_name: str, message: Any) -> Tensor:
+    dims = [dim if dim < 2**31 else dim - 2**32 for dim in message.tensor_dim]
+    code, bits = message.data_type, message.tensor_bit_width
+    old = bits == 0 and 0 <= code < len(_OLD_TYPES)
+    if any(dim < -1 for dim in dims) or bits < 0 or not (old or code in _TYPE_CODES):
         raise XirError(
-            f"op '{op_name}': its output has the impossible shape {dims[:8]} or data type "
-            f"({tensor.data_type}, {tensor.tensor_bit_width} bits)"
+            f"op '{op_name}': its output has an impossible shape {dims[:8]} or data type {code}, {bits} bits"
         )
-    return tensor.tensor_name, dims, DataType(tensor.data_type, tensor.tensor_bit_width)
+    dtype = DataType(_OLD_TYPES[code]) if old else DataType(code, bits)
+    tensor = Tensor(message.tensor_name, dims, dtype, code if old else None)
+    tensor._attrs = decode_all(message.tensor_attr)
+    return tensor
 
 
 def _restore_tree(graph: Graph, message: Any) -> None:

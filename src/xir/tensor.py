@@ -20,13 +20,14 @@ class Tensor(AttributeHolder):
     Graphs make their own tensors; `Tensor.create` is for `Op.replace_output_tensor`.
     """
 
-    __slots__ = ("_dims", "_dtype", "_name", "_producer")
+    __slots__ = ("_dims", "_dtype", "_name", "_old_code", "_producer")
 
-    def __init__(self, name: str, dims: list[int], dtype: DataType) -> None:
+    def __init__(self, name: str, dims: list[int], dtype: DataType, old_code: int | None = None) -> None:
         super().__init__()
         self._name = name
         self._dims = dims
         self._dtype = dtype
+        self._old_code = old_code  # how a file of Vitis AI 1.1 numbers the data type; written back unchanged
         self._producer: Op | None = None
 
     @staticmethod

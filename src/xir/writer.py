@@ -8,11 +8,11 @@ import tempfile
 from typing import Any
 
 from xir import op_defs
-from xir import xmodel_pb2 as messages
 from xir.attributes import KINDS, Attr, encode, encode_all
 from xir.data_type import DataType
 from xir.errors import XirError
 from xir.graph import Graph
+from xir.messages import GraphMessage
 from xir.op import Op
 from xir.subgraph import Subgraph
 
@@ -49,7 +49,7 @@ def write_bytes(graph: Graph) -> bytes:
     Raises:
         XirError: when the graph has a cycle, subgraphs nested too deep, or is too large for protobuf.
     """
-    message = messages.Graph(graph_name=graph.get_name())
+    message = GraphMessage(graph_name=graph.get_name())
     for op in graph.toposort():
         _write_op(op, message.op_node.add())
     _write_subgraph(graph.get_root_subgraph(), message.subg_root, 0)
@@ -75,8 +75,11 @@ def _write_op(op: Op, node: Any) -> None:
     tensor = op._output
     node.output_tensor.tensor_name = tensor._name
     node.output_tensor.tensor_dim.extend([dim & 0xFFFFFFFF for dim in tensor._dims])
-    node.output_tensor.data_type = int(tensor._dtype.type)
-    node.output_tensor.tensor_bit_width = tensor._dtype.bit_width
+    if tensor._old_code is None:
+        node.output_tensor.data_type = int(tensor._dtype.type)
+        node.output_tensor.tensor_bit_width = tensor._dtype.bit_width
+    else:
+        node.output_tensor.data_type = tensor._old_code
     encode_all(tensor._attrs, node.output_tensor.tensor_attr)
 
 
