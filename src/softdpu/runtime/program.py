@@ -1,0 +1,249 @@
+"""A subgraph as the engines see it: plain values, no link back to xir.
+
+Engines keep a Program and nothing else, so a runner goes on working after its graph is gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from softdpu.errors import SoftdpuError
+
+CONSTANTS = ("const", "const-fix")
+INPUTS = ("data", "data-fix", "placeholder")
+
+# XINT8 and INT8 hold the same bytes; the X only says that the tensor carries a position.
+_NUMPY_TYPES = {
+    "int8": np.int8,
+    "int16": np.int16,
+    "int32": np.int32,
+    "int64": np.int64,
+    "uint8": np.uint8,
+    "uint16": np.uint16,
+    "uint32": np.uint32,
+    "uint64": np.uint64,
+    "float32": np.float32,
+    "float64": np.float64,
+}
+
+_PLAIN_WEIGHTS = 1  # fingerprint type of DPUCZDX8G, whose parameter blob holds weights in their natural order
+
+
+@dataclass(frozen=True)
+class Value:
+    """What one op yields.
+
+    Attributes:
+        key: the op's name, by which consumers refer to it.
+        name: the tensor's name, by which users refer to it.
+        shape: of the tensor, batch first.
+        dtype: of the numpy array; int8 for xint8.
+        fix_point: position p, real = q * 2**-p; None for a float tensor.
+    """
+
+    key: str
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    fix_point: int | None
+
+    @property
+    def position(self) -> int:
+        """The position of an integer tensor.
+
+        Raises:
+            SoftdpuError: where the tensor has none.
+        """
+        if self.fix_point is None:
+            raise SoftdpuError(f"tensor '{self.name}' of op '{self.key}' has no fix_point, which its consumer needs")
+        return self.fix_point
+
+
+@dataclass(frozen=True)
+class Node:
+    """One op: its kind (xir's type), attributes, inputs by argument name, and its output."""
+
+    key: str
+    kind: str
+    attrs: Mapping[str, Any]
+    inputs: Mapping[str, tuple[Value, ...]]
+    output: Value
+
+    @property
+    def input(self) -> Value:
+        """The first value of argument "input"."""
+        return self.inputs["input"][0]
+
+    def attr(self, name: str) -> Any:
+        """Return a required attribute.
+
+        Raises:
+            SoftdpuError: where it is missing.
+        """
+        if name not in self.attrs:
+            raise SoftdpuError(f"op '{self.key}' of type {self.kind} lacks the attribute '{name}'")
+        return self.attrs[name]
+
+    def pair(self, name: str, default: tuple[int, int] = (1, 1)) -> tuple[int, int]:
+        """Return a {w, h} attribute as (height, width)."""
+        width, height = self.attrs.get(name) or default[::-1]
+        return int(height), int(width)
+
+    def pads(self) -> tuple[int, int, int, int]:
+        """Return the attribute `pad` as (top, bottom, left, right)."""
+        left, right, top, bottom = self.attrs.get("pad") or (0, 0, 0, 0)
+        return int(top), int(bottom), int(left), int(right)
+
+    def all_inputs(self) -> list[Value]:
+        """Return every input in the order of the arguments."""
+        return [value for values in self.inputs.values() for value in values]
+
+
+@dataclass(frozen=True)
+class Program:
+    """Ops in an order in which they can run, with their constants, inputs and outputs (sorted by tensor name)."""
+
+    name: str
+    nodes: tuple[Node, ...]
+    constants: Mapping[str, np.ndarray]
+    inputs: tuple[Value, ...]
+    outputs: tuple[Value, ...]
+
+
+def read_subgraph(subgraph: Any) -> Program:
+    """Read an xir subgraph; its inputs are what ops outside of it produce.
+
+    Raises:
+        SoftdpuError: for a constant without data, or with weights in an order that only the hardware knows.
+    """
+    ops = list(subgraph.toposort())
+    outside = {value.key: value for value in map(_value_of_tensor, subgraph.get_input_tensors())}
+    outputs = [_value_of_tensor(tensor) for tensor in subgraph.get_output_tensors()]
+    return _program(subgraph.get_name(), ops, outside, outputs, _Blobs(_dpu_of(subgraph)))
+
+
+def read_graph(graph: Any) -> Program:
+    """Read a whole xir graph, compiled or not; its inputs are its data ops, its outputs what nobody consumes."""
+    ops = list(graph.toposort())
+    outputs = [_value(op) for op in graph.get_tail_ops() if op.get_type() not in CONSTANTS]
+    return _program(graph.get_name(), ops, {}, outputs, _Blobs(_all_dpus(graph.get_root_subgraph())))
+
+
+def _program(name: str, ops: list[Any], outside: dict[str, Value], outputs: list[Value], blobs: _Blobs) -> Program:
+    values = dict(outside)
+    inputs = list(outside.values())
+    nodes, constants = [], {}
+    for op in ops:
+        value = _value(op)
+        values[value.key] = value
+        if op.get_type() in CONSTANTS:
+            constants[value.key] = _constant(op, value, blobs)
+        elif op.get_type() in INPUTS:
+            inputs.append(value)
+        else:
+            nodes.append(_node(op, value, values))
+    return Program(name, tuple(nodes), constants, _sorted(inputs), _sorted(outputs))
+
+
+def _sorted(values: Iterable[Value]) -> tuple[Value, ...]:
+    return tuple(sorted(values, key=lambda value: value.name))
+
+
+def _node(op: Any, output: Value, values: dict[str, Value]) -> Node:
+    inputs = {
+        argument: tuple(values[producer.get_name()] for producer in producers)
+        for argument, producers in op.get_input_ops().items()
+        if producers
+    }
+    return Node(output.key, op.get_type(), op.get_attrs(), inputs, output)
+
+
+def _value(op: Any) -> Value:
+    return _as_value(op.get_name(), op.get_output_tensor())
+
+
+def _value_of_tensor(tensor: Any) -> Value:
+    return _as_value(tensor.producer.get_name(), tensor)
+
+
+def _as_value(key: str, tensor: Any) -> Value:
+    shape = tuple(int(size) for size in tensor.dims)
+    name = str(tensor.dtype).lower().removeprefix("x")
+    if name not in _NUMPY_TYPES:
+        raise SoftdpuError(f"op '{key}': the runtime has no data type {tensor.dtype}; it has {', '.join(_NUMPY_TYPES)}")
+    fix_point = int(tensor.get_attr("fix_point")) if tensor.has_attr("fix_point") else None
+    return Value(key, tensor.name, shape, np.dtype(_NUMPY_TYPES[name]), fix_point)
+
+
+def _constant(op: Any, value: Value, blobs: _Blobs) -> np.ndarray:
+    size = int(np.prod(value.shape)) * value.dtype.itemsize
+    data = op.get_attr("data") if op.has_attr("data") else b""
+    data = bytes(data) if data else blobs.read(op, size)
+    if len(data) < size:
+        raise SoftdpuError(f"constant '{value.key}' needs {size} bytes for shape {list(value.shape)}, has {len(data)}")
+    array = np.frombuffer(data, value.dtype, count=size // value.dtype.itemsize).reshape(value.shape)
+    array.flags.writeable = False
+    return array
+
+
+class _Blobs:
+    """The parameter blobs of DPU subgraphs, where compiled files keep the bytes of their constants."""
+
+    def __init__(self, subgraphs: list[Any]) -> None:
+        self._subgraphs = subgraphs
+        self._read: dict[str, dict[str, bytes]] = {}
+
+    def read(self, op: Any, size: int) -> bytes:
+        """Return the `size` bytes of a const-fix from the register and address that its tensor names."""
+        owner = next((subgraph for subgraph in self._subgraphs if subgraph.has_op(op.get_name())), None)
+        tensor = op.get_output_tensor()
+        if owner is None or not tensor.has_attr("ddr_addr"):
+            raise SoftdpuError(f"constant '{op.get_name()}' has no data, neither of its own nor at a ddr_addr")
+        refuse_reordered_weights(owner)
+        name = owner.get_name()
+        if name not in self._read:
+            self._read[name] = owner.get_attr("reg_id_to_parameter_value") or {}
+        register = f"REG_{tensor.get_attr('reg_id') if tensor.has_attr('reg_id') else 0}"
+        blob = self._read[name].get(register, b"")
+        start = int(tensor.get_attr("ddr_addr"))
+        if start < 0 or start + size > len(blob):
+            raise SoftdpuError(
+                f"constant '{op.get_name()}' lies at bytes {start} to {start + size} of {register}, "
+                f"which holds {len(blob)}: the .xmodel is damaged"
+            )
+        return bytes(blob[start : start + size])
+
+
+def refuse_reordered_weights(subgraph: Any) -> None:
+    """Raise SoftdpuError where a DPU subgraph keeps its weights in an order that only the hardware knows.
+
+    AMD's compiler stores them plainly for DPUCZDX8G alone; our compiler does for every DPU.
+    """
+    runner = subgraph.get_attr("runner") if subgraph.has_attr("runner") else {}
+    if any("softdpu" in library for library in runner.values()) or not subgraph.has_attr("dpu_fingerprint"):
+        return
+    if int(subgraph.get_attr("dpu_fingerprint")) >> 56 == _PLAIN_WEIGHTS:
+        return
+    name = subgraph.get_attr("dpu_name") if subgraph.has_attr("dpu_name") else "another DPU"
+    raise SoftdpuError(
+        f"subgraph '{subgraph.get_name()}' was compiled by AMD's compiler for {name}, which keeps weights in an "
+        "undocumented order; of AMD's models only those for DPUCZDX8G (ZCU102, ZCU104, KV260) run here: "
+        "compile the model with softdpu"
+    )
+
+
+def _dpu_of(subgraph: Any) -> list[Any]:
+    """Return the subgraph itself or its nearest parent that has parameters."""
+    while subgraph is not None:
+        if subgraph.has_attr("reg_id_to_parameter_value"):
+            return [subgraph]
+        subgraph = subgraph.get_parent()
+    return []
+
+
+def _all_dpus(root: Any) -> list[Any]:
+    return [child for child in root.toposort_child_subgraph() if child.has_attr("reg_id_to_parameter_value")]

@@ -1,0 +1,59 @@
+"""Pooling: maximum, and the DPU's average `sum * n / 2**m`."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from softdpu import fixed_point
+from softdpu.errors import SoftdpuError
+from softdpu.runtime.program import Node
+from softdpu.runtime.reference.conv import float_pads, pad_or_crop, windows
+from softdpu.runtime.reference.dyadic import Dyadic, of_int8
+from softdpu.runtime.reference.registry import Args, float_kernel, integer_kernel
+
+
+@integer_kernel("pool-fix")
+def pool_fix(node: Node, args: Args) -> np.ndarray:
+    """MAX: the largest number that is no padding. AVG: sum * n / 2**m, whatever part of the window is padding."""
+    kind = node.attrs.get("type")
+    height, width = node.pair("kernel")
+    stride, pads, position = node.pair("stride"), node.pads(), node.input.position
+    if kind == "MAX":
+        padded = pad_or_crop(args["input"][0], pads, fixed_point.QMIN)
+        largest = windows(padded, (height, width), stride).max(axis=(3, 4))
+        return of_int8(largest, position).to_int8(node.output.position)
+    if kind == "AVG":
+        factor, shift = fixed_point.average_pool_factor(height, width)
+        padded = pad_or_crop(args["input"][0], pads).astype(np.int64)
+        sums = windows(padded, (height, width), stride).sum(axis=(3, 4))
+        return Dyadic(sums * factor, position + shift).to_int8(node.output.position)
+    raise SoftdpuError(f"op '{node.key}' has pooling type {kind}; the runtime has MAX and AVG")
+
+
+@float_kernel("maxpool2d")
+def maxpool2d(node: Node, args: Args) -> np.ndarray:
+    """The largest number that is no padding."""
+    x = args["input"][0]
+    kernel, stride = _window(node, x)
+    padded = pad_or_crop(x, float_pads(node, kernel, stride), -np.inf)
+    out = windows(padded, kernel, stride).max(axis=(3, 4))
+    return out[:, : node.output.shape[1], : node.output.shape[2]]
+
+
+@float_kernel("avgpool2d")
+def avgpool2d(node: Node, args: Args) -> np.ndarray:
+    """The mean in float64, over the whole window or over what is no padding (count_include_pad)."""
+    x = args["input"][0].astype(np.float64)
+    kernel, stride = _window(node, x)
+    pads = float_pads(node, kernel, stride)
+    sums = windows(pad_or_crop(x, pads), kernel, stride).sum(axis=(3, 4))
+    counts = np.full_like(sums, kernel[0] * kernel[1])
+    if not node.attrs.get("count_include_pad", True):
+        counts = windows(pad_or_crop(np.ones_like(x), pads), kernel, stride).sum(axis=(3, 4))
+    return (sums / counts)[:, : node.output.shape[1], : node.output.shape[2]]
+
+
+def _window(node: Node, x: np.ndarray) -> tuple[tuple[int, int], tuple[int, int]]:
+    if node.attrs.get("global"):
+        return (x.shape[1], x.shape[2]), (1, 1)
+    return node.pair("kernel"), node.pair("stride")
