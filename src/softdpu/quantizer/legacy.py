@@ -1,0 +1,67 @@
+"""Configurations as Keras 2.12 wrote them, which is what AMD's tools read; newer Keras adds keys that they refuse."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tf_keras as keras
+from tf_keras.src.engine import functional
+from tf_keras.src.saving.legacy import serialization
+
+_NEW_KEYS = {"module", "class_name", "config", "registered_name"}
+
+
+def legacy_config(value: Any) -> Any:
+    """Return `value`, a configuration of any depth, in the form of Keras 2.12."""
+    if isinstance(value, (list, tuple)):
+        return [legacy_config(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if set(value) >= _NEW_KEYS:
+        if value["class_name"] == "function":
+            return value["config"]
+        name = value["registered_name"] or value["class_name"]
+        return {"class_name": name, "config": legacy_config(value["config"])}
+    result = {key: legacy_config(item) for key, item in value.items() if key != "shared_object_id"}
+    if result.get("class_name") == "InputLayer":
+        result["config"].pop("optional", None)
+    result.pop("build_config", None)
+    return result
+
+
+def serialize(instance: Any) -> dict[str, Any]:
+    """Return {"class_name", "config"} of a layer, quantizer or other Keras object."""
+    return legacy_config(serialization.serialize_keras_object(instance))
+
+
+def deserialize(entry: dict[str, Any]) -> Any:
+    """Return a new quantizer or quantize_config from {"class_name", "config"}."""
+    return serialization.deserialize_keras_object(entry)
+
+
+def deserialize_layer(entry: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> keras.layers.Layer:
+    """Return a new layer from {"class_name", "config"}."""
+    return keras.layers.deserialize(entry, custom_objects=custom_objects, use_legacy_format=True)
+
+
+def model_config(model: keras.Model) -> dict[str, Any]:
+    """Return the configuration of a functional model in the form of Keras 2.12."""
+    had = getattr(model, "use_legacy_config", False)
+    model.use_legacy_config = True
+    try:
+        return legacy_config(keras.Model.get_config(model) if not had else functional.Functional.get_config(model))
+    finally:
+        if not had:
+            del model.use_legacy_config
+
+
+class Functional(functional.Functional):
+    """A functional model whose files AMD's tools can read: it writes its configuration as Keras 2.12 did.
+
+    It carries the name of its base class because that name is what the file records.
+    """
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the configuration; the one of an h5 file has the form of Keras 2.12."""
+        config = super().get_config()
+        return legacy_config(config) if getattr(self, "use_legacy_config", False) else config

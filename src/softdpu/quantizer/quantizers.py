@@ -1,0 +1,254 @@
+"""The quantizer objects of a layer: they own the variables of one tensor and say how it is fake-quantized.
+
+Names, parameters and configurations are those of AMD's h5 files. A layer's `mode` tells a quantizer what to do:
+QCB (calibration: a new position for each batch, reported to the open `Observer`), QAT (a new position at each training
+step, the stored one otherwise) or QCBEV (the stored position always).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+import tf_keras as keras
+from tf_keras.src.utils import control_flow_util
+
+from softdpu.quantizer import ops
+from softdpu.quantizer.errors import QuantizerError
+
+register = keras.utils.register_keras_serializable
+
+CALIBRATE, EVALUATE, TRAIN = "QCB", "QCBEV", "QAT"
+
+
+class Observer:
+    """Collects, while a calibration graph is traced, what each quantizer measured on the batch.
+
+    `statistics` is a list of float32[5] tensors: position, f_min, f_max, largest magnitude, 1 if a value is not a
+    number; `keys` names them in the same order.
+    """
+
+    current: Observer | None = None
+
+    def __init__(self) -> None:
+        self.keys: list[str] = []
+        self.statistics: list[tf.Tensor] = []
+
+    def __enter__(self) -> Observer:
+        Observer.current = self
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        Observer.current = None
+
+
+def building_symbolically() -> bool:
+    """Tell whether Keras only wants shapes now: the functional API calls each layer once in a scratch graph."""
+    return getattr(tf.compat.v1.get_default_graph(), "name", "").endswith("_scratch_graph")
+
+
+class Quantizer:
+    """What Pof2SQuantizer and TQTQuantizer share: the parameters of AMD's configuration and the tensor's format."""
+
+    def __init__(
+        self,
+        bit_width: int,
+        method: int,
+        round_mode: int,
+        symmetry: bool = True,
+        per_channel: bool = False,
+        channel_axis: int = -1,
+        use_fixneuron_quant: int = 0,
+        unsigned: bool = False,
+        narrow_range: bool = False,
+    ) -> None:
+        if not symmetry:
+            raise QuantizerError("expected symmetry=True: a DPU position has no zero point, got symmetry=False")
+        if method not in (ops.NON_OVERFLOW, ops.MIN_MSE):
+            raise QuantizerError(
+                f"expected method 0 (non-overflow) or 1 (min-MSE) for a power-of-two scale, got {method}"
+            )
+        self.bit_width = bit_width
+        self.method = method
+        self.round_mode = round_mode
+        self.symmetry = symmetry
+        self.per_channel = per_channel
+        self.channel_axis = channel_axis
+        self.use_fixneuron_quant = use_fixneuron_quant
+        self.unsigned = unsigned
+        self.narrow_range = narrow_range
+        self.form = ops.Format(
+            bit_width, round_mode, unsigned, narrow_range and not unsigned, channel_axis if per_channel else None
+        )
+        self.weights: dict[str, tf.Variable] = {}
+        self.key = ""
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the nine parameters, in the order of AMD's files."""
+        return {
+            "bit_width": self.bit_width,
+            "method": self.method,
+            "round_mode": self.round_mode,
+            "symmetry": self.symmetry,
+            "per_channel": self.per_channel,
+            "channel_axis": self.channel_axis,
+            "use_fixneuron_quant": self.use_fixneuron_quant,
+            "unsigned": self.unsigned,
+            "narrow_range": self.narrow_range,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Quantizer:
+        """Return the quantizer of a configuration; keys missing in old files have their defaults."""
+        return cls(**config)
+
+    def _add(self, layer: keras.layers.Layer, name: str, shape: Any, trainable: bool) -> tf.Variable:
+        return layer.add_weight(
+            name=name, shape=shape, dtype="float32", initializer=keras.initializers.Constant(0.0), trainable=trainable
+        )
+
+    def _variable_shape(self, tensor_shape: Any) -> tuple:
+        if not self.per_channel:
+            return ()
+        if tensor_shape is None:
+            raise QuantizerError(f"{self.key}: expected per_channel only for weights and biases, got an activation")
+        shape = [1] * len(tensor_shape)
+        shape[self.channel_axis] = int(tensor_shape[self.channel_axis])
+        return tuple(shape)
+
+    def build(self, tensor_shape: Any, name: str, layer: keras.layers.Layer) -> dict[str, tf.Variable]:
+        """Create the variables `<name>_min`, `<name>_max` and the position's in `layer`, in AMD's order."""
+        self.key = f"{layer.name}/{name}"
+        shape = self._variable_shape(tensor_shape)
+        self.weights = {
+            "min_var": self._add(layer, name + "_min", shape, False),
+            "max_var": self._add(layer, name + "_max", shape, False),
+        }
+        self._build_position(shape, name, layer)
+        return self.weights
+
+    def _build_position(self, shape: tuple, name: str, layer: keras.layers.Layer) -> None:
+        raise NotImplementedError
+
+    def __call__(self, x: tf.Tensor, training: Any, mode: str) -> tf.Tensor:
+        """Return `x` fake-quantized as `mode` says; `training` is a bool or a scalar tensor, or None for no."""
+        if building_symbolically():
+            return tf.identity(x)
+        x = tf.cast(x, tf.float32)
+        if mode == CALIBRATE and Observer.current is not None:
+            return self._calibrate(x, Observer.current)
+        if mode == TRAIN and training is not None:
+            return control_flow_util.smart_cond(training, lambda: self._train(x), lambda: self._evaluate(x))
+        return self._evaluate(x)
+
+    def _calibrate(self, x: tf.Tensor, observer: Observer) -> tf.Tensor:
+        f_min, f_max = ops.full_range(x, self.form)
+        position = ops.choose_position(x, f_min, f_max, self.method, self.form)
+        magnitude = tf.maximum(-f_min, f_max)
+        broken = tf.cast(tf.reduce_any(~tf.math.is_finite(x)), tf.float32)
+        observer.keys.append(self.key)
+        observer.statistics.append(tf.stack([position, f_min, f_max, magnitude, broken]))
+        return ops.round_and_saturate(x, position, self.form)
+
+    def _train(self, x: tf.Tensor) -> tf.Tensor:
+        raise NotImplementedError
+
+    def _evaluate(self, x: tf.Tensor) -> tf.Tensor:
+        return ops.fake_quantize(x, self.position(), self.form)
+
+    def position(self) -> tf.Tensor:
+        """Return the tensor's position, float32[] (or one a channel)."""
+        raise NotImplementedError
+
+    def initialize(self, x: tf.Tensor) -> None:
+        """Set the variables from the one tensor `x`, outside any graph: how weights and biases are calibrated."""
+        raise NotImplementedError
+
+
+@register(package="Vitis", name="Pof2SQuantizer")
+class Pof2SQuantizer(Quantizer):
+    """A power-of-two scale, found from the tensor's values."""
+
+    def _build_position(self, shape: tuple, name: str, layer: keras.layers.Layer) -> None:
+        self.weights["quant_pos_var"] = self._add(layer, name + "_pos", shape, False)
+
+    def position(self) -> tf.Tensor:
+        """Return the stored position."""
+        return self.weights["quant_pos_var"]
+
+    def _train(self, x: tf.Tensor) -> tf.Tensor:
+        values = tf.stop_gradient(x)
+        f_min, f_max = ops.full_range(values, self.form)
+        position = ops.choose_position(values, f_min, f_max, self.method, self.form)
+        self.weights["min_var"].assign(f_min)
+        self.weights["max_var"].assign(f_max)
+        self.weights["quant_pos_var"].assign(position)
+        return ops.fake_quantize(x, position, self.form)
+
+    def initialize(self, x: tf.Tensor) -> None:
+        """Set range and position from `x`."""
+        f_min, f_max = ops.full_range(x, self.form)
+        self.weights["min_var"].assign(f_min)
+        self.weights["max_var"].assign(f_max)
+        self.weights["quant_pos_var"].assign(ops.choose_position(x, f_min, f_max, self.method, self.form))
+
+
+@register(package="Vitis", name="LastValueQuantPosQuantizer")
+class LastValueQuantPosQuantizer(Pof2SQuantizer):
+    """The name that Pof2SQuantizer had in files of versions 1.3 to 1.4."""
+
+
+@register(package="Vitis", name="TQTQuantizer")
+class TQTQuantizer(Quantizer):
+    """A power-of-two scale whose threshold 2**log_th is trained; position = bit_width - 1 - ceil(log_th)."""
+
+    def _build_position(self, shape: tuple, name: str, layer: keras.layers.Layer) -> None:
+        if self.per_channel:
+            raise QuantizerError(f"{self.key}: expected per_channel=False with trained thresholds, got True")
+        self.weights["log_th_var"] = self._add(layer, name + "_log_th", shape, True)
+
+    def position(self) -> tf.Tensor:
+        """Return the position that the threshold stands for."""
+        return self.bit_width - 1 - tf.math.ceil(self.weights["log_th_var"])
+
+    def _threshold(self, f_min: tf.Tensor, f_max: tf.Tensor) -> tf.Tensor:
+        low, high = self.form.limits
+        threshold = tf.maximum(tf.maximum(tf.abs(f_min), f_max * (-low / high)), 1e-9)
+        return tf.math.log(threshold) / tf.math.log(2.0)
+
+    def _train(self, x: tf.Tensor) -> tf.Tensor:
+        f_min, f_max = ops.full_range(tf.stop_gradient(x), self.form)
+        self.weights["min_var"].assign(f_min)
+        self.weights["max_var"].assign(f_max)
+        return self._evaluate(x)
+
+    def _evaluate(self, x: tf.Tensor) -> tf.Tensor:
+        return ops.fake_quantize_with_threshold(x, self.weights["log_th_var"], self.form)
+
+    def initialize(self, x: tf.Tensor) -> None:
+        """Set range and threshold from `x` so that nothing saturates."""
+        f_min, f_max = ops.full_range(x, self.form)
+        self.weights["min_var"].assign(f_min)
+        self.weights["max_var"].assign(f_max)
+        self.weights["log_th_var"].assign(self._threshold(f_min, f_max))
+
+
+@register(package="Vitis", name="LastValueLogThQuantizer")
+class LastValueLogThQuantizer(TQTQuantizer):
+    """The name that TQTQuantizer had in files of version 1.4."""
+
+
+QUANTIZERS = {
+    quantizer.__name__: quantizer
+    for quantizer in (Pof2SQuantizer, LastValueQuantPosQuantizer, TQTQuantizer, LastValueLogThQuantizer)
+}
+
+
+def make_quantizer(entry: dict[str, Any]) -> Quantizer:
+    """Return the quantizer of `{"quantizer_type": name, "quantizer_params": {...}}`."""
+    kind = entry["quantizer_type"]
+    if kind not in QUANTIZERS:
+        raise QuantizerError(
+            f"quantizer type {kind}: expected one of {', '.join(QUANTIZERS)} (strategies pof2s and pof2s_tqt)"
+        )
+    return QUANTIZERS[kind](**entry["quantizer_params"])
