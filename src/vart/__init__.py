@@ -14,3 +14,5 @@ from vart.runner import Runner, RunnerExt
 from vart.tensor_buffer import TensorBuffer
 
 __all__ = ["Runner", "RunnerExt", "TensorBuffer", "VartError"]
+
+__softdpu__ = True  # tells an app that this is not AMD's module, which needs a DPU's instructions in the model
