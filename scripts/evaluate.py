@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 
 from softdpu.cli import program
-from softdpu.training import command
+from softdpu.training import common, quantization, recipe
 
 
 @program
@@ -18,10 +18,10 @@ def main() -> None:
     """Parse the command line and evaluate."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True, help="the .h5 model")
-    command.add_data_arguments(parser, train=False)
+    common.add_data_arguments(parser, train=False)
     parser.add_argument("--output", required=True, help="path of the JSON file")
-    parser.add_argument("--threads", type=command.positive, default=2, help="threads to compute with (default: 2)")
-    command.evaluate_model(parser.parse_args())
+    parser.add_argument("--threads", type=recipe.positive, default=2, help="threads to compute with (default: 2)")
+    quantization.evaluate_model(parser.parse_args())
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 
 from softdpu.cli import program
-from softdpu.training import command, recipe
+from softdpu.training import common, quantization, recipe
 
 
 @program
@@ -18,12 +18,12 @@ def main() -> None:
     """Parse the command line and fine-tune."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True, help="the float .h5 model")
-    command.add_data_arguments(parser)
-    command.add_quantizer_arguments(parser)
+    common.add_data_arguments(parser)
+    quantization.add_quantizer_arguments(parser)
     parser.add_argument("--output", required=True, help="path of the deployable quantized .h5 model")
     parser.add_argument("--tensorboard", metavar="DIR", help="folder for TensorBoard's logs (default: none)")
     recipe.add_arguments(parser, recipe.Recipe(epochs=1, learning_rate=1e-4))
-    command.finetune(parser.parse_args())
+    quantization.finetune(parser.parse_args())
 
 
 if __name__ == "__main__":

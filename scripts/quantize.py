@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 
 from softdpu.cli import program
-from softdpu.training import command
+from softdpu.training import common, quantization, recipe
 
 
 @program
@@ -18,12 +18,12 @@ def main() -> None:
     """Parse the command line and quantize."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True, help="the float .h5 model")
-    command.add_data_arguments(parser)
-    command.add_quantizer_arguments(parser)
+    common.add_data_arguments(parser)
+    quantization.add_quantizer_arguments(parser)
     parser.add_argument("--output", required=True, help="path of the quantized .h5 model")
     parser.add_argument("--seed", type=int, default=1, help="of whatever is random in the quantizer (default: 1)")
-    parser.add_argument("--threads", type=command.positive, default=2, help="threads to compute with (default: 2)")
-    command.quantize(parser.parse_args())
+    parser.add_argument("--threads", type=recipe.positive, default=2, help="threads to compute with (default: 2)")
+    quantization.quantize(parser.parse_args())
 
 
 if __name__ == "__main__":

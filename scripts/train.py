@@ -10,14 +10,14 @@ from __future__ import annotations
 import argparse
 
 from softdpu.cli import program
-from softdpu.training import command, recipe
+from softdpu.training import common, float_model, recipe
 
 
 @program
 def main() -> None:
     """Parse the command line and train."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    command.add_data_arguments(parser)
+    common.add_data_arguments(parser)
     parser.add_argument("--output", required=True, help="path of the .h5 file")
     parser.add_argument("--tensorboard", required=True, metavar="DIR", help="folder for TensorBoard's logs")
     parser.add_argument("--classes", type=recipe.positive, required=True, help="number of classes")
@@ -32,7 +32,7 @@ def main() -> None:
         help="with --freeze-base and no augmentation: compute what the head sees once, then train in seconds",
     )
     recipe.add_arguments(parser, recipe.Recipe())
-    command.train_float(parser.parse_args())
+    float_model.train_float(parser.parse_args())
 
 
 if __name__ == "__main__":

@@ -13,7 +13,9 @@ from softdpu.training.keras2 import KerasBatches, keras, tf
 from softdpu.training.recipe import Recipe
 
 
-def fit(model: Any, train: Any, val: Any, recipe: Recipe, tensorboard: PathLike | None = None) -> None:
+def fit(
+    model: Any, train: Any, val: Any, recipe: Recipe, tensorboard: PathLike | None = None, keep_start: bool = False
+) -> dict[str, list[float]]:
     """Train `model` in place and leave it with the weights of the epoch with the best validation accuracy.
 
     Args:
@@ -22,11 +24,17 @@ def fit(model: Any, train: Any, val: Any, recipe: Recipe, tensorboard: PathLike 
         val: as train, to choose the best epoch by.
         recipe: the numbers.
         tensorboard: folder for its logs, None for none.
+        keep_start: the weights that it comes with count as an epoch too, so that training never makes it worse.
+
+    Returns:
+        Keras' history: the values of each epoch by name.
 
     Raises:
         SoftdpuError: if the loss is no number any more.
     """
     best = _BestWeights()
+    if keep_start:
+        best.offer(-1, evaluate(model, val)["accuracy"], model)
     callbacks = [_Rate(recipe, len(train)), best, keras.callbacks.TerminateOnNaN()]
     if tensorboard is not None:
         callbacks.append(keras.callbacks.TensorBoard(log_dir=str(tensorboard), update_freq="epoch"))
@@ -43,7 +51,8 @@ def fit(model: Any, train: Any, val: Any, recipe: Recipe, tensorboard: PathLike 
             f"training diverged: the loss is no number any more; learning_rate {recipe.learning_rate} is too high"
         )
     model.set_weights(best.weights)
-    print(f"best epoch: {best.epoch + 1} with accuracy {best.accuracy:.4f}")
+    print(f"best epoch: {best.epoch + 1} of {recipe.epochs}, validation accuracy {best.accuracy:.4f}")
+    return dict(history.history)
 
 
 def optimizer(recipe: Recipe) -> Any:
@@ -108,9 +117,12 @@ class _BestWeights(keras.callbacks.Callback):
         self.epoch = 0
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        accuracy = (logs or {}).get("val_accuracy", -1.0)
+        self.offer(epoch, (logs or {}).get("val_accuracy", -1.0), self.model)
+
+    def offer(self, epoch: int, accuracy: float, model: Any) -> None:
+        """Keep the weights of `model` if they are better than the best so far."""
         if accuracy > self.accuracy:
-            self.accuracy, self.epoch, self.weights = accuracy, epoch, self.model.get_weights()
+            self.accuracy, self.epoch, self.weights = accuracy, epoch, model.get_weights()
 
 
 class _Rate(keras.callbacks.Callback):

@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
+import argparse
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from softdpu.files import PathLike
+from softdpu.files import PathLike, write_text
+from softdpu.training import recipe as recipes
+from softdpu.training.common import finish, train_batches, val_batches
 from softdpu.training.fit import fit
-from softdpu.training.keras2 import KerasBatches, keras
+from softdpu.training.keras2 import KerasBatches, deterministic, keras
+from softdpu.training.model import mobilenet
 from softdpu.training.recipe import Recipe
 
 
-def train_batches(folder: PathLike, size: int, fit_mode: str, classes: int, recipe: Recipe) -> KerasBatches:
-    """Open training records: shuffled and augmented as the recipe says."""
-    return KerasBatches(
-        folder,
-        size,
-        recipe.batch_size,
-        fit_mode,
-        images=recipe.images,
-        seed=recipe.seed,
-        augmentation=recipe.augmentation,
-        threads=recipe.threads,
-        cache_mib=recipe.cache_mib,
-        classes=classes,
-    )
+def train_float(args: argparse.Namespace) -> None:
+    """Train the float network; writes the model, and beside it metrics.json and model_summary.txt."""
+    recipe = recipes.from_arguments(args)
+    deterministic(recipe.seed, recipe.threads)
+    model = mobilenet(args.classes, args.size, args.alpha, args.dropout, args.weights, args.freeze_base)
+    data = train_batches(args, args.size, args.classes, recipe)
+    val = val_batches(args, args.size, args.classes, recipe.threads, recipe.val_images)
+    train(model, data, val, recipe, args.cache_features, args.tensorboard)
+    del data, val  # their images, before the validation images are read
+    lines: list[str] = []
+    model.summary(print_fn=lambda line, **_: lines.append(line))
+    write_text(Path(args.output).parent / "model_summary.txt", "\n".join(lines) + "\n")
+    finish(model, args, args.size, "float model", recipe.threads)
 
 
 def train(

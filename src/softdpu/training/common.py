@@ -1,0 +1,63 @@
+"""What the programs that train, quantize, fine-tune and evaluate share: their options, and how they end."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from softdpu.dataset import preprocess
+from softdpu.training.fit import evaluate, report, save
+from softdpu.training.keras2 import KerasBatches
+from softdpu.training.recipe import Recipe
+
+EVAL_BATCH = 100
+METRICS = "metrics.json"
+
+
+def add_data_arguments(parser: argparse.ArgumentParser, train: bool = True) -> None:
+    """Add the options that say where the records are and how an image becomes an input."""
+    if train:
+        parser.add_argument(
+            "--train-records", required=True, metavar="DIR", help="folder with the training .tfrecord files"
+        )
+    parser.add_argument(
+        "--val-records", required=True, metavar="DIR", help="folder with the validation .tfrecord files"
+    )
+    parser.add_argument(
+        "--fit",
+        choices=preprocess.FITS,
+        default=preprocess.STRETCH,
+        help="how an image becomes a square: stretched, or short side to 256/224 and the middle cut out"
+        " (default: stretch)",
+    )
+
+
+def train_batches(args: argparse.Namespace, size: int, classes: int, recipe: Recipe) -> KerasBatches:
+    """Open the training records of a command line: shuffled and augmented as the recipe says."""
+    return KerasBatches(
+        args.train_records,
+        size,
+        recipe.batch_size,
+        args.fit,
+        images=recipe.images,
+        seed=recipe.seed,
+        augmentation=recipe.augmentation,
+        threads=recipe.threads,
+        cache_mib=recipe.cache_mib,
+        classes=classes,
+    )
+
+
+def val_batches(
+    args: argparse.Namespace, size: int, classes: int, threads: int, images: int | None = None
+) -> KerasBatches:
+    """Open the validation records of a command line, or some of them, in their order."""
+    return KerasBatches(args.val_records, size, EVAL_BATCH, args.fit, images=images, threads=threads, classes=classes)
+
+
+def finish(model: Any, args: argparse.Namespace, size: int, what: str, threads: int) -> None:
+    """Evaluate on all validation records; then write the model to args.output, and last its metrics beside it."""
+    metrics = evaluate(model, val_batches(args, size, model.output_shape[-1], threads))
+    save(model, args.output)
+    report(metrics, Path(args.output).parent / METRICS, f"{what} {args.output}")
