@@ -81,9 +81,7 @@ class Builder:
         if fix is None:
             return const
         attrs = fix.attributes()
-        return self._append(
-            Op(name + suffix, "fix", {"input": [const]}, attrs, const.shape, fix=fix, layer=layer.name)
-        )
+        return self._append(Op(name + suffix, "fix", {"input": [const]}, attrs, const.shape, fix=fix, layer=layer.name))
 
     def constant(self, layer: Layer, name: str, value: Any, marked: bool = True) -> Op:
         """Append a float constant."""

@@ -49,6 +49,7 @@ class Op:
         layer: name of the Keras layer that it came from, for messages.
         quant: the quant_in_* and quant_out_* attributes of the fix operation that was folded into the output.
         device: USER, DPU or CPU once the graph is partitioned.
+        reason: why it cannot run on the DPU, and what to change; empty if it can.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Op:
     layer: str = ""
     quant: dict[str, Any] = field(default_factory=dict)
     device: str = ""
+    reason: str = ""
 
     def __post_init__(self) -> None:
         self.tensor = self.tensor or self.name
@@ -75,6 +77,11 @@ class Op:
         """Yield the producers of all arguments."""
         for ops in self.inputs.values():
             yield from ops
+
+    @property
+    def is_integer(self) -> bool:
+        """Whether the output holds int8 numbers with a position."""
+        return self.fix is not None and self.kind not in ("fix", "fix2float")
 
     @property
     def is_constant(self) -> bool:

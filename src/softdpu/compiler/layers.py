@@ -266,11 +266,10 @@ def average_pooling(build: Builder, layer: Layer, name: str, sources: list[Op], 
     del attrs["dilation"]
     attrs |= {"global": False, "count_include_pad": False, "count_include_invalid": True}
     op = build.add(layer, name, "avgpool2d", {"input": sources}, attrs, (*size, sources[0].shape[-1]))
-    # Only the quantizer's own layer multiplies; the plain Keras layer is the true mean.
-    square = layer.kind != "AveragePooling2D" or layer.wrapper == "QuantizeWrapper"
-    if not square:
+    if layer.wrapper != "QuantizeWrapper":  # the plain Keras layer is the true mean
         return op
-    return build.quantized(layer, op, _scaled(build, layer, op, pooling_factor(*window, everywhere=False)))
+    factor = pooling_factor(*window, is_global=op.shape[1:3] == (1, 1))
+    return build.quantized(layer, op, _scaled(build, layer, op, factor))
 
 
 def global_average_pooling(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
@@ -288,25 +287,22 @@ def global_average_pooling(build: Builder, layer: Layer, name: str, sources: lis
     op = build.add(layer, name, "avgpool2d", {"input": sources}, attrs, (batch, 1, 1, channels))
     if layer.wrapper != "QuantizeWrapper":
         return op
-    return build.quantized(layer, op, _scaled(build, layer, op, pooling_factor(height, width, everywhere=True)))
+    return build.quantized(layer, op, _scaled(build, layer, op, pooling_factor(height, width, is_global=True)))
 
 
-def pooling_factor(height: int, width: int, everywhere: bool) -> float:
+def pooling_factor(height: int, width: int, is_global: bool) -> float:
     """Return what the quantizer's layer multiplies a true mean by, so that it equals the DPU's sum * n / 2**m.
 
     Args:
         height, width: of the window.
-        everywhere: global pooling has a factor for rectangles too: that of the square of side lcm(height, width) up
-            to 8, else its own; a window that slides has none.
+        is_global: whether the result is one pixel; the DPU then averages a rectangle as the square of side
+            lcm(height, width), where that is at most 8.
     """
     if max(height, width) > 255:
         return 1.0
-    if height != width:
-        if not everywhere:
-            return 1.0
-        side = math.lcm(height, width)
-        if side <= 8:
-            height = width = side
+    side = math.lcm(height, width)
+    if is_global and height != width and side <= 8:
+        height = width = side
     n, m = fixed_point.average_pool_factor(height, width)
     return height * width * n / 2**m
 

@@ -1,0 +1,109 @@
+"""The last pass: a partitioned graph becomes an xir graph with its tree of subgraphs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import xir
+from softdpu.boards import Target
+from softdpu.compiler.graph import Graph, Op
+from softdpu.compiler.memory import Memory, plan_memory
+from softdpu.compiler.partition import CPU, DPU, Group, main_op
+from softdpu.compiler.workload import uses_augmentation, workload
+from softdpu.compiler.xir_io import to_xir
+
+# No instructions are made, so a board's runtime must refuse these files at once and by this name.
+SOFTDPU_RUNNER = "libvart-softdpu-runner.so"
+_CPU_RUNNER = "libvart-cpu-runner.so"
+_CONTEXT = {0: "CONST", 1: "DATA", 2: "DATA", 3: "DATA"}
+_CONTEXT_V2 = {0: "CONST", 1: "WORKSPACE", 2: "INTERFACE", 3: "INTERFACE"}
+_SEGMENT = {0: "W0", 1: "D0", 2: "D0", 3: "D0"}
+
+
+def assemble(graph: Graph, groups: list[Group], target: Target) -> xir.Graph:
+    """Return the xir graph of a partitioned graph, with registers, addresses and workloads."""
+    work = {op: workload(op, target.dpu) or (0, 0) for op in graph.ops}
+    memories = {id(group): plan_memory(group, target) for group in groups if group.device == DPU}
+    for op in graph.ops:
+        _finish(op, target)
+    result = to_xir(graph)
+    root = result.get_root_subgraph()
+    root.create_child_subgraph()
+    for group in groups:
+        branch = _merge(result, root, group.ops)
+        branch.set_attr("device", group.device)
+        if group.device == CPU:
+            branch.set_attr("runner", dict.fromkeys(("run", "ref", "sim"), _CPU_RUNNER))
+        total = (0, 0)
+        if group.device == DPU:
+            total = _total(work, group.ops)
+            _fill_dpu(result, branch, group, memories[id(group)], target, work)
+        _set_work(branch, total)
+    _set_work(root, _total(work, [op for group in groups if group.device == DPU for op in group.ops]))
+    return result
+
+
+def _finish(op: Op, target: Target) -> None:
+    """Write what is known of an operation into its attributes and those of its tensor."""
+    op.attrs["device"] = op.device
+    if op.device == DPU:
+        work = workload(op, target.dpu)
+        if work:
+            op.attrs["workload"], op.attrs["workload_on_arch"] = work
+        if uses_augmentation(op, target.dpu):
+            op.attrs["channel_augmentation"] = 1
+    if op.is_integer and op.fix is not None:
+        op.quant = {**op.fix.attributes(), **op.quant}
+
+
+def _merge(graph: xir.Graph, parent: xir.Subgraph, ops: list[Op]) -> xir.Subgraph:
+    """Merge the one-operation children of `ops` into one, named after its main operation."""
+    children = set()
+    for op in ops:
+        child = parent.find_child_subgraph_by_op(graph.get_op(op.name))
+        assert child is not None
+        children.add(child)
+    return parent.merge_children(children).set_name("subgraph_" + main_op(ops).name)
+
+
+def _fill_dpu(
+    graph: xir.Graph,
+    branch: xir.Subgraph,
+    group: Group,
+    memory: Memory,
+    target: Target,
+    work: dict[Op, tuple[int, int]],
+) -> None:
+    branch.create_child_subgraph()
+    computing: list[str] = []
+    for leaf in group.leaves:
+        child = _merge(graph, branch, leaf)
+        _set_work(child, _total(work, leaf))
+        kind = leaf[-1].kind
+        if kind in ("upload", "reshape-fix"):
+            child.set_attr("skip_code_gen", True)
+        if kind not in ("upload", "download"):
+            computing.append(child.get_name())
+    names = {number: f"REG_{number}" for number in memory.sizes}
+    attrs: dict[str, Any] = {
+        "dpu_name": target.dpu.name,
+        "dpu_fingerprint": target.fingerprint,
+        "runner": dict.fromkeys(("run", "ref", "sim"), SOFTDPU_RUNNER),
+        "reg_id_to_context_type": {name: _CONTEXT[number] for number, name in names.items()},
+        "reg_id_to_context_type_v2": {name: _CONTEXT_V2[number] for number, name in names.items()},
+        "reg_id_to_hw_segment": {name: _SEGMENT[number] for number, name in names.items()},
+        "reg_id_to_size": {name: memory.sizes[number] for number, name in names.items()},
+        "reg_id_to_parameter_value": {"REG_0": memory.parameters} if memory.parameters else {},
+        "children_topological_sort": xir.Attr("string_vec", computing),
+    }
+    for name, value in attrs.items():
+        branch.set_attr(name, value)
+
+
+def _total(work: dict[Op, tuple[int, int]], ops: list[Op]) -> tuple[int, int]:
+    return sum(work[op][0] for op in ops), sum(work[op][1] for op in ops)
+
+
+def _set_work(subgraph: xir.Subgraph, work: tuple[int, int]) -> None:
+    subgraph.set_attr("workload", work[0])
+    subgraph.set_attr("workload_on_arch", work[1])

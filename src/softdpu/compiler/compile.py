@@ -1,0 +1,149 @@
+"""The compiler: a quantized Keras model in, an .xmodel out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import xir
+from softdpu import boards, files
+from softdpu.boards import Dpu, Target
+from softdpu.compiler.assemble import assemble
+from softdpu.compiler.borders import insert_borders
+from softdpu.compiler.cleanup import fold_pads, fuse_hard_sigmoid, sink_reshapes
+from softdpu.compiler.frontend import front_end
+from softdpu.compiler.graph import Graph, Op
+from softdpu.compiler.keras_h5 import read_keras_model
+from softdpu.compiler.lower import lower
+from softdpu.compiler.parameters import fold_parameters
+from softdpu.compiler.partition import CPU, DPU, Group, partition
+from softdpu.compiler.xir_io import to_xir
+from softdpu.errors import SoftdpuError
+
+EMITS = ("compiled", "frontend")
+
+# From the front end's graph to integer operations, one step at a time.
+PASSES: tuple[tuple[str, Callable[[Graph, Dpu], Graph]], ...] = (
+    ("constant and fix become one int8 constant", lambda graph, dpu: fold_parameters(graph)),
+    ("float chains between fixes become integer operations", lower),
+    ("zero padding joins the convolution behind it", lambda graph, dpu: fold_pads(graph)),
+    ("reshapes move behind what works on single values", lambda graph, dpu: sink_reshapes(graph)),
+    ("hard sigmoid joins the convolution before it", fuse_hard_sigmoid),
+    ("conversions between integer and float", lambda graph, dpu: insert_borders(graph)),
+)
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A compiled model before it is written.
+
+    Attributes:
+        graph: operations in topological order, with devices.
+        groups: the subgraphs below the root, in running order.
+        target: what it was compiled for.
+    """
+
+    graph: Graph
+    groups: list[Group]
+    target: Target
+
+    def to_xir(self) -> xir.Graph:
+        """Return the xir graph."""
+        return assemble(self.graph, self.groups, self.target)
+
+    def on_cpu(self) -> dict[str, str]:
+        """Return the layers that run on the CPU, each with the reason and what to change."""
+        reasons: dict[str, str] = {}
+        for op in self.graph.ops:
+            if op.device == CPU and op.reason:
+                reasons.setdefault(op.layer or op.name, op.reason)
+        return reasons
+
+
+def compile_graph(graph: Graph, target: Target) -> Compiled:
+    """Compile a front end's graph for a target."""
+    attrs = graph.attrs
+    for _, step in PASSES:
+        graph = step(graph, target.dpu)
+        graph.attrs = attrs
+    graph, groups = partition(graph, target.dpu)
+    return Compiled(graph, groups, target)
+
+
+def compile_model(
+    model: str | Path,
+    target: str | Target,
+    output: str | Path,
+    *,
+    emit: str = "compiled",
+    vitis_ai: str | None = None,
+) -> dict[str, Any]:
+    """Compile the quantized Keras model at `model` for `target`, write the .xmodel to `output`, return a summary.
+
+    Args:
+        model: HDF5 of softdpu's or AMD's quantizer.
+        target: name of a board, or a Target (from a fingerprint or an arch.json).
+        output: written whole or not at all; equal models and targets give equal bytes.
+        emit: "compiled", or "frontend" for the graph before compilation.
+        vitis_ai: version to compile for, such as "3.0"; None takes the board's usual one.
+
+    Returns:
+        What `summary` returns.
+
+    Raises:
+        SoftdpuError: unknown target, unreadable or unquantized model, nothing in it that the DPU can run.
+    """
+    if emit not in EMITS:
+        raise SoftdpuError(f"expected emit to be one of {', '.join(EMITS)}, got '{emit}'")
+    chosen = boards.target(target, vitis_ai) if isinstance(target, str) else target
+    graph = front_end(read_keras_model(model))
+    if emit == "frontend":
+        _write(to_xir(graph), output)
+        return {"model": Path(model).name, "emit": emit, "ops": len(graph.ops)}
+    compiled = compile_graph(graph, chosen)
+    if not any(group.device == DPU for group in compiled.groups):
+        reasons = "; ".join(f"{layer}: {reason}" for layer, reason in list(compiled.on_cpu().items())[:3])
+        raise SoftdpuError(f"{model}: no layer can run on the DPU of {chosen.name}: {reasons}")
+    _write(compiled.to_xir(), output)
+    return summary(compiled, Path(model).name)
+
+
+def _write(graph: xir.Graph, output: str | Path) -> None:
+    try:
+        files.write_bytes(output, graph.serialize_to_string())
+    except xir.XirError as error:
+        raise SoftdpuError(f"{output}: {error}") from error
+
+
+def summary(compiled: Compiled, model: str) -> dict[str, Any]:
+    """Return what was made: target, subgraphs, inputs and outputs with positions, and what runs on the CPU and why."""
+    graph, target = compiled.graph, compiled.target
+    work = [op for op in graph.ops if op.device == DPU]
+    return {
+        "model": model,
+        "emit": "compiled",
+        "target": target.name,
+        "vitis_ai": target.vitis_ai,
+        "dpu": target.dpu.name,
+        "fingerprint": f"{target.fingerprint:#x}",
+        "batch": target.batch,
+        "ops": len(graph.ops),
+        "ops_on_dpu": len(work),
+        "subgraphs": [
+            {"name": f"subgraph_{group.main.name}", "device": group.device, "ops": len(group.ops)}
+            for group in compiled.groups
+        ],
+        "workload": sum(op.attrs.get("workload", 0) for op in work),
+        "workload_on_arch": sum(op.attrs.get("workload_on_arch", 0) for op in work),
+        "parameter_bytes": sum(op.data.nbytes for op in work if op.data is not None),
+        "inputs": [_tensor(op) for op in graph.ops if op.kind in ("data", "data-fix")],
+        "outputs": [_tensor(op.input if op.kind == "fix2float" else op) for op in graph.outputs],
+        "on_cpu": compiled.on_cpu(),
+    }
+
+
+def _tensor(op: Op) -> dict[str, Any]:
+    position = op.fix.position if op.fix else None
+    return {"name": op.tensor, "shape": list(op.shape), "position": position}

@@ -1,0 +1,79 @@
+"""How Dense, a matrix product, reads as a convolution of the DPU.
+
+A Dense on a flattened image is a convolution whose kernel covers the image, if the DPU's kernel limits allow; any other
+is a 1 x 1 convolution over an image of one pixel a row. The result is reshaped back where it had fewer dimensions.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from softdpu.compiler.graph import Op
+from softdpu.compiler.limits import conv_fits
+from softdpu.compiler.parameters import integer_constant
+
+if TYPE_CHECKING:
+    from softdpu.compiler.lower import Chain
+
+
+def matmul(chain: Chain) -> Op:
+    """Dense with its activation: conv2d-fix, then reshape-fix where the result is not an image already."""
+    from softdpu.compiler.lower import NotForDpu
+    from softdpu.compiler.rules import fused_attributes
+
+    core = chain.core
+    source, weights = chain.inputs["input"]
+    if weights.kind != "const-fix" or core.attrs["transpose_a"] or core.attrs["transpose_b"]:
+        raise NotForDpu("a product of two computed matrices: the DPU multiplies by constants only (Dense)")
+    assert weights.data is not None and weights.fix is not None
+    image, (height, width, channels) = _as_image(chain, source, *weights.data.shape)
+    kernel = weights.data.reshape(height, width, channels, -1).transpose(3, 0, 1, 2)
+    name = f"{core.name}(TransferMatMulToConv2d)"
+    constant = integer_constant(
+        f"{weights.name}(reshaped)",
+        f"{weights.name}(reshaped)_inserted_fix_0",
+        np.ascontiguousarray(kernel),
+        weights.fix,
+        core.layer,
+    )
+    attrs = {
+        "kernel": [width, height],
+        "stride": [1, 1],
+        "dilation": [1, 1],
+        "pad": [0, 0, 0, 0],
+        "group": 1,
+        **fused_attributes(chain.activation),
+    }
+    shape = (1, image.shape[1] // height, image.shape[2] // width, kernel.shape[0])
+    is_image = shape == core.shape
+    op = chain.op("conv2d-fix", attrs, name, chain.tensor if is_image else f"{name}_inserted_fix_1")
+    op.inputs = {"input": [image], "weights": [constant], **{k: v for k, v in chain.inputs.items() if k == "bias"}}
+    op.shape = shape
+    if is_image:
+        return op
+    result = Op(f"{chain.tensor}_reshaped", "reshape-fix", {"input": [op]}, {"shape": list(core.shape)}, core.shape)
+    result.tensor, result.fix, result.layer, result.quant = chain.tensor, chain.fix, core.layer, dict(chain.quant)
+    return result
+
+
+def _as_image(chain: Chain, source: Op, length: int, outputs: int) -> tuple[Op, tuple[int, int, int]]:
+    """Return the image that the convolution reads, and the kernel's (height, width, channels)."""
+    flat = source
+    while source.kind == "reshape-fix" and len(source.shape) != 4:
+        source = source.input
+    if len(source.shape) == 4 and source is not flat and math.prod(source.shape) == length:
+        _, height, width, channels = source.shape
+        if conv_fits(chain.dpu, height, width, channels, outputs):
+            return source, (height, width, channels)
+    if len(flat.shape) == 4:
+        return flat, (1, 1, length)
+    shape = (1, 1, math.prod(flat.shape) // length, length)
+    if len(source.shape) == 4 and source.shape == shape:
+        return source, (1, 1, length)
+    name = f"{chain.core.name}_as_image"
+    reshaped = Op(name, "reshape-fix", {"input": [flat]}, {"shape": list(shape)}, shape, "", flat.fix)
+    reshaped.layer = chain.core.layer
+    return reshaped, (1, 1, length)
