@@ -129,8 +129,7 @@ class Graph(AttributeHolder):
             op.infer_shape()
         except BaseException:
             self._alive.discard(op._id)
-            for argument in list(op._inputs):
-                op._disconnect(argument)
+            op._disconnect()
             raise
         self._op_count += 1
         self._ops[name] = op
@@ -159,8 +158,7 @@ class Graph(AttributeHolder):
             raise XirError(f"op '{op._name}' is not in graph '{self._name}'")
         if op._fanout:
             raise XirError(f"op '{op._name}' cannot be removed: it is an input of '{next(iter(op._fanout))._name}'")
-        for argument in list(op._inputs):
-            op._disconnect(argument)
+        op._disconnect()
         del self._ops[op._name]
         self._alive.discard(op._id)
         if op._leaf is not None:

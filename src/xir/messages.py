@@ -20,6 +20,7 @@ from xir.errors import XirError
 GraphMessage: Any = vars(xmodel_pb2)["Graph"]
 
 STRUCTURE_LIMIT = 16 << 20  # bytes; graphs of 20,000 ops stay below
+FIELD_LIMIT = 1_000_000  # fields that are looked at one by one, about a second's work
 _FILE_LIMIT = (2 << 30) - 1  # protobuf's own
 _DESCEND_FROM = 1024  # shorter messages are counted whole
 _NO_GRAPH = "not an .xmodel, or a truncated one: its bytes are no protobuf message of a graph"
@@ -73,7 +74,7 @@ def check(data: Any) -> None:
     """
     if len(data) > _FILE_LIMIT:
         raise XirError(f"not an .xmodel: it holds {len(data)} bytes, protobuf ends at {_FILE_LIMIT}")
-    structure = 0
+    structure = fields = 0
     stack = [(0, len(data), GraphMessage.DESCRIPTOR)]
     while stack:
         position, end, descriptor = stack.pop()
@@ -97,9 +98,12 @@ def check(data: Any) -> None:
                 stack.append((position - size, position, field.message_type))
             elif field is None or field.type not in (field.TYPE_BYTES, field.TYPE_STRING):
                 structure += size
-            if structure > STRUCTURE_LIMIT:
-                limit = STRUCTURE_LIMIT >> 20
-                raise XirError(f"not an .xmodel: beside its constants it holds more than {limit} MiB of structure")
+            fields += 1
+            if structure > STRUCTURE_LIMIT or fields > FIELD_LIMIT:
+                raise XirError(
+                    "not an .xmodel: beside its constants it holds more structure than any graph needs "
+                    f"({STRUCTURE_LIMIT >> 20} MiB or {FIELD_LIMIT} fields)"
+                )
 
 
 def _varint(data: Any, position: int, end: int) -> tuple[int, int]:

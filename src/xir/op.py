@@ -94,7 +94,7 @@ class Op(AttributeHolder):
             raise XirError(
                 f"{self._label()}: cannot take '{op_new._name}' of shape {new} for '{op_old._name}' of shape {old}"
             )
-        for name, ops in self._inputs.items():
+        for name, ops in list(self._inputs.items()):
             if op_old in ops:
                 self._connect(name, [op_new if op is op_old else op for op in ops])
 
@@ -142,13 +142,14 @@ class Op(AttributeHolder):
         try:
             dims, dtype = shapes.infer(self)
         except XirError as error:
-            raise XirError(f"{self._label()}: {error}") from None
+            label, text = self._label(), str(error)
+            raise XirError(text if text.startswith(label) else f"{label}: {text}") from None
         except (IndexError, ValueError, TypeError, ZeroDivisionError, OverflowError) as error:
             shapes_in = ", ".join(str(tensor.dims) for tensor in self.get_input_tensors())
             raise XirError(
                 f"{self._label()}: the output's shape does not follow from inputs {shapes_in}: {error}"
             ) from None
-        if any(not 0 <= dim < 2**31 for dim in dims):
+        if any(not 0 < dim < 2**31 for dim in dims):
             raise XirError(f"{self._label()}: inputs and attributes give the impossible shape {dims}")
         self._output._dims = dims
         self._output._dtype = dtype
@@ -159,7 +160,7 @@ class Op(AttributeHolder):
     def _check_definition(self) -> None:
         """Check arguments and required attributes against the op type's definition, and set default attributes."""
         definition = op_defs.op_def(self._type)
-        for name in {**definition.args, **self._inputs}:
+        for name in {**self._inputs, **definition.args}:
             self._check_occurrence(name, len(self._inputs.get(name, ())))
         missing = [name for name in definition.required if name not in self._attrs]
         if missing:
@@ -183,13 +184,18 @@ class Op(AttributeHolder):
         for op in new:
             if not isinstance(op, Op) or op._graph is not self._graph or op._id not in self._graph._alive:
                 raise XirError(f"{self._label()}: argument '{name}' must be ops of the same graph, got {op!r:.80}")
-        self._disconnect(name)
+        self._release(name)
         self._inputs[name] = new
         for op in new:
             op._fanout[self] = op._fanout.get(self, 0) + 1
 
-    def _disconnect(self, name: str) -> None:
-        for op in self._inputs.pop(name, ()):
+    def _disconnect(self) -> None:
+        for name in self._inputs:
+            self._release(name)
+        self._inputs = {}
+
+    def _release(self, name: str) -> None:
+        for op in self._inputs.get(name, ()):
             op._fanout[self] -= 1
             if not op._fanout[self]:
                 del op._fanout[self]

@@ -119,6 +119,8 @@ def _restore_subgraph(graph: Graph, parent: Subgraph, message: Any) -> None:
     for op in ops:
         if op._leaf is not None:
             raise XirError(f"op '{op.get_name()}' is in the subgraphs '{op._leaf.get_name()}' and '{name}'")
+    if len(set(ops)) != len(ops):
+        raise XirError(f"subgraph '{name}' has an op twice")
     subgraph = Subgraph(graph, parent, name, ops)
     subgraph._attrs = decode_all(message.subg_attr)
     parent._children[subgraph] = None

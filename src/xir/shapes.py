@@ -98,6 +98,8 @@ def _spread(op: Op, size: int, axis: int, mode: str) -> int:
 
 def _spatial(op: Op, dims: Shape, size: Callable[[Op, int, int, str], int], mode: str) -> Shape:
     """Apply `size` to H, W (and D), which attributes count as axes 1, 0 (and 2), or to the one axis of 1-D ops."""
+    if not 3 <= len(dims) <= 5:
+        raise XirError(f"the input must have 1 to 3 axes between batch and channels, got the shape {dims}")
     axes = {1: [0], 2: [1, 0], 3: [1, 0, 2]}[len(dims) - 2]
     return [size(op, dim, axis, mode) for dim, axis in zip(dims[1:-1], axes, strict=True)]
 
