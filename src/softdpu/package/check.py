@@ -1,0 +1,107 @@
+"""Proof that a card folder is the network that was trained: its app's results against the quantized Keras model's.
+
+Every image of the card goes through the Keras model and through the app; the int8 outputs times 2**-position must be
+the model's outputs bit for bit, the predicted classes the same image by image, and so the accuracy that is printed.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import vart
+from softdpu import files, fixed_point
+from softdpu.dataset import preprocess
+from softdpu.errors import SoftdpuError
+from softdpu.package import card
+
+BATCH = 100
+
+
+def check(folder: Path, model: Path, output: Path, threads: int = 2) -> None:
+    """Compare the card folder with the quantized Keras model, print one line and write the findings as JSON.
+
+    Args:
+        folder: the card folder.
+        model: the quantized .h5 that the .xmodel was compiled from.
+        output: path of the JSON file.
+        threads: for the app.
+
+    Raises:
+        SoftdpuError: after writing the findings, if anything differs; or if the app does not run.
+    """
+    names = sorted(path.name for path in (folder / "images").iterdir())
+    printed, classes = _run_app(folder, min(threads, len(names)))
+    outputs, position = _run_target(folder / card.MODEL, [folder / "images" / name for name in names])
+    expected = _run_keras(model, folder, names)
+    target = fixed_point.dequantize(outputs, position).reshape(expected.shape)
+    labels = np.array([int(name.split("_")[0]) for name in names])
+    right = int((expected.argmax(axis=1) == labels).sum())
+    different = [name for name, row in zip(names, expected, strict=True) if classes.get(name) != row.argmax()]
+    found = {
+        "images": len(names),
+        "accuracy": right / len(names),
+        "printed": printed,
+        "logits": int(expected.size),
+        "different_logits": int((target != expected).sum()),
+        "different_classes": different,
+    }
+    files.write_json(output, found)
+    wanted = f"Correct:{right}, Wrong:{len(names) - right}, Accuracy:{right / len(names):.4f}"
+    if found["different_logits"] or different or printed != wanted:
+        raise SoftdpuError(
+            f"{folder} is not {model}: {found['different_logits']} of {found['logits']} outputs and"
+            f" {len(different)} of {len(names)} classes differ; the app prints '{printed}', the Keras"
+            f" model gives '{wanted}'"
+        )
+    print(f"{folder} equals {model}: {len(names)} images, {expected.size} outputs, 0 differences; {printed}")
+
+
+def _run_app(folder: Path, threads: int) -> tuple[str, dict[str, int]]:
+    """Run the app in its folder; return its accuracy line and the classes by image."""
+    with tempfile.TemporaryDirectory() as scratch:
+        result = Path(scratch) / "result.json"
+        command = [sys.executable, card.APP, "--threads", str(threads), "--json", str(result)]
+        process = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+        line = re.search(r"^Correct:.*$", process.stdout, re.MULTILINE)
+        if process.returncode or not line:
+            raise SoftdpuError(f"{folder / card.APP} failed: {process.stderr.strip()[-500:]}")
+        return line[0], json.loads(result.read_text(encoding="utf-8"))["classes"]
+
+
+def _run_target(model: Path, paths: list[Path]) -> tuple[np.ndarray, int]:
+    """Return the int8 outputs of all images, preprocessed by the pipeline's own functions, and their position."""
+    _graph, subgraph = card.read_model(model)
+    runner = vart.Runner.create_runner(subgraph, "run")
+    (source,), (target, *_) = runner.get_input_tensors(), runner.get_output_tensors()
+    batch, position = np.zeros(tuple(source.dims), np.int8), int(target.get_attr("fix_point"))
+    outputs = [np.zeros(tuple(tensor.dims), np.int8) for tensor in runner.get_output_tensors()]
+    found = []
+    for start in range(0, len(paths), len(batch)):
+        some = paths[start : start + len(batch)]
+        for place, path in zip(batch, some, strict=False):
+            real = preprocess.scale(preprocess.decode(path.read_bytes())[..., ::-1])
+            place[...] = fixed_point.quantize(real, int(source.get_attr("fix_point")), fixed_point.HALF_UP)
+        runner.wait(runner.execute_async([batch], outputs))
+        found.append(outputs[0][: len(some)].copy())
+    return np.concatenate(found), position
+
+
+def _run_keras(model: Path, folder: Path, names: list[str]) -> np.ndarray:
+    """Return the Keras model's outputs, float32[images, classes]."""
+    from softdpu.training.command import load  # TensorFlow starts slowly; a wrong folder is told before
+
+    network: Any = load(str(model))
+    found = []
+    for start in range(0, len(names), BATCH):
+        some = [(folder / "images" / name).read_bytes() for name in names[start : start + BATCH]]
+        images = np.stack([preprocess.scale(preprocess.decode(data)[..., ::-1]) for data in some])
+        found.append(np.asarray(network.predict_on_batch(images), np.float32))
+    return np.concatenate(found).reshape(len(names), -1)

@@ -1,0 +1,58 @@
+"""The ladder: accuracy of the float, the quantized, the fine-tuned and the compiled network side by side."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from softdpu import files
+from softdpu.errors import SoftdpuError
+
+
+class Step(NamedTuple):
+    """One network's accuracy, 0..1, over a number of images."""
+
+    name: str
+    accuracy: float
+    images: int
+
+
+def ladder(steps: Mapping[str, Path], output: Path, folder: Path, command: str) -> None:
+    """Print the table with the card folder and the command to run next, and write the numbers as JSON.
+
+    Args:
+        steps: by name, in order, at least one: JSON files with the keys accuracy (0..1) and images.
+        output: path of the JSON file, {"steps": [{name, accuracy, images}], "folder", "command"}.
+        folder: the card folder.
+        command: what to run in it.
+
+    Raises:
+        SoftdpuError: if a file is missing or has no accuracy.
+    """
+    rows = [_read(name, path) for name, path in steps.items()]
+    files.write_json(output, {"steps": [row._asdict() for row in rows], "folder": str(folder), "command": command})
+    print(table(rows))
+    print(f"\nNext: cd {folder} && {command}")
+
+
+def table(rows: list[Step]) -> str:
+    """Return the rows as text, each with its distance in percentage points to the first.
+
+    There is no distance between accuracies over different numbers of images.
+    """
+    lines = [f"{'':<12}{'accuracy':>10}{'images':>9}{'to ' + rows[0].name:>16}"]
+    for row in rows:
+        comparable = row is not rows[0] and row.images == rows[0].images
+        distance = f"{100 * (row.accuracy - rows[0].accuracy):+.2f}" if comparable else ""
+        lines.append(f"{row.name:<12}{100 * row.accuracy:>8.2f} %{row.images:>9}{distance:>16}".rstrip())
+    return "\n".join(lines)
+
+
+def _read(name: str, path: Path) -> Step:
+    try:
+        metrics = json.loads(path.read_text(encoding="utf-8"))
+        return Step(name, float(metrics["accuracy"]), int(metrics["images"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SoftdpuError(f"{path}: expected JSON with accuracy and images ({error}); make it again") from None

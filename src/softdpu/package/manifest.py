@@ -1,0 +1,61 @@
+"""MANIFEST.sha256: the checksums of a card folder in the form that `sha256sum -c` reads.
+
+It is written last, so a folder that has it is whole; and it is what tells a build that a file was deleted later.
+This module is read when a build is planned, so it imports next to nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from softdpu import files
+from softdpu.errors import SoftdpuError
+
+NAME = "MANIFEST.sha256"
+
+
+def write(folder: Path) -> None:
+    """Write the manifest of all files in `folder` and its folders, sorted by name."""
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    lines = [f"{files.sha256(folder / name)}  {name}\n" for name in names if name != NAME]
+    files.write_text(folder / NAME, "".join(lines))
+
+
+def read(folder: Path) -> dict[str, str]:
+    """Return the checksums by file name, {} for a folder without a manifest.
+
+    Raises:
+        SoftdpuError: if the file is not in the form of sha256sum.
+    """
+    path = folder / NAME
+    if not path.is_file():
+        return {}
+    checksums = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        checksum, separator, name = line.partition("  ")
+        if not separator or len(checksum) != 64:
+            raise SoftdpuError(f"{path}: expected lines '<sha256>  <name>', got '{line[:80]}'; make the folder again")
+        checksums[name] = checksum
+    return checksums
+
+
+def missing(folder: Path) -> list[str]:
+    """Return the names of the files that the manifest lists and that are gone; [] without a manifest."""
+    return [name for name in read(folder) if not (folder / name).is_file()]
+
+
+def missing_images(folders: Iterable[Path], images: int) -> list[str]:
+    """Return the sorted names, images/<label>_image<i>.<ext>, of images that are gone from one of the card folders.
+
+    A build's rules cannot list the images, because their names hold labels that are known only when they are written.
+    What they can list, when a build is planned, is those that were there and are gone.
+
+    Args:
+        folders: card folders of one build.
+        images: how many a card is to have; an image with a higher number is not missed.
+    """
+    names = {name for folder in folders for name in missing(folder)}
+    matches = [re.fullmatch(r"images/\d+_image(\d+)\.\w+", name) for name in sorted(names)]
+    return [match[0] for match in matches if match and int(match[1]) < images]

@@ -1,0 +1,49 @@
+"""The table of accuracies."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from softdpu.errors import SoftdpuError
+from softdpu.package.ladder import ladder
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "ladder.py"
+
+
+def write(path, accuracy, images):
+    path.write_text(json.dumps({"accuracy": accuracy, "images": images, "loss": 1.0}))
+    return path
+
+
+def test_prints_the_table_and_the_next_command(tmp_path):
+    command = [sys.executable, str(SCRIPT), "--folder", "build/target_zcu102", "--output", str(tmp_path / "out.json")]
+    for option, accuracy, images in (
+        ("float", 0.8878, 10000),
+        ("ptq", 0.8831, 10000),
+        ("qat", 0.8889, 10000),
+        ("target", 0.87, 500),
+    ):
+        command += [f"--{option}", str(write(tmp_path / option, accuracy, images))]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert lines[0].split() == ["accuracy", "images", "to", "float", "model"]
+    assert lines[1].split() == ["float", "model", "88.78", "%", "10000"]
+    assert lines[2].split() == ["quantized", "88.31", "%", "10000", "-0.47"]
+    assert lines[3].split() == ["fine-tuned", "88.89", "%", "10000", "+0.11"]
+    assert lines[4].split() == ["on", "target", "87.00", "%", "500"]
+    assert lines[6] == "Next: cd build/target_zcu102 && python3 app_mt.py --threads 2"
+    text = json.loads((tmp_path / "out.json").read_text())
+    assert text["steps"][1] == {"name": "quantized", "accuracy": 0.8831, "images": 10000}
+    assert (text["folder"], len(text["steps"])) == ("build/target_zcu102", 4)
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"accuracy": 0.5}', '{"accuracy": null, "images": 3}'])
+def test_a_file_without_accuracy_is_told(tmp_path, text):
+    (tmp_path / "metrics.json").write_text(text)
+    with pytest.raises(SoftdpuError, match=r"metrics.json: expected JSON with accuracy and images"):
+        ladder({"float": tmp_path / "metrics.json"}, tmp_path / "out.json", tmp_path, "x")
+    assert not (tmp_path / "out.json").exists()
