@@ -205,6 +205,35 @@ def target_from_arch(path: str | Path, vitis_ai: str | None = None) -> Target:
     raise SoftdpuError(f'{path}: expected {{"fingerprint": "0x..."}} or {{"target": "DPU name"}}')
 
 
+def choose_target(
+    name: str | None = None,
+    vitis_ai: str | None = None,
+    fingerprint: str | None = None,
+    arch: str | Path | None = None,
+) -> Target:
+    """Return the target that a command line asks for: a board, a fingerprint or an arch.json.
+
+    A board together with a fingerprint or an arch.json is that board with another DPU in it.
+
+    Raises:
+        SoftdpuError: none of the three given, both of the last two, or one of them wrong.
+    """
+    if fingerprint and arch:
+        raise SoftdpuError("give a fingerprint or an arch.json, not both")
+    if not (name or fingerprint or arch):
+        raise SoftdpuError(f"give a target ({', '.join(target_names())}), a fingerprint or an arch.json")
+    if not (fingerprint or arch):
+        return target(str(name), vitis_ai)
+    if fingerprint:
+        chosen = target_from_fingerprint(parse_fingerprint(fingerprint), vitis_ai)
+    else:
+        chosen = target_from_arch(str(arch), vitis_ai)
+    if name is None:
+        return chosen
+    board = target(name)
+    return replace(board, dpu=chosen.dpu, vitis_ai=chosen.vitis_ai)
+
+
 def parse_fingerprint(text: str | int) -> int:
     """Return the number that `text` writes, hexadecimal with or without 0x.
 

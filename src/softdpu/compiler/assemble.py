@@ -30,14 +30,14 @@ def assemble(graph: Graph, groups: list[Group], target: Target) -> xir.Graph:
     root = result.get_root_subgraph()
     root.create_child_subgraph()
     for group in groups:
-        branch = _merge(result, root, group.ops)
+        branch = _merge(root, group.ops)
         branch.set_attr("device", group.device)
         if group.device == CPU:
             branch.set_attr("runner", dict.fromkeys(("run", "ref", "sim"), _CPU_RUNNER))
         total = (0, 0)
         if group.device == DPU:
             total = _total(work, group.ops)
-            _fill_dpu(result, branch, group, memories[id(group)], target, work)
+            _fill_dpu(branch, group, memories[id(group)], target, work)
         _set_work(branch, total)
     _set_work(root, _total(work, [op for group in groups if group.device == DPU for op in group.ops]))
     return result
@@ -56,18 +56,13 @@ def _finish(op: Op, target: Target) -> None:
         op.quant = {**op.fix.attributes(), **op.quant}
 
 
-def _merge(graph: xir.Graph, parent: xir.Subgraph, ops: list[Op]) -> xir.Subgraph:
+def _merge(parent: xir.Subgraph, ops: list[Op]) -> xir.Subgraph:
     """Merge the one-operation children of `ops` into one, named after its main operation."""
-    children = set()
-    for op in ops:
-        child = parent.find_child_subgraph_by_op(graph.get_op(op.name))
-        assert child is not None
-        children.add(child)
+    children = {child for op in ops if (child := parent.find_child_subgraph_by_op_name(op.name)) is not None}
     return parent.merge_children(children).set_name("subgraph_" + main_op(ops).name)
 
 
 def _fill_dpu(
-    graph: xir.Graph,
     branch: xir.Subgraph,
     group: Group,
     memory: Memory,
@@ -77,7 +72,7 @@ def _fill_dpu(
     branch.create_child_subgraph()
     computing: list[str] = []
     for leaf in group.leaves:
-        child = _merge(graph, branch, leaf)
+        child = _merge(branch, leaf)
         _set_work(child, _total(work, leaf))
         kind = leaf[-1].kind
         if kind in ("upload", "reshape-fix"):

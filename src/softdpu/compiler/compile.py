@@ -11,14 +11,15 @@ import xir
 from softdpu import boards, files
 from softdpu.boards import Dpu, Target
 from softdpu.compiler.assemble import assemble
-from softdpu.compiler.borders import insert_borders
+from softdpu.compiler.borders import insert_borders, spell_out_prelu
 from softdpu.compiler.cleanup import fold_pads, fuse_hard_sigmoid, sink_reshapes
 from softdpu.compiler.frontend import front_end
 from softdpu.compiler.graph import Graph, Op
-from softdpu.compiler.keras_h5 import read_keras_model
+from softdpu.compiler.keras_h5 import KerasModel, read_keras_model
 from softdpu.compiler.lower import lower
 from softdpu.compiler.parameters import fold_parameters
-from softdpu.compiler.partition import CPU, DPU, Group, partition
+from softdpu.compiler.partition import DPU, Group, partition
+from softdpu.compiler.placement import Place, placement
 from softdpu.compiler.xir_io import to_xir
 from softdpu.errors import SoftdpuError
 
@@ -31,6 +32,7 @@ PASSES: tuple[tuple[str, Callable[[Graph, Dpu], Graph]], ...] = (
     ("zero padding joins the convolution behind it", lambda graph, dpu: fold_pads(graph)),
     ("reshapes move behind what works on single values", lambda graph, dpu: sink_reshapes(graph)),
     ("hard sigmoid joins the convolution before it", fuse_hard_sigmoid),
+    ("PReLU, which is no DPU operation, becomes plain arithmetic", lambda graph, dpu: spell_out_prelu(graph)),
     ("conversions between integer and float", lambda graph, dpu: insert_borders(graph)),
 )
 
@@ -40,11 +42,15 @@ class Compiled:
     """A compiled model before it is written.
 
     Attributes:
+        model: what was compiled.
+        front: the front end's graph of it.
         graph: operations in topological order, with devices.
         groups: the subgraphs below the root, in running order.
         target: what it was compiled for.
     """
 
+    model: KerasModel
+    front: Graph
     graph: Graph
     groups: list[Group]
     target: Target
@@ -53,23 +59,18 @@ class Compiled:
         """Return the xir graph."""
         return assemble(self.graph, self.groups, self.target)
 
-    def on_cpu(self) -> dict[str, str]:
-        """Return the layers that run on the CPU, each with the reason and what to change."""
-        reasons: dict[str, str] = {}
-        for op in self.graph.ops:
-            if op.device == CPU and op.reason:
-                reasons.setdefault(op.layer or op.name, op.reason)
-        return reasons
+    def places(self) -> list[Place]:
+        """Return where each layer runs, and why."""
+        return placement(self.model, self.front, self.graph)
 
 
-def compile_graph(graph: Graph, target: Target) -> Compiled:
-    """Compile a front end's graph for a target."""
-    attrs = graph.attrs
+def compile_keras(model: KerasModel, target: Target) -> Compiled:
+    """Compile a quantized Keras model that has been read."""
+    graph = front = front_end(model)
     for _, step in PASSES:
         graph = step(graph, target.dpu)
-        graph.attrs = attrs
     graph, groups = partition(graph, target.dpu)
-    return Compiled(graph, groups, target)
+    return Compiled(model, front, graph, groups, target)
 
 
 def compile_model(
@@ -98,16 +99,17 @@ def compile_model(
     if emit not in EMITS:
         raise SoftdpuError(f"expected emit to be one of {', '.join(EMITS)}, got '{emit}'")
     chosen = boards.target(target, vitis_ai) if isinstance(target, str) else target
-    graph = front_end(read_keras_model(model))
+    keras = read_keras_model(model)
     if emit == "frontend":
-        _write(to_xir(graph), output)
-        return {"model": Path(model).name, "emit": emit, "ops": len(graph.ops)}
-    compiled = compile_graph(graph, chosen)
+        front = front_end(keras)
+        _write(to_xir(front), output)
+        return {"model": keras.path.name, "emit": emit, "ops": len(front.ops)}
+    compiled = compile_keras(keras, chosen)
     if not any(group.device == DPU for group in compiled.groups):
-        reasons = "; ".join(f"{layer}: {reason}" for layer, reason in list(compiled.on_cpu().items())[:3])
-        raise SoftdpuError(f"{model}: no layer can run on the DPU of {chosen.name}: {reasons}")
+        reasons = "; ".join(f"{place.layer}: {place.reason}" for place in compiled.places() if place.reason)
+        raise SoftdpuError(f"{model}: no layer can run on the DPU of {chosen.name}: {reasons[:400]}")
     _write(compiled.to_xir(), output)
-    return summary(compiled, Path(model).name)
+    return summary(compiled)
 
 
 def _write(graph: xir.Graph, output: str | Path) -> None:
@@ -117,12 +119,12 @@ def _write(graph: xir.Graph, output: str | Path) -> None:
         raise SoftdpuError(f"{output}: {error}") from error
 
 
-def summary(compiled: Compiled, model: str) -> dict[str, Any]:
-    """Return what was made: target, subgraphs, inputs and outputs with positions, and what runs on the CPU and why."""
+def summary(compiled: Compiled) -> dict[str, Any]:
+    """Return what was made: target, subgraphs, inputs and outputs with positions, and where each layer runs and why."""
     graph, target = compiled.graph, compiled.target
     work = [op for op in graph.ops if op.device == DPU]
     return {
-        "model": model,
+        "model": compiled.model.path.name,
         "emit": "compiled",
         "target": target.name,
         "vitis_ai": target.vitis_ai,
@@ -140,7 +142,7 @@ def summary(compiled: Compiled, model: str) -> dict[str, Any]:
         "parameter_bytes": sum(op.data.nbytes for op in work if op.data is not None),
         "inputs": [_tensor(op) for op in graph.ops if op.kind in ("data", "data-fix")],
         "outputs": [_tensor(op.input if op.kind == "fix2float" else op) for op in graph.outputs],
-        "on_cpu": compiled.on_cpu(),
+        "layers": [place.as_dict() for place in compiled.places()],
     }
 
 

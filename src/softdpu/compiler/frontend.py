@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from softdpu.compiler.graph import DPU_ROUND, PY3_ROUND, Fix, Graph, Op
-from softdpu.compiler.keras_h5 import Call, KerasModel, Layer
+from softdpu.compiler.graph import PY3_ROUND, Fix, Graph, Op
+from softdpu.compiler.keras_h5 import KerasModel, Layer
 from softdpu.errors import SoftdpuError
 
 
@@ -175,6 +175,3 @@ def _check_deployable(model: KerasModel) -> None:
         positions = [value for name, value in layer.weights.items() if name.endswith("_pos")]
         if not all(np.ndim(value) == 0 and np.isfinite(value) and float(value).is_integer() for value in positions):
             raise SoftdpuError(f"{model.path}: layer '{layer.name}': a position is no whole number (per channel?)")
-
-
-__all__ = ["DPU_ROUND", "Builder", "Call", "front_end"]

@@ -129,7 +129,10 @@ class Graph:
         kept = list(ops) if ops is not None else [op for op in self.ops if op not in replaced]
         for op in kept:
             op.inputs = {name: [final(producer) for producer in producers] for name, producers in op.inputs.items()}
-        return Graph(self.name, topological(kept), [final(op) for op in self.outputs], self.attrs)
+        outputs = [final(op) for op in self.outputs]
+        for op in outputs:
+            op.inputs = {name: [final(producer) for producer in producers] for name, producers in op.inputs.items()}
+        return Graph(self.name, topological([*kept, *outputs]), outputs, self.attrs)
 
     def without_unused(self) -> Graph:
         """Return the graph without the operations that no output depends on; inputs of the model stay."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from softdpu import fixed_point
 from softdpu.compiler.frontend import Builder
-from softdpu.compiler.graph import DPU_ROUND, Fix, Op
+from softdpu.compiler.graph import Fix, Op
 from softdpu.compiler.keras_h5 import Call, Layer
 
 LayerFunction = Callable[[Builder, Layer, str, list[Op], Call], Op]
@@ -461,13 +461,11 @@ def tf_function(build: Builder, layer: Layer, name: str, sources: list[Op], call
             operands = [*operands, const] if "y" in call.arguments else [const, *operands]
         return _elementwise(build, layer, name, kind, operands)
     if kind == "matmul":
-        attrs = {
-            "transpose_a": bool(call.arguments.get("transpose_a")),
-            "transpose_b": bool(call.arguments.get("transpose_b")),
-        }
-        first, second = (_turned(op.shape, attrs[f"transpose_{side}"]) for op, side in zip(sources, "ab", strict=True))
-        return build.add(layer, name, "matmul", {"input": sources}, attrs, (*first[:-1], second[-1]))
-    attrs = {"axis": -1} if kind == "softmax" else {"alpha": 1.0} if kind == "elu" else {}
+        turns = [bool(call.arguments.get(f"transpose_{side}")) for side in "ab"]
+        first, second = (_turned(op.shape, turn) for op, turn in zip(sources, turns, strict=True))
+        marks = {"transpose_a": turns[0], "transpose_b": turns[1]}
+        return build.add(layer, name, "matmul", {"input": sources}, marks, (*first[:-1], second[-1]))
+    attrs: dict[str, Any] = {"axis": -1} if kind == "softmax" else {"alpha": 1.0} if kind == "elu" else {}
     return build.add(layer, name, kind, {"input": sources}, attrs, sources[0].shape)
 
 
@@ -585,5 +583,3 @@ LAYERS: dict[str, LayerFunction] = {
     "BatchNormalization": batch_normalization,
     "TFOpLambda": tf_function,
 }
-
-__all__ = ["DPU_ROUND", "LAYERS", "custom_layer", "pooling_factor"]

@@ -8,7 +8,7 @@ from softdpu.compiler.graph import Op
 _ADVICE_RELU = "use ReLU, ReLU(max_value=6) or LeakyReLU(alpha=0.1), which the DPU fuses into the layer before"
 ADVICE = {
     "softmax": "softmax runs on the CPU: end the model with logits, or leave it where it is",
-    "sigmoid": "the exact sigmoid runs on the CPU: the quantizer turns Activation('sigmoid') into the DPU's hard sigmoid",
+    "sigmoid": "the exact sigmoid runs on the CPU: quantize it, which makes it the DPU's hard sigmoid",
     "tanh": f"tanh runs on the CPU: {_ADVICE_RELU}",
     "elu": f"ELU runs on the CPU: {_ADVICE_RELU}",
     "gelu": f"GELU runs on the CPU: {_ADVICE_RELU}",

@@ -1,6 +1,6 @@
 """Pass: float operations between fix operations become the DPU's integer operations.
 
-Walking in topological order, each `fix` looks back at what it rounds: a core operation (convolution, pooling, sum, ...),
+Walking in topological order, each `fix` looks back at what it rounds: a core operation (convolution, pooling, sum),
 perhaps with an activation or the factor of average pooling between. If all that the core reads is integer already, the
 whole chain is one integer operation with the fix's position. What has no such form stays float, with the reason noted,
 and will run on the CPU.
@@ -116,10 +116,10 @@ class Lowering:
                 return self.new[source]
             if self.new[source].is_integer:
                 return self._shifted(op)
-            chain = self._chain(op)
-            if chain.core.kind not in RULES:
-                raise NotForDpu(no_form(chain.core))
-            return RULES[chain.core.kind](chain)
+            core = self._absorbed(op)[-1]
+            if core.kind not in RULES:
+                raise NotForDpu(no_form(core))
+            return RULES[core.kind](self._chain(op))
         except NotForDpu as problem:
             self.new[source].reason = self.new[source].reason or str(problem)
             for old in self._absorbed(op):
@@ -195,7 +195,10 @@ def check_slope(op: Op) -> None:
 def no_form(op: Op) -> str:
     """Return why an operation of this kind never runs on a DPU, and what to use instead."""
     from softdpu.compiler.limits import ADVICE
+    from softdpu.compiler.rules import RULES
 
+    if op.kind in RULES:
+        return "its result is not quantized before the next layer reads it: it runs on the CPU in float"
     return ADVICE.get(op.kind, f"{op.kind} is no operation of the DPU: it runs on the CPU")
 
 

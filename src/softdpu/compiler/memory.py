@@ -120,11 +120,14 @@ def _keep_on_chip(group: Group) -> None:
 
 def _place_intermediates(group: Group, home: dict[Op, Op], granule: int) -> int:
     """Give what is left addresses in the workspace, reusing those of dead tensors, and return its size."""
+    ends_at = {op: index for index, op in enumerate(group.ops)}
+    for leaf in group.leaves:  # a super-layer reads its input until its last operation is done
+        ends_at.update(dict.fromkeys(leaf, max(ends_at[op] for op in leaf)))
     last: dict[Op, int] = {}
-    for index, op in enumerate(group.ops):
+    for op in group.ops:
         for producer in op.all_inputs():
             if producer in home:
-                last[home[producer]] = index
+                last[home[producer]] = max(last.get(home[producer], 0), ends_at[op])
     free: list[tuple[int, int]] = []  # (address, size), by address
     ends: dict[int, list[Op]] = {}
     top = 0

@@ -54,7 +54,7 @@ def partition(graph: Graph, dpu: Dpu) -> tuple[Graph, list[Group]]:
     _add_downloads(graph, groups)
     for group in groups:
         if group.device == DPU:
-            group.leaves = _super_layers(group, graph)
+            group.leaves = _super_layers(group)
     ops = [op for group in groups for op in group.ops]
     return Graph(graph.name, ops, graph.outputs, graph.attrs), groups
 
@@ -154,8 +154,8 @@ def _download(producer: Op, group: Group) -> Op:
     return op
 
 
-def _super_layers(group: Group, graph: Graph) -> list[list[Op]]:
-    """Return the leaves of a DPU group: one an operation with its constants; pooling joins the convolution before it."""
+def _super_layers(group: Group) -> list[list[Op]]:
+    """Return the leaves of a DPU group: one an operation; pooling joins the convolution before it."""
     readers: dict[Op, list[Op]] = {}
     for op in group.ops:
         for producer in op.all_inputs():

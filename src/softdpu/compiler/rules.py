@@ -82,10 +82,10 @@ def average_pooling(chain: Chain) -> Op:
         raise NotForDpu(f"average pooling over {height} x {width}: the DPU has windows up to 255; pool in two steps")
     source = chain.input
     side = math.lcm(height, width)
-    if _factor(height, width) != chain.factor and side <= 8 and core.shape[1:3] == (1, 1):
-        if _factor(side, side) == chain.factor:
-            source = _stretched(source, side // height, side // width, core)
-            height = width = side
+    is_square_of_rectangle = side <= 8 and core.shape[1:3] == (1, 1) and _factor(side, side) == chain.factor
+    if _factor(height, width) != chain.factor and is_square_of_rectangle:
+        source = _stretched(source, side // height, side // width, core)
+        height = width = side
     if _factor(height, width) != chain.factor:
         raise NotForDpu(f"average pooling over {height} x {width} whose factor is not the DPU's: use a square window")
     attrs = {"kernel": [width, height], "stride": core.attrs["stride"], "pad": [0, 0, 0, 0], "type": "AVG"}
