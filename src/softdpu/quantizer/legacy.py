@@ -49,7 +49,7 @@ def model_config(model: keras.Model) -> dict[str, Any]:
     had = getattr(model, "use_legacy_config", False)
     model.use_legacy_config = True
     try:
-        return legacy_config(keras.Model.get_config(model) if not had else functional.Functional.get_config(model))
+        return legacy_config(functional.Functional.get_config(model))
     finally:
         if not had:
             del model.use_legacy_config

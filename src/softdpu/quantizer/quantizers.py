@@ -143,12 +143,16 @@ class Quantizer:
 
     def _calibrate(self, x: tf.Tensor, observer: Observer) -> tf.Tensor:
         f_min, f_max = ops.full_range(x, self.form)
-        position = ops.choose_position(x, f_min, f_max, self.method, self.form)
+        position = self._choose(x, f_min, f_max)
         magnitude = tf.maximum(-f_min, f_max)
         broken = tf.cast(tf.reduce_any(~tf.math.is_finite(x)), tf.float32)
         observer.keys.append(self.key)
         observer.statistics.append(tf.stack([position, f_min, f_max, magnitude, broken]))
         return ops.round_and_saturate(x, position, self.form)
+
+    def _choose(self, x: tf.Tensor, f_min: tf.Tensor, f_max: tf.Tensor) -> tf.Tensor:
+        """Return the position for a tensor of this range."""
+        return ops.choose_position(x, f_min, f_max, self.method, self.form)
 
     def _train(self, x: tf.Tensor) -> tf.Tensor:
         raise NotImplementedError
@@ -179,7 +183,7 @@ class Pof2SQuantizer(Quantizer):
     def _train(self, x: tf.Tensor) -> tf.Tensor:
         values = tf.stop_gradient(x)
         f_min, f_max = ops.full_range(values, self.form)
-        position = ops.choose_position(values, f_min, f_max, self.method, self.form)
+        position = self._choose(values, f_min, f_max)
         self.weights["min_var"].assign(f_min)
         self.weights["max_var"].assign(f_max)
         self.weights["quant_pos_var"].assign(position)
@@ -190,7 +194,7 @@ class Pof2SQuantizer(Quantizer):
         f_min, f_max = ops.full_range(x, self.form)
         self.weights["min_var"].assign(f_min)
         self.weights["max_var"].assign(f_max)
-        self.weights["quant_pos_var"].assign(ops.choose_position(x, f_min, f_max, self.method, self.form))
+        self.weights["quant_pos_var"].assign(self._choose(x, f_min, f_max))
 
 
 @register(package="Vitis", name="LastValueQuantPosQuantizer")
@@ -211,10 +215,14 @@ class TQTQuantizer(Quantizer):
         """Return the position that the threshold stands for."""
         return self.bit_width - 1 - tf.math.ceil(self.weights["log_th_var"])
 
-    def _threshold(self, f_min: tf.Tensor, f_max: tf.Tensor) -> tf.Tensor:
+    def threshold(self, f_min: tf.Tensor, f_max: tf.Tensor) -> tf.Tensor:
+        """Return log2 of the threshold at which a range does not saturate."""
         low, high = self.form.limits
         threshold = tf.maximum(tf.maximum(tf.abs(f_min), f_max * (-low / high)), 1e-9)
         return tf.math.log(threshold) / tf.math.log(2.0)
+
+    def _choose(self, x: tf.Tensor, f_min: tf.Tensor, f_max: tf.Tensor) -> tf.Tensor:
+        return self.bit_width - 1 - tf.math.ceil(self.threshold(f_min, f_max))
 
     def _train(self, x: tf.Tensor) -> tf.Tensor:
         f_min, f_max = ops.full_range(tf.stop_gradient(x), self.form)
@@ -230,7 +238,7 @@ class TQTQuantizer(Quantizer):
         f_min, f_max = ops.full_range(x, self.form)
         self.weights["min_var"].assign(f_min)
         self.weights["max_var"].assign(f_max)
-        self.weights["log_th_var"].assign(self._threshold(f_min, f_max))
+        self.weights["log_th_var"].assign(self.threshold(f_min, f_max))
 
 
 @register(package="Vitis", name="LastValueLogThQuantizer")

@@ -1,0 +1,91 @@
+"""From a trained quantized model to the one that is compiled: fixed positions, folded normalization, legal shifts."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import tf_keras as keras
+
+from softdpu.quantizer import refine
+from softdpu.quantizer.graph import Graph, Node
+
+_TRAINED = ("TQTQuantizer", "LastValueLogThQuantizer")
+
+
+def thresholds_to_positions(graph: Graph) -> None:
+    """Turn trained thresholds into positions, bit_width - 1 - ceil(log_th), in place."""
+    for node in graph:
+        if node.class_name == "Vitis>VitisQuantize":
+            quantizer = node.config["quantizer"]
+            if quantizer["class_name"].split(">")[-1] in _TRAINED:
+                quantizer["class_name"] = "Vitis>Pof2SQuantizer"
+                _convert(node, node.name, quantizer["config"])
+        elif node.class_name == "Vitis>QuantizeWrapper":
+            _convert_wrapper(node)
+
+
+def _convert_wrapper(node: Node) -> None:
+    lists = node.config["quantize_config"]["config"]
+    entries = [entry for key, value in lists.items() if key.endswith("_quantizers") for entry in value]
+    widths = {entry["quantizer_params"]["bit_width"] for entry in entries if entry["quantizer_type"] in _TRAINED}
+    for entry in entries:
+        if entry["quantizer_type"] in _TRAINED:
+            entry["quantizer_type"] = "Pof2SQuantizer"
+    for name in [name for name in node.weights if name.endswith("_log_th")]:
+        _convert(node, name[: -len("_log_th")], {"bit_width": _width(lists, name, widths)})
+
+
+def _width(lists: dict[str, Any], name: str, widths: set[int]) -> int:
+    """Return the bit width of the tensor that a threshold belongs to."""
+    if len(widths) == 1:
+        return next(iter(widths))
+    for plural, kind in (("weights", "weight"), ("biases", "bias")):
+        for tensor, entry in zip(lists["quantizable_" + plural], lists[kind + "_quantizers"]):  # noqa: B905
+            if name == tensor + "_log_th":
+                return entry["quantizer_params"]["bit_width"]
+    kind = "output" if name.startswith("output_") else "activation"
+    return lists[kind + "_quantizers"][0]["quantizer_params"]["bit_width"]
+
+
+def _convert(node: Node, tensor: str, config: dict[str, Any]) -> None:
+    threshold = node.weights.pop(tensor + "_log_th")
+    node.weights[tensor + "_pos"] = np.asarray(config["bit_width"] - 1 - np.ceil(threshold), np.float32)
+
+
+def remove_dropout(graph: Graph) -> None:
+    """Remove Dropout layers and the quantizer that follows one only because Dropout is not quantized."""
+    for node in graph:
+        if node.class_name != "Dropout":
+            continue
+        for reader in graph.consumers(node.name):
+            if reader is not None and reader.name == "quant_" + node.name:
+                graph.remove(reader)
+        graph.remove(node)
+
+
+def make_legal(model: keras.Model) -> None:
+    """Apply every position rule until all hold: moving one position to align a pooling can break a shift elsewhere."""
+    options = dict.fromkeys(refine.RULES, True)
+    before: list[float] = []
+    for _ in range(len(model.layers)):
+        refine.apply(model, options)
+        after = _positions(model)
+        if after == before:
+            return
+        before = after
+
+
+def _positions(model: keras.Model) -> list[float]:
+    layers = refine.quantized_layers(model)
+    return [float(np.sum(slot.quantizer.position())) for layer in layers for slot in layer.slots()]
+
+
+def copy_with_mode(graph: Graph, mode: str) -> Graph:
+    """Return a copy of a graph whose quantized layers have another mode."""
+    graph = copy.deepcopy(graph)
+    for node in graph:
+        if "mode" in node.config:
+            node.config["mode"] = mode
+    return graph

@@ -1,0 +1,202 @@
+"""Stage A: transforms of the float model that keep its function, so that what is left can be quantized well.
+
+Dropout goes, activations leave their convolutions, separable convolutions become two, BatchNormalization folds into the
+convolution before it or becomes a depthwise convolution of its own. The float32 arithmetic of the folding is AMD's,
+operation by operation.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable  # noqa: UP035 - not generic in collections.abc before Python 3.9
+
+import numpy as np
+import tf_keras as keras
+
+from softdpu.quantizer import legacy
+from softdpu.quantizer.errors import QuantizerError
+from softdpu.quantizer.graph import Graph, Node
+
+CONVOLUTIONS = ("Conv2D", "DepthwiseConv2D", "Conv2DTranspose", "Dense")
+
+
+def kernel_name(node: Node) -> str:
+    """Return the name of a convolution's kernel among its weights."""
+    return "depthwise_kernel" if "depthwise_kernel" in node.weights else "kernel"
+
+
+def new_node(layer: keras.layers.Layer, **fields: Any) -> Node:
+    """Return a node for a layer made here."""
+    entry = legacy.serialize(layer)
+    return Node(name=layer.name, class_name=entry["class_name"], config=entry["config"], **fields)
+
+
+def remove_dropout(graph: Graph) -> None:
+    """Remove Dropout layers, which do nothing outside training."""
+    for node in graph.candidates():
+        if node.class_name == "Dropout":
+            graph.remove(node)
+
+
+def separable_convolutions(graph: Graph) -> None:
+    """Split SeparableConv2D into `<n>_depthwise_conv` without bias and `<n>_pointwise_conv` with its activation."""
+    for node in graph.candidates():
+        if node.class_name != "SeparableConv2D":
+            continue
+        config = node.config
+        depthwise = keras.layers.DepthwiseConv2D(
+            kernel_size=config["kernel_size"],
+            strides=config["strides"],
+            padding=config["padding"],
+            data_format=config["data_format"],
+            depth_multiplier=config["depth_multiplier"],
+            dilation_rate=config["dilation_rate"],
+            use_bias=False,
+            name=node.name + "_depthwise_conv",
+        )
+        pointwise = keras.layers.Conv2D(
+            filters=config["filters"],
+            kernel_size=1,
+            data_format=config["data_format"],
+            use_bias=config["use_bias"],
+            name=node.name + "_pointwise_conv",
+        )
+        weights = node.weights
+        first = new_node(depthwise, weights={"depthwise_kernel": weights["depthwise_kernel"]}, input_rank=4)
+        second = new_node(pointwise, weights={"kernel": weights["pointwise_kernel"]}, input_rank=4)
+        second.config["activation"] = config["activation"]
+        if config["use_bias"]:
+            second.weights["bias"] = weights["bias"]
+        graph.insert_after(node, first)
+        graph.insert_after(first, second)
+        graph.remove(node)
+
+
+def separate_activations(graph: Graph) -> None:
+    """Move a non-linear activation out of its convolution into an Activation layer named `<layer>_<activation>`."""
+    for node in graph.candidates():
+        if node.class_name not in CONVOLUTIONS or node.config["activation"] == "linear":
+            continue
+        activation, node.config["activation"] = node.config["activation"], "linear"
+        if isinstance(activation, dict):
+            graph.insert_after(node, _activation_layer(node, activation))
+        else:
+            layer = keras.layers.Activation("linear", name=f"{node.name}_{activation}")
+            separate = new_node(layer)
+            separate.config["activation"] = activation
+            graph.insert_after(node, separate)
+
+
+def _activation_layer(node: Node, entry: dict[str, Any]) -> Node:
+    """Return a node for an activation given as a layer object, such as `activation=ReLU(6.0)`."""
+    class_name = entry["class_name"]
+    if not hasattr(keras.layers, class_name.split(">")[-1]):
+        raise QuantizerError(f"layer {node.name}: expected a Keras activation, got an object of class {class_name}")
+    config = {key: value for key, value in entry["config"].items() if key != "name"}
+    return Node(name=f"{node.name}_{class_name}", class_name=class_name, config=config)
+
+
+def relu6_to_relu(graph: Graph) -> None:
+    """Turn ReLU6 into ReLU; this changes the function where values pass 6."""
+    for node in graph.candidates():
+        if node.class_name == "ReLU" and node.config.get("max_value") == 6.0:
+            node.config["max_value"] = None
+        elif node.class_name == "Activation" and node.config["activation"] == "relu6":
+            node.config["activation"] = "relu"
+
+
+def _scale_and_shift(bn: Node, bias: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return (multiplier, folded bias) of a BatchNormalization behind a layer with `bias`, float32[channels]."""
+    epsilon = np.float32(bn.config["epsilon"])
+    mean, variance = bn.weights["moving_mean"], bn.weights["moving_variance"]
+    gamma = bn.weights["gamma"] if bn.config["scale"] else np.float32(1)
+    multiplier = gamma / np.sqrt(variance + epsilon)
+    shift = (-mean if bias is None else bias - mean) * multiplier
+    return multiplier, bn.weights["beta"] + shift if bn.config["center"] else shift
+
+
+def folded_kernel(node: Node, kernel: np.ndarray, multiplier: np.ndarray) -> np.ndarray:
+    """Return a convolution's kernel times one multiplier an output channel."""
+    if node.class_name == "DepthwiseConv2D":
+        return kernel * multiplier.reshape(1, 1, *kernel.shape[2:])
+    if node.class_name == "Conv2DTranspose":
+        return kernel * multiplier.reshape(1, 1, -1, 1)
+    return kernel * multiplier
+
+
+def _on_channels(bn: Node, layer: Node) -> bool:
+    """Tell whether a BatchNormalization normalizes the channels of the layer before it."""
+    (axis,) = np.atleast_1d(bn.config["axis"]).tolist() if np.size(bn.config["axis"]) == 1 else (None,)
+    first = layer.config.get("data_format") == "channels_first"
+    return axis == 1 if first else axis in (-1, (bn.input_rank or 4) - 1)
+
+
+def fold_batch_normalization(graph: Graph) -> None:
+    """Fold a BatchNormalization into the linear convolution or Dense before it, if nothing else reads that."""
+    for bn in graph.candidates():
+        if bn.class_name != "BatchNormalization":
+            continue
+        conv = graph.only_input(bn)
+        if conv is None or conv.ignored or conv.class_name not in CONVOLUTIONS or conv.config["activation"] != "linear":
+            continue
+        if len(graph.consumers(conv.name)) > 1 or not _on_channels(bn, conv):
+            continue
+        multiplier, bias = _scale_and_shift(bn, conv.weights.get("bias"))
+        name = kernel_name(conv)
+        conv.weights = {name: folded_kernel(conv, conv.weights[name], multiplier), "bias": bias}
+        conv.config["use_bias"] = True
+        graph.remove(bn)
+
+
+def convert_batch_normalization(graph: Graph) -> None:
+    """Turn each BatchNormalization left into a 1x1 depthwise convolution (on vectors a diagonal Dense)."""
+    for bn in graph.candidates():
+        if bn.class_name != "BatchNormalization" or bn.input_rank not in (2, 4):
+            continue
+        multiplier, bias = _scale_and_shift(bn, None)
+        layer: keras.layers.Layer
+        if bn.input_rank == 4:
+            if np.atleast_1d(bn.config["axis"]).tolist() not in ([3], [-1]):
+                continue
+            layer = keras.layers.DepthwiseConv2D(1, name=bn.name)
+            kernel = {"depthwise_kernel": multiplier.reshape(1, 1, -1, 1)}
+        else:
+            layer = keras.layers.Dense(len(multiplier), name=bn.name)
+            kernel = {"kernel": np.diag(multiplier)}
+        entry = legacy.serialize(layer)
+        bn.class_name, bn.config, bn.weights = entry["class_name"], entry["config"], {**kernel, "bias": bias}
+
+
+def check_weights(graph: Graph) -> None:
+    """Raise a QuantizerError naming the layer if a weight is not a finite number."""
+    for node in graph:
+        for name, weight in node.weights.items():
+            if np.issubdtype(weight.dtype, np.floating) and not np.isfinite(weight).all():
+                raise QuantizerError(
+                    f"layer {node.name}: {name} holds NaN or infinity; train the float model again or repair its file"
+                )
+
+
+TRANSFORMS: dict[str, Callable[[Graph], None]] = {
+    "remove_dropout": remove_dropout,
+    "separable_conv": separable_convolutions,
+    "separate_conv_act": separate_activations,
+    "convert_relu6_to_relu": relu6_to_relu,
+}
+FOLDS: dict[str, Callable[[Graph], None]] = {
+    "fold_conv_bn": fold_batch_normalization,
+    "convert_bn_to_dwconv": convert_batch_normalization,
+}
+
+
+def apply(graph: Graph, options: dict[str, Any]) -> None:
+    """Apply the transforms that `options` (the keys of `optimize_pipeline_config`) switch on, in place."""
+    check_weights(graph)
+    for name, transform in TRANSFORMS.items():
+        if options[name]:
+            transform(graph)
+    if not options["train_with_bn"]:
+        for name, transform in FOLDS.items():
+            if options[name]:
+                transform(graph)
+        if options["fold_conv_bn"]:
+            fold_batch_normalization(graph)
