@@ -16,7 +16,7 @@ from softdpu.runtime.reference.registry import Kernel
 
 log = logging.getLogger("softdpu.runtime")
 
-ENGINES = ("reference", "litert")
+ENGINES = ("litert", "reference")
 
 
 class Engine(Protocol):
@@ -58,7 +58,9 @@ def create_engine(subgraph: Any, engine: str | None = None) -> Engine:
     program = read_subgraph(subgraph)
     if chosen == "reference":
         return ReferenceEngine(program)
-    raise SoftdpuError("the litert engine is not built yet: set SOFTDPU_ENGINE=reference")
+    from softdpu.runtime.litert import LiteRtEngine  # the interpreter's import takes longer than the reference needs
+
+    return LiteRtEngine(program)
 
 
 def evaluate_graph(

@@ -23,6 +23,8 @@ def pool_fix(node: Node, args: Args) -> np.ndarray:
         largest = windows(padded, (height, width), stride).max(axis=(3, 4))
         return of_int8(largest, position).to_int8(node.output.position)
     if kind == "AVG":
+        if max(height, width) > 255:
+            raise SoftdpuError(f"op '{node.key}' averages over {height}x{width}; the DPU's windows end at 255x255")
         factor, shift = fixed_point.average_pool_factor(height, width)
         padded = pad_or_crop(args["input"][0], pads).astype(np.int64)
         sums = windows(padded, (height, width), stride).sum(axis=(3, 4))

@@ -1,0 +1,348 @@
+"""Convolutions and average pooling, which is a depthwise convolution with equal weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from ai_edge_litert.schema_py_generated import ActivationFunctionType as Activation
+from ai_edge_litert.schema_py_generated import Padding
+
+from softdpu import fixed_point
+from softdpu.runtime.litert.lowering import OFFSET, UP, Lowering, NotExactError, lowering, scale_of
+from softdpu.runtime.litert.model import Operator, option
+from softdpu.runtime.litert.rounding import EXACT, floor_and_store, relu6_limit, unary
+from softdpu.runtime.program import Node, Value
+
+_CUT_SIGNED, _CUT_POSITIVE = 14, 15  # the largest shifts at which 1 + 2**-23 moves ties and nothing else
+_CUT_LEAKY = 8
+_FUSED = {"NONE": Activation.NONE, "RELU": Activation.RELU, "RELU6": Activation.RELU6}
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What a convolution computes, whatever its kind.
+
+    Attributes:
+        code: LiteRT's operator.
+        weights: in LiteRT's layout, with the output channels on `axis`.
+        position: of the weights.
+        bias: one an output channel, in units of 2**-(input position + weight position); may be a fraction.
+        options: LiteRT's options without padding and activation.
+    """
+
+    code: int
+    weights: np.ndarray
+    axis: int
+    position: int
+    bias: np.ndarray
+    options: dict[str, Any]
+
+    def sums(self, weights: np.ndarray) -> np.ndarray:
+        """Return the sum of some weights over everything but the output channels: int64[channels]."""
+        axes = tuple(axis for axis in range(4) if axis != self.axis)
+        return weights.astype(np.int64).sum(axis=axes)
+
+    def reach(self) -> int:
+        """Return a bound of every partial sum, bias included."""
+        return int((128 * self.sums(np.abs(self.weights.astype(np.int64))) + np.abs(self.bias)).max())
+
+
+@lowering("conv2d-fix")
+def conv2d(model: Lowering, node: Node) -> None:
+    """CONV_2D."""
+    weights = model.constant(node.inputs["weights"][0])
+    _convolution(model, node, _filters(model, node, Operator.CONV_2D, weights, 0, _steps(node)))
+
+
+@lowering("depthwise-conv2d-fix")
+def depthwise_conv2d(model: Lowering, node: Node) -> None:
+    """DEPTHWISE_CONV_2D; weights {multiplier, h, w, c} become {1, h, w, c * multiplier}."""
+    weights = model.constant(node.inputs["weights"][0])
+    multiplier, height, width, channels = weights.shape
+    packed = weights.transpose(1, 2, 3, 0).reshape(1, height, width, channels * multiplier)
+    options = {**_steps(node), "depthMultiplier": multiplier}
+    _convolution(model, node, _filters(model, node, Operator.DEPTHWISE_CONV_2D, packed, 3, options))
+
+
+@lowering("transposed-conv2d-fix")
+def transposed_conv2d(model: Lowering, node: Node) -> None:
+    """TRANSPOSE_CONV, whose weights are turned by half a turn."""
+    _transposed(model, node, model.constant(node.inputs["weights"][0]))
+
+
+@lowering("transposed-depthwise-conv2d-fix")
+def transposed_depthwise_conv2d(model: Lowering, node: Node) -> None:
+    """TRANSPOSE_CONV with weights that are zero between different channels, while those are few."""
+    weights = model.constant(node.inputs["weights"][0])
+    multiplier, height, width, channels = weights.shape
+    if channels > 64:
+        raise NotExactError(f"{channels} channels")
+    full = np.zeros((channels, multiplier, height, width, channels), np.int8)
+    for channel in range(channels):
+        full[channel, ..., channel] = weights[..., channel]
+    _transposed(model, node, full.reshape(channels * multiplier, height, width, channels))
+
+
+def _transposed(model: Lowering, node: Node, weights: np.ndarray) -> None:
+    if node.pair("dilation") != (1, 1):
+        raise NotExactError(f"dilation {node.pair('dilation')}")
+    turned = np.ascontiguousarray(weights[:, ::-1, ::-1])
+    _convolution(model, node, _filters(model, node, Operator.TRANSPOSE_CONV, turned, 0, {}))
+
+
+@lowering("pool-fix")
+def pool(model: Lowering, node: Node) -> None:
+    """AVG as a depthwise convolution whose weights are all n; MAX lives in movement."""
+    if node.attrs.get("type") != "AVG":
+        from softdpu.runtime.litert.movement import max_pool
+
+        max_pool(model, node)
+        return
+    height, width = node.pair("kernel")
+    if height * width > 1024:
+        raise NotExactError(f"average over {height}x{width}")
+    factor, shift = fixed_point.average_pool_factor(height, width)
+    channels = node.input.shape[3]
+    weights = np.full((1, height, width, channels), factor, np.int8)
+    stride = node.pair("stride")
+    options = {"strideH": stride[0], "strideW": stride[1], "dilationHFactor": 1, "dilationWFactor": 1}
+    filters = Filters(
+        Operator.DEPTHWISE_CONV_2D, weights, 3, shift, np.zeros(channels), {**options, "depthMultiplier": 1}
+    )
+    _convolution(model, node, filters)
+
+
+def _steps(node: Node) -> dict[str, Any]:
+    stride, dilation = node.pair("stride"), node.pair("dilation")
+    return {
+        "strideH": stride[0],
+        "strideW": stride[1],
+        "dilationHFactor": dilation[0],
+        "dilationWFactor": dilation[1],
+    }
+
+
+def _filters(
+    model: Lowering, node: Node, code: int, weights: np.ndarray, axis: int, options: dict[str, Any]
+) -> Filters:
+    """Return the filters of a convolution op, its bias in the units of the sums, exact in float64."""
+    position = node.inputs["weights"][0].position
+    bias = np.zeros(weights.shape[axis])
+    if "bias" in node.inputs:
+        source = node.inputs["bias"][0]
+        shift = fixed_point.shift_bias(node.input.position, position, source.position)
+        if abs(shift) > 40:
+            raise NotExactError(f"shift_bias {shift}")
+        bias = np.ldexp(model.constant(source).reshape(-1).astype(np.float64), shift)
+    return Filters(code, weights, axis, position, bias, options)
+
+
+def _convolution(model: Lowering, node: Node, filters: Filters) -> None:
+    """Lower by activation: int8 all the way where that is exact, else in float32."""
+    kind = node.attrs.get("nonlinear") or "NONE"
+    cut = fixed_point.shift_cut(node.input.position, filters.position, node.output.position)
+    if kind in ("HSIGMOID", "HSWISH"):
+        raise NotExactError(f"nonlinear {kind}")
+    if kind == "LEAKYRELU":
+        if 0 < cut <= _CUT_LEAKY and _is_whole(filters.bias):
+            _leaky(model, node, filters, cut)
+        else:
+            _in_float(model, node, filters, cut)
+        return
+    if kind not in _FUSED:
+        raise NotExactError(f"nonlinear {kind}")
+    positive = kind != "NONE" or (filters.code == Operator.DEPTHWISE_CONV_2D and _never_negative(model, node, filters))
+    if -8 < cut <= (_CUT_POSITIVE if positive else _CUT_SIGNED) and _bias_fits(filters.bias, cut):
+        _in_int8(model, node, filters, cut, _FUSED[kind], positive)
+    else:
+        _in_float(model, node, filters, cut)
+
+
+def _never_negative(model: Lowering, node: Node, filters: Filters) -> bool:
+    return model.get(node.input).positive and bool((filters.weights >= 0).all() and (filters.bias >= 0).all())
+
+
+def _is_whole(bias: np.ndarray) -> bool:
+    return bool((bias == np.floor(bias)).all())
+
+
+def _bias_fits(bias: np.ndarray, cut: int) -> bool:
+    """Tell whether floor(bias) gives the same results: always for a positive cut, as the sums are whole."""
+    return (cut > 0 or _is_whole(bias)) and float(np.abs(bias).max(initial=0)) < 2**29
+
+
+def _in_int8(model: Lowering, node: Node, filters: Filters, cut: int, activation: int, positive: bool) -> None:
+    """One quantized convolution with the two devices of the module `lowering`."""
+    zero = 0 if positive or cut <= 0 else OFFSET
+    bias = np.floor(filters.bias) - zero * 2.0**cut
+    scales = scale_of(filters.position) * UP
+    output = model.int8(node.output, zero)
+    _emit(model, node, filters, bias, scales, output, activation)
+    model.put(node, output, zero, positive)
+
+
+def _leaky(model: Lowering, node: Node, filters: Filters, cut: int) -> None:
+    """LEAKYRELU as the sum of two convolutions, of what is positive and of what is negative.
+
+    The negative part has zero point 127, which cuts off what is positive, and its slope in the scale, made a hair
+    smaller so that negative ties move up.
+    """
+    above = model.int8(node.output)
+    _emit(model, node, filters, filters.bias, scale_of(filters.position) * UP, above, Activation.RELU)
+    below = model.int8(node.output, 127)
+    slope = float(np.float32(fixed_point.LEAKY_RELU_ALPHA) * np.float32(1 - 2**-23))
+    _emit(model, node, filters, filters.bias, scale_of(filters.position) * slope, below, Activation.NONE)
+    output = model.int8(node.output)
+    model.add([above, below], output)
+    model.put(node, output)
+
+
+def _emit(
+    model: Lowering, node: Node, filters: Filters, bias: np.ndarray, scale: float, output: int, activation: int
+) -> None:
+    """Add a quantized convolution of the op's input into `output`."""
+    if filters.code == Operator.TRANSPOSE_CONV:
+        _emit_transposed(model, node, filters, bias, scale, output, activation)
+        return
+    source, padding, zero = padded_input(model, node, node.input, filters)
+    bias = bias + zero * filters.sums(filters.weights)
+    weights, bias_index = _constants(model, node, filters, bias, scale)
+    options = option(
+        "Conv2D" if filters.code == Operator.CONV_2D else "DepthwiseConv2D",
+        padding=padding,
+        fusedActivationFunction=activation,
+        **filters.options,
+    )
+    model.builder.operator(filters.code, [source, weights, bias_index], [output], options)
+
+
+def _constants(model: Lowering, node: Node, filters: Filters, bias: np.ndarray, scale: float) -> tuple[int, int]:
+    """Add weights and bias with a scale a channel, for which LiteRT always has the kernels that round as wanted."""
+    if np.abs(bias).max(initial=0) + filters.reach() >= 2**31:
+        raise NotExactError("sums past 32 bits")
+    scales = np.full(filters.weights.shape[filters.axis], scale, np.float32)
+    steps = np.float32(scale_of(node.input.position)) * scales
+    weights = model.builder.constant(filters.weights, scales, filters.axis)
+    return weights, model.builder.constant(bias.astype(np.int32), steps)
+
+
+def _emit_transposed(
+    model: Lowering, node: Node, filters: Filters, bias: np.ndarray, scale: float, output: int, activation: int
+) -> None:
+    """Add a quantized transposed convolution; what its attribute `pad` cuts off is SAME's cut or a slice."""
+    weights, bias_index = _constants(model, node, filters, bias, scale)
+    batch, height, width, channels = node.output.shape
+    stride, kernel = node.pair("stride"), filters.weights.shape[1:3]
+    full = [(n - 1) * s + k for n, s, k in zip(node.input.shape[1:3], stride, kernel, strict=True)]
+    cut = node.pads()
+    total = [cut[0] + cut[1], cut[2] + cut[3]]
+    same = (total[0] // 2, total[0] - total[0] // 2, total[1] // 2, total[1] - total[1] // 2)
+    grows = [n * s for n, s in zip(node.input.shape[1:3], stride, strict=True)]
+    if cut == same and [height, width] == grows and min(cut) >= 0 and any(cut):
+        padding, shape, whole = Padding.SAME, (batch, height, width, channels), output
+    elif min(cut) >= 0:
+        padding, shape = Padding.VALID, (batch, full[0], full[1], channels)
+        zero = model.builder.zero_point(output)
+        whole = model.int8(node.output, zero, shape) if any(cut) else output
+    else:
+        raise NotExactError(f"negative pads {cut}")
+    options = option(
+        "TransposeConv", padding=padding, strideH=stride[0], strideW=stride[1], fusedActivationFunction=activation
+    )
+    inputs = [model.ints(shape), weights, model.plain(node.input), bias_index]
+    model.builder.operator(filters.code, inputs, [whole], options)
+    if whole != output:
+        begin, end = [0, cut[0], cut[2], 0], [batch, cut[0] + height, cut[2] + width, channels]
+        indices = [whole, model.ints(begin), model.ints(end), model.ints([1, 1, 1, 1])]
+        model.builder.operator(Operator.STRIDED_SLICE, indices, [output], option("StridedSlice"))
+
+
+def _in_float(model: Lowering, node: Node, filters: Filters, cut: int) -> None:
+    """A float32 convolution, whose sums are whole numbers below 2**24 and so exact, then FLOOR.
+
+    Numbers are in output steps: weights and bias are multiplied by 2**-cut.
+    """
+    kind = node.attrs.get("nonlinear") or "NONE"
+    leaky = kind == "LEAKYRELU"
+    if filters.code == Operator.TRANSPOSE_CONV:
+        raise NotExactError(f"transposed with shift_cut {cut} and {kind}")
+    if filters.reach() + 2.0 ** max(cut, 0) >= EXACT or not _is_whole(filters.bias):
+        raise NotExactError("sums past 24 bits")
+    if not -100 < cut <= (9 if leaky else 20):
+        raise NotExactError(f"shift_cut {cut}")
+    source, padding, _ = padded_input(model, node, node.input, filters, plain=True)
+    shape = tuple(_shape_of(node, filters, padding))
+    wide = model.float32(shape)
+    model.builder.operator(Operator.DEQUANTIZE, [source], [wide])
+    rise = 0.0 if leaky else 0.5
+    weights = np.ldexp(filters.weights.astype(np.float32), node.input.position - cut)
+    bias = (np.ldexp(filters.bias, -cut) + rise).astype(np.float32)
+    options = option(
+        "Conv2D" if filters.code == Operator.CONV_2D else "DepthwiseConv2D",
+        padding=padding,
+        fusedActivationFunction=Activation.RELU if kind in ("RELU", "RELU6") else Activation.NONE,
+        **filters.options,
+    )
+    sums = model.float32(node.output.shape)
+    indices = [wide, model.builder.constant(weights), model.builder.constant(bias)]
+    model.builder.operator(filters.code, indices, [sums], options)
+    if leaky:
+        slope = option("LeakyRelu", alpha=fixed_point.LEAKY_RELU_ALPHA)
+        bent = unary(model, Operator.LEAKY_RELU, sums, node.output.shape, slope)
+        sums = model.float32(node.output.shape)
+        model.add([bent, model.numbers(0.5, rank=4)], sums)
+    limit = relu6_limit(node.output.position) if kind == "RELU6" else None
+    floor_and_store(model, node, sums, limit, kind in ("RELU", "RELU6"))
+
+
+def _shape_of(node: Node, filters: Filters, padding: int) -> list[int]:
+    shape = list(node.input.shape)
+    if padding == Padding.VALID:
+        top, bottom, left, right = node.pads()
+        shape[1] += top + bottom
+        shape[2] += left + right
+    return shape
+
+
+def padded_input(
+    model: Lowering, node: Node, value: Value, filters: Filters, plain: bool = False
+) -> tuple[int, int, int]:
+    """Return the tensor to convolve, LiteRT's padding and the tensor's zero point.
+
+    Pads that TensorFlow's SAME would choose become SAME; others become a PAD, whose zeros need zero point 0.
+    """
+    pads = node.pads()
+    if not any(pads):
+        held = model.get(value)
+        return (model.plain(value), Padding.VALID, 0) if plain else (held.index, Padding.VALID, held.zero)
+    index = model.plain(value)
+    height, width = (size for axis, size in enumerate(filters.weights.shape) if axis in (1, 2))
+    if pads == same_pads(node, (height, width)):
+        return index, Padding.SAME, 0
+    if min(pads) < 0:
+        raise NotExactError(f"negative pads {pads}")
+    return pad(model, value, index, pads), Padding.VALID, 0
+
+
+def same_pads(node: Node, kernel: tuple[int, int]) -> tuple[int, int, int, int] | None:
+    """Return the pads (top, bottom, left, right) of TensorFlow's SAME, or None where it gives another shape."""
+    pads: list[int] = []
+    for axis, size, stride, dilation in zip((1, 2), kernel, node.pair("stride"), node.pair("dilation"), strict=True):
+        source, wanted = node.input.shape[axis], node.output.shape[axis]
+        if wanted != -(-source // stride):
+            return None
+        total = max((wanted - 1) * stride + (size - 1) * dilation + 1 - source, 0)
+        pads += [total // 2, total - total // 2]
+    return pads[0], pads[1], pads[2], pads[3]
+
+
+def pad(model: Lowering, value: Value, index: int, pads: tuple[int, int, int, int]) -> int:
+    """Add a border of zeros to a plain tensor and return the result."""
+    top, bottom, left, right = pads
+    batch, height, width, channels = value.shape
+    grown = model.int8(value, shape=(batch, height + top + bottom, width + left + right, channels))
+    paddings = model.ints([[0, 0], [top, bottom], [left, right], [0, 0]])
+    model.builder.operator(Operator.PAD, [index, paddings], [grown], option("Pad"))
+    return grown

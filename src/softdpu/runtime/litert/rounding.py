@@ -1,0 +1,71 @@
+"""The float lane: real numbers in float32, exact by construction, and the DPU's rounding of them by FLOOR."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from softdpu.runtime.litert.lowering import Lowering, NotExactError
+from softdpu.runtime.litert.model import Operator, option
+from softdpu.runtime.program import Node, Value
+
+EXACT = 2**24  # float32 holds every integer up to here
+NONE, RELU = 0, 1
+
+
+def real(model: Lowering, value: Value) -> int:
+    """Return the real numbers of an int8 value as a float32 tensor."""
+    index = model.float32(value.shape)
+    model.builder.operator(Operator.DEQUANTIZE, [model.plain(value)], [index])
+    return index
+
+
+def binary(model: Lowering, code: int, left: int, right: int, shape: tuple[int, ...], activation: int = NONE) -> int:
+    """Add MUL, ADD, MINIMUM or MAXIMUM of float32 tensors and return its output."""
+    index = model.float32(shape)
+    names = {Operator.MUL: "Mul", Operator.ADD: "Add"}
+    options = option(names[code], fusedActivationFunction=activation) if code in names else None
+    model.builder.operator(code, [left, right], [index], options)
+    return index
+
+
+def unary(model: Lowering, code: int, source: int, shape: tuple[int, ...], options: object = None) -> int:
+    """Add an operator of one float32 tensor and return its output."""
+    index = model.float32(shape)
+    model.builder.operator(code, [source], [index], options)
+    return index
+
+
+def round_half_up(model: Lowering, node: Node, source: int) -> None:
+    """Finish an op: its activation, then floor(x * 2**position + 0.5), saturated, of real numbers in float32.
+
+    The caller vouches that x has at most 24 significant bits where the result is not saturated.
+    """
+    shape, rank = node.output.shape, len(node.output.shape)
+    kind = node.attrs.get("nonlinear") or "NONE"
+    if kind == "LEAKYRELU":
+        source = unary(model, Operator.LEAKY_RELU, source, shape, option("LeakyRelu", alpha=26 / 256))
+    elif kind not in ("NONE", "RELU", "RELU6"):
+        raise NotExactError(f"nonlinear {kind}")
+    position = node.output.position
+    steps = binary(model, Operator.MUL, source, model.numbers(2.0**position, rank=rank), shape)
+    positive = kind in ("RELU", "RELU6")
+    raised = binary(model, Operator.ADD, steps, model.numbers(0.5, rank=rank), shape, RELU if positive else NONE)
+    floor_and_store(model, node, raised, relu6_limit(position) if kind == "RELU6" else None, positive)
+
+
+def floor_and_store(model: Lowering, node: Node, source: int, limit: int | None = None, positive: bool = False) -> None:
+    """Store floor(source), in output steps, as the op's int8 output; `limit` is an upper bound in output steps."""
+    shape, rank, position = node.output.shape, len(node.output.shape), node.output.position
+    whole = unary(model, Operator.FLOOR, source, shape)
+    if limit is not None and limit < 127:
+        whole = binary(model, Operator.MINIMUM, whole, model.numbers(float(limit), rank=rank), shape)
+    if position:
+        whole = binary(model, Operator.MUL, whole, model.numbers(2.0**-position, rank=rank), shape)
+    output = model.int8(node.output)
+    model.builder.operator(Operator.QUANTIZE, [whole], [output])
+    model.put(node, output, positive=positive)
+
+
+def relu6_limit(position: int) -> int:
+    """Return 6 in steps of a position, rounded half up: the clamp after rounding that equals RELU6 before it."""
+    return int(np.floor(np.ldexp(6.0, position) + 0.5))
