@@ -18,6 +18,6 @@ include: "rules/package.smk"
 
 rule all:
     default_target: True
-    localrule: True
     input:
         collect("build/ladder_{target}.json", target=config["targets"]),
+    localrule: True

@@ -1,8 +1,9 @@
 """What all rules share.
 
-PROVIDES: the checked config, the names of all targets, code(script) = the source files whose edit makes an output stale.
+PROVIDES: the checked config, the constraints on wildcards, and functions that name inputs and options.
 """
 
+import shlex
 from pathlib import Path
 
 from softdpu import boards, build_lock, config as configuration
@@ -34,5 +35,41 @@ wildcard_constraints:
 
 
 def code(script):
-    """Return the script and every file of ours that it imports, relative to the project."""
-    return [str(ROOT / path) if ROOT != Path.cwd() else path for path in sources(ROOT / script, ROOT)]
+    """Return the script and every file of ours that it imports."""
+    return sources(ROOT / script, ROOT)
+
+
+def option(name, value):
+    """Return a command-line option with its value, quoted for the shell, or nothing for null."""
+    return "" if value is None else f"{name} {shlex.quote(str(value))}"
+
+
+def weights_file():
+    """Return the file of pretrained weights as an input of training, if the config names one."""
+    weights = config["model"]["weights"]
+    return [] if weights in (None, "imagenet") else [weights]
+
+
+FASHION_MNIST = collect(
+    "data/fashion_mnist/{part}-ubyte.gz",
+    part=[
+        "train-images-idx3",
+        "train-labels-idx1",
+        "t10k-images-idx3",
+        "t10k-labels-idx1",
+    ],
+)
+
+
+def shards(split):
+    """Return the number of record files of a split."""
+    return config["dataset"][f"{split}_shards"]
+
+
+def records(split):
+    """Return the record files of a split, and the manifest that is written when all of them are."""
+    return collect(
+        "build/tfrec_{split}/data_{shard}.tfrecord",
+        split=split,
+        shard=range(shards(split)),
+    ) + [f"build/tfrec_{split}/manifest.json"]

@@ -4,31 +4,71 @@ REQUIRED: what config.yaml's section dataset names. PROVIDES: build/tfrec_train/
 shards data_<i>.tfrecord, labels.txt and manifest.json.
 """
 
-FASHION_MNIST = collect(
-    "data/fashion_mnist/{part}-ubyte.gz",
-    part=["train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"],
-)
-SHARDS = {split: range(config["dataset"][f"{split}_shards"]) for split in ("train", "val")}
-
-
-def records(split):
-    """Return the record files of a split."""
-    return collect("build/tfrec_{split}/data_{shard}.tfrecord", split=split, shard=SHARDS[split])
-
-
 rule fetch_data:
     input:
+        script="scripts/fetch_data.py",
         code=code("scripts/fetch_data.py"),
     output:
         FASHION_MNIST,
     log:
         "logs/fetch_data.log",
+    localrule: True
     conda:
         ENV
     params:
-        folder=lambda wildcards: (
-            f"--folder {config['dataset']['path']}" if config["dataset"]["path"] else ""
-        ),
-    localrule: True
+        folder=option("--folder", config["dataset"]["path"]),
     shell:
-        "python {input.code[0]} --output data/fashion_mnist {params.folder} 2>&1 | tee {log}"
+        "python {input.script} --output data/fashion_mnist {params.folder} 2>&1 | tee {log:q}"
+
+
+rule records_shard:
+    input:
+        FASHION_MNIST,
+        script="scripts/make_records.py",
+        code=code("scripts/make_records.py"),
+    output:
+        "build/tfrec_{split}/data_{shard}.tfrecord",
+        "build/tfrec_{split}/data_{shard}.json",
+    log:
+        "logs/records_{split}_{shard}.log",
+    benchmark:
+        "logs/benchmarks/records_{split}_{shard}.tsv"
+    conda:
+        ENV
+    resources:
+        mem_mb=500,
+        runtime=10,
+    params:
+        shards=lambda wildcards: shards(wildcards.split),
+        images=lambda wildcards: option(
+            "--images", config["dataset"][f"{wildcards.split}_images"]
+        ),
+        quality=config["dataset"]["jpeg_quality"],
+    shell:
+        "python {input.script} --kind fashion_mnist --source data/fashion_mnist --split {wildcards.split}"
+        " --shards {params.shards} --shard {wildcards.shard} {params.images} --jpeg-quality {params.quality}"
+        " --output build/tfrec_{wildcards.split} 2>&1 | tee {log:q}"
+
+
+rule records_manifest:
+    input:
+        lambda wildcards: collect(
+            "build/tfrec_{split}/data_{shard}.{kind}",
+            split=wildcards.split,
+            shard=range(shards(wildcards.split)),
+            kind=["tfrecord", "json"],
+        ),
+        script="scripts/merge_records.py",
+        code=code("scripts/merge_records.py"),
+    output:
+        "build/tfrec_{split}/manifest.json",
+        "build/tfrec_{split}/labels.txt",
+    log:
+        "logs/records_{split}.log",
+    localrule: True
+    conda:
+        ENV
+    params:
+        shards=lambda wildcards: shards(wildcards.split),
+    shell:
+        "python {input.script} --records build/tfrec_{wildcards.split} --shards {params.shards} 2>&1 | tee {log:q}"

@@ -1,0 +1,133 @@
+"""An .xmodel becomes a folder for the SD card, which is then run on this machine.
+
+REQUIRED: build/compiled_model_{target}/mobilenet.xmodel, build/tfrec_val/, target_src/app_mt.py. PROVIDES:
+build/target_{target}/ (the folder), build/run_{target}.json (the app's results), build/check_{target}.json (those
+results against the Keras model's), build/ladder_{target}.json, and the names target_*, run_* and check_*.
+"""
+
+from softdpu.package.card import fixed_files
+from softdpu.package.manifest import missing_images
+
+# The images' names hold their labels, which nobody knows before they are written. Listing those that an earlier build
+# made and that are gone makes a deleted image a missing output.
+CARD_FILES = fixed_files(config["package"]["golden"]) + missing_images(
+    Path("build").glob("target_*"), config["package"]["images"]
+)
+
+
+rule package:
+    input:
+        val=records("val"),
+        xmodel="build/compiled_model_{target}/mobilenet.xmodel",
+        app="target_src/app_mt.py",
+        script="scripts/package.py",
+        code=code("scripts/package.py"),
+    output:
+        collect("build/target_{{target}}/{name}", name=CARD_FILES),
+    log:
+        "logs/package_{target}.log",
+    benchmark:
+        "logs/benchmarks/package_{target}.tsv"
+    conda:
+        ENV
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        images=config["package"]["images"],
+        golden=config["package"]["golden"],
+        vitis_ai=option("--vitis-ai", config["compile"]["vitis_ai"]),
+    shell:
+        "python {input.script} --model {input.xmodel} --records build/tfrec_val --app {input.app}"
+        " --images {params.images} --golden {params.golden} --target {wildcards.target} {params.vitis_ai}"
+        " --output build/target_{wildcards.target} 2>&1 | tee {log:q}"
+
+
+rule run:
+    input:
+        card="build/target_{target}/MANIFEST.sha256",
+        code=code("target_src/app_mt.py"),
+    output:
+        "build/run_{target}.json",
+    log:
+        "logs/run_{target}.log",
+    benchmark:
+        "logs/benchmarks/run_{target}.tsv"
+    conda:
+        ENV
+    threads: config["run"]["threads"]
+    resources:
+        mem_mb=1000,
+        runtime=20,
+    params:
+        threads=config["run"]["threads"],
+    shell:
+        "output=$(realpath {output}); log=$(realpath {log}); cd build/target_{wildcards.target} &&"
+        " python app_mt.py --threads {params.threads} --json $output 2>&1 | tee $log"
+
+
+rule check:
+    input:
+        card="build/target_{target}/MANIFEST.sha256",
+        model="build/quant_ft_model/quant_ft.h5",
+        script="scripts/check_target.py",
+        code=code("scripts/check_target.py"),
+        app=code("target_src/app_mt.py"),
+    output:
+        "build/check_{target}.json",
+    log:
+        "logs/check_{target}.log",
+    conda:
+        ENV
+    threads: config["run"]["threads"]
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    shell:
+        "python {input.script} --target-dir build/target_{wildcards.target} --model {input.model} --threads {threads}"
+        " --output {output} 2>&1 | tee {log:q}"
+
+
+rule ladder:
+    input:
+        float="build/float_model/metrics.json",
+        ptq="build/quant_model/metrics.json",
+        qat="build/quant_ft_model/metrics.json",
+        target="build/run_{target}.json",
+        script="scripts/ladder.py",
+        code=code("scripts/ladder.py"),
+    output:
+        "build/ladder_{target}.json",
+    log:
+        "logs/ladder_{target}.log",
+    localrule: True
+    conda:
+        ENV
+    shell:
+        "python {input.script} --float {input.float} --ptq {input.ptq} --qat {input.qat} --target {input.target}"
+        " --folder build/target_{wildcards.target} --output {output} 2>&1 | tee {log:q}"
+
+
+for name in boards.target_names():
+
+    rule:
+        name:
+            f"target_{name}"
+        input:
+            card=collect(rules.package.output, target=name),
+            ladder=f"build/ladder_{name}.json",
+        localrule: True
+
+    rule:
+        name:
+            f"run_{name}"
+        input:
+            f"build/run_{name}.json",
+        localrule: True
+
+    rule:
+        name:
+            f"check_{name}"
+        input:
+            f"build/check_{name}.json",
+        localrule: True

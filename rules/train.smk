@@ -1,0 +1,41 @@
+"""Records become a float model.
+
+REQUIRED: build/tfrec_train/, build/tfrec_val/. PROVIDES: build/float_model/float_model.h5 and metrics.json beside it;
+TensorBoard's logs in logs/tensorboard/float.
+"""
+
+
+rule train:
+    input:
+        train=records("train"),
+        val=records("val"),
+        labels="build/tfrec_train/labels.txt",
+        weights=weights_file(),
+        script="scripts/train.py",
+        code=code("scripts/train.py"),
+    output:
+        model="build/float_model/float_model.h5",
+        metrics="build/float_model/metrics.json",
+    log:
+        "logs/train.log",
+    benchmark:
+        "logs/benchmarks/train.tsv"
+    conda:
+        ENV
+    threads: config["train"]["threads"]
+    resources:
+        mem_mb=3500,
+        runtime=60,
+    params:
+        model=config["model"],
+        recipe=config["train"],
+        weights=option("--weights", config["model"]["weights"]),
+        freeze="--freeze-base" if config["model"]["freeze_base"] else "",
+    shell:
+        "python {input.script} --train-records build/tfrec_train --val-records build/tfrec_val"
+        " --classes $(wc -l <{input.labels}) --size {params.model[input_size]} --alpha {params.model[alpha]}"
+        " --dropout {params.model[dropout]} {params.weights} {params.freeze}"
+        " --epochs {params.recipe[epochs]} --batch-size {params.recipe[batch_size]}"
+        " --learning-rate {params.recipe[learning_rate]} --seed {params.recipe[seed]}"
+        " --threads {params.recipe[threads]} --tensorboard logs/tensorboard/float"
+        " --output {output.model} 2>&1 | tee {log:q}"
