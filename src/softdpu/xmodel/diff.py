@@ -1,0 +1,147 @@
+"""How two .xmodel files differ: in their graph, positions, weights and subgraphs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+import xir
+from softdpu.xmodel.load import devices, load, position
+from softdpu.xmodel.weights import constants
+
+SECTIONS = ("graph", "positions", "weights", "subgraphs")
+_POSITION_NAMES = frozenset({"fix_point", "bit_width", "if_signed", "round_mode"})
+
+
+def compare(path_a: str | os.PathLike[str], path_b: str | os.PathLike[str]) -> dict[str, list[str]]:
+    """Return the differences between two .xmodel files, one line each, by section; ops are matched by name.
+
+    Raises:
+        SoftdpuError: one of them is no .xmodel, or a constant in it is broken.
+    """
+    a, b = load(path_a), load(path_b)
+    common = [(op, other) for op in a.toposort() if (other := b.get_op(op.get_name())) is not None]
+    return {
+        "graph": [*_presence(a, b), *_attributes("graph", a.get_attrs(), b.get_attrs()), *_ops(common)],
+        "positions": list(_positions(common)),
+        "weights": list(_weights(a, b)),
+        "subgraphs": list(_subgraphs(a, b)),
+    }
+
+
+def _presence(a: xir.Graph, b: xir.Graph) -> Iterator[str]:
+    for first, second, side in ((a, b, "first"), (b, a, "second")):
+        for op in first.toposort():
+            if second.get_op(op.get_name()) is None:
+                yield f"op '{op.get_name()}' ({op.get_type()}) is only in the {side}"
+
+
+def _ops(common: list[tuple[xir.Op, xir.Op]]) -> Iterator[str]:
+    for a, b in common:
+        label = f"op '{a.get_name()}'"
+        for what, x, y in (
+            ("type", a.get_type(), b.get_type()),
+            ("inputs", _inputs(a), _inputs(b)),
+            ("output's name", a.get_output_tensor().name, b.get_output_tensor().name),
+            ("output's shape", a.get_output_tensor().dims, b.get_output_tensor().dims),
+            ("output's data type", a.get_output_tensor().dtype, b.get_output_tensor().dtype),
+        ):
+            if x != y:
+                yield f"{label}: {what} {_short(x)} -> {_short(y)}"
+        skipped = {"data", *_POSITION_NAMES}
+        yield from _attributes(label, a.get_attrs(), b.get_attrs(), skipped)
+        tensors = a.get_output_tensor().get_attrs(), b.get_output_tensor().get_attrs()
+        yield from _attributes(f"{label}, output", *tensors, skipped)
+
+
+def _inputs(op: xir.Op) -> dict[str, list[str]]:
+    return {name: [source.get_name() for source in ops] for name, ops in op.get_input_ops().items() if ops}
+
+
+def _attributes(label: str, a: dict[str, Any], b: dict[str, Any], skipped: set[str] | None = None) -> Iterator[str]:
+    for name in sorted({*a, *b} - (skipped or set())):
+        if name not in a or name not in b:
+            side, value = ("first", a[name]) if name in a else ("second", b[name])
+            yield f"{label}: {name} = {_short(value)} is only in the {side}"
+        elif a[name] != b[name] or type(a[name]) is not type(b[name]):
+            yield f"{label}: {name} {_short(a[name])} -> {_short(b[name])}"
+
+
+def _positions(common: list[tuple[xir.Op, xir.Op]]) -> Iterator[str]:
+    for a, b in common:
+        if position(a) != position(b):
+            yield f"op '{a.get_name()}': position {position(a)} -> {position(b)}"
+        for name in sorted(_POSITION_NAMES - {"fix_point"}):
+            x, y = (op.get_output_tensor() for op in (a, b))
+            values = [t.get_attr(name) if t.has_attr(name) else None for t in (x, y)]
+            if values[0] != values[1]:
+                yield f"op '{a.get_name()}': {name} {values[0]} -> {values[1]}"
+
+
+def _weights(a: xir.Graph, b: xir.Graph) -> Iterator[str]:
+    (found_a, hidden_a), (found_b, hidden_b) = constants(a), constants(b)
+    second = {constant.name: constant for constant in found_b}
+    for constant in found_a:
+        other = second.get(constant.name)
+        if other is None:
+            continue
+        x, y = constant.data, other.data
+        if x.shape != y.shape or x.dtype != y.dtype:
+            yield f"'{constant.name}': {x.dtype} {list(x.shape)} -> {y.dtype} {list(y.shape)}"
+        elif x.tobytes() != y.tobytes():
+            different = np.count_nonzero(x != y)
+            largest = np.abs(x.astype(np.float64) - y.astype(np.float64)).max()
+            yield f"'{constant.name}': {different} of {x.size} numbers differ, by up to {largest:g}"
+    for side, hidden in (("first", hidden_a), ("second", hidden_b)):
+        if hidden:
+            yield f"{len(hidden)} constants of the {side} are in a layout of that DPU's own and were not compared"
+
+
+def _subgraphs(a: xir.Graph, b: xir.Graph) -> Iterator[str]:
+    parts_a, parts_b = devices(a), devices(b)
+    kinds = [[device or "not compiled" for device, _ in parts] for parts in (parts_a, parts_b)]
+    if kinds[0] != kinds[1]:
+        yield f"parts in order: {', '.join(kinds[0])} -> {', '.join(kinds[1])}"
+    yield from _attributes("root", a.get_root_subgraph().get_attrs(), b.get_root_subgraph().get_attrs())
+    by_name = {subgraph.get_name(): subgraph for _, subgraph in parts_b}
+    for _, subgraph in parts_a:
+        other = by_name.pop(subgraph.get_name(), None)
+        if other is None:
+            yield f"'{subgraph.get_name()}' is only in the first"
+        else:
+            yield from _subgraph(subgraph, other)
+    for name in by_name:
+        yield f"'{name}' is only in the second"
+
+
+def _subgraph(a: xir.Subgraph, b: xir.Subgraph) -> Iterator[str]:
+    label = f"'{a.get_name()}'"
+    names = [{op.get_name() for op in subgraph.get_ops()} for subgraph in (a, b)]
+    for side, only in (("first", names[0] - names[1]), ("second", names[1] - names[0])):
+        if only:
+            yield f"{label}: {', '.join(sorted(only))} only in the {side}"
+    if a.get_children_num() != b.get_children_num():
+        yield f"{label}: {a.get_children_num()} -> {b.get_children_num()} super-layers"
+    yield from _attributes(label, a.get_attrs(), b.get_attrs(), {"reg_id_to_parameter_value"})
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, bytes):
+        return f"{len(value)} bytes"
+    shown = repr(value)
+    return shown if len(shown) <= 120 else shown[:117] + "..."
+
+
+def text(path_a: str, path_b: str, found: dict[str, list[str]], limit: int) -> Iterator[str]:
+    """Yield the lines that tell people what `compare` found, at most `limit` a section (0: all)."""
+    if not any(found.values()):
+        yield f"{path_a} and {path_b} are equal in graph, positions, weights and subgraphs"
+        return
+    for section, lines in found.items():
+        yield f"{section}: {len(lines)} differences" if lines else f"{section}: equal"
+        yield from (f"    {line}" for line in (lines[:limit] if limit else lines))
+        if limit and len(lines) > limit:
+            yield f"    ... and {len(lines) - limit} more (--limit 0 shows all)"

@@ -1,0 +1,88 @@
+"""The constants of an .xmodel as arrays.
+
+A compiled DPU subgraph keeps its constants in one blob, each at its tensor's `ddr_addr`. Their layout depends on the
+DPU: DPUCZDX8G and softdpu keep them plain, (output, height, width, input); the others reorder kernels for their
+engines, in ways that AMD has not published.
+"""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from dataclasses import dataclass
+
+import numpy as np
+
+import xir
+from softdpu.errors import SoftdpuError
+from softdpu.files import whole_file
+from softdpu.fixed_point import dequantize
+from softdpu.xmodel.load import devices, fingerprint, position
+
+_PLAIN_TYPES = (1,)  # DPUCZDX8G
+_SOFTDPU_RUNNER = "libvart-softdpu-runner.so"
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A constant: its op's name, its numbers as stored, and the position where they are fixed-point."""
+
+    name: str
+    data: np.ndarray
+    position: int | None
+
+    def real(self) -> np.ndarray:
+        """Return the real values, float32."""
+        return self.data if self.position is None else dequantize(self.data, self.position)
+
+
+def constants(graph: xir.Graph) -> tuple[list[Constant], list[str]]:
+    """Return the constants of a graph in order, and the names of those whose layout is AMD's secret.
+
+    Raises:
+        SoftdpuError: a constant's bytes do not fit its shape.
+    """
+    blobs = {op: subgraph for device, subgraph in devices(graph) if device == "DPU" for op in subgraph.get_ops()}
+    found, hidden = [], []
+    for op in graph.toposort():
+        if not op.get_type().startswith("const"):
+            continue
+        try:
+            if op in blobs and op.get_output_tensor().has_attr("ddr_addr") and not op.get_attr("data"):
+                data = _from_blob(op, blobs[op])
+            else:
+                data = xir.const_data(op)
+        except xir.XirError as error:
+            raise SoftdpuError(str(error)) from None
+        if data is None:
+            hidden.append(op.get_name())
+        else:
+            found.append(Constant(op.get_name(), data, position(op)))
+    return found, hidden
+
+
+def _from_blob(op: xir.Op, subgraph: xir.Subgraph) -> np.ndarray | None:
+    """Return a constant from its DPU subgraph's blob, or None where the layout is unknown."""
+    runner = subgraph.get_attr("runner").get("run") if subgraph.has_attr("runner") else None
+    plain = runner == _SOFTDPU_RUNNER or (fingerprint(subgraph) or 0) >> 56 in _PLAIN_TYPES
+    if not plain:
+        return None
+    tensor = op.get_output_tensor()
+    if tensor.dtype not in ("xint8", "int8"):
+        raise SoftdpuError(f"op '{op.get_name()}': expected xint8 in the DPU's parameters, got {tensor.dtype}")
+    register = f"REG_{tensor.get_attr('reg_id') if tensor.has_attr('reg_id') else 0}"
+    blob = subgraph.get_attr("reg_id_to_parameter_value").get(register, b"")
+    start, size = int(tensor.get_attr("ddr_addr")), tensor.get_data_size()
+    if start < 0 or start + size > len(blob):
+        raise SoftdpuError(
+            f"op '{op.get_name()}': its {size} bytes at {start} lie outside the {len(blob)} bytes of {register}"
+        )
+    return np.frombuffer(blob, np.int8, size, start).reshape(tensor.dims)
+
+
+def write_npz(path: str | os.PathLike[str], found: list[Constant], real: bool) -> None:
+    """Write constants to a .npz file under their ops' names, as stored or as real values; whole or not at all."""
+    with whole_file(path) as part, zipfile.ZipFile(part, "w") as archive:
+        for constant in found:  # by hand: numpy.savez takes no array named "file", and op names may be anything
+            with archive.open(zipfile.ZipInfo(constant.name + ".npy"), "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, constant.real() if real else constant.data, allow_pickle=False)
