@@ -11,6 +11,7 @@ from softdpu.cli import program
 
 # name: (module with add_arguments(parser), which sets `run`; one line of help)
 COMMANDS = {
+    "inspect": ("softdpu.compiler.inspect_command", "tell where each layer of a Keras model runs on a board, and why"),
     "xmodel": ("softdpu.xmodel.commands", "show and compare .xmodel files, take weights out, explain fingerprints"),
 }
 

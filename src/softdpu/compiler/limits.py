@@ -14,6 +14,8 @@ ADVICE = {
     "gelu": f"GELU runs on the CPU: {_ADVICE_RELU}",
     "prelu": f"PReLU runs on the CPU: {_ADVICE_RELU}",
     "sub": "Subtract runs on the CPU: use Add with a negated convolution before it",
+    "Functional": "a model inside the model: build it flat, from the layers' outputs",
+    "Sequential": "a model inside the model: build it flat, from the layers' outputs",
     "div": "division runs on the CPU: multiply by a constant folded into a convolution",
     "min": "Minimum runs on the CPU: use ReLU(max_value=6)",
     "max": "Maximum runs on the CPU: use ReLU or max pooling",

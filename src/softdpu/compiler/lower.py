@@ -205,7 +205,7 @@ def no_form(op: Op) -> str:
 def no_integer(core: Op, producer: Op) -> str:
     """Return the reason for an operation that reads a float value."""
     if producer.kind == "const":
-        return "has a float constant as an operand: the DPU needs quantized tensors"
+        return "has a float constant as an operand: fold it into a convolution, as the DPU needs quantized tensors"
     return f"reads '{producer.name}', which is not quantized: the layer before it runs on the CPU in float"
 
 

@@ -81,7 +81,9 @@ def _place(
         return Place(name, kind, shown[0].device, shown[0].kind, reason)
     if name not in before:
         return Place(name, kind, "", "nothing to do", "")
-    for direction in (0, 1):  # an activation went into the layer before it, padding into the one behind it
+    # An activation went into the layer before it, padding and reshapes into the one behind it.
+    moves = before[name][0].kind in ("pad", "flatten", "reshape")
+    for direction in (1, 0) if moves else (0, 1):
         holder = _nearest(name, direction, own, neighbours)
         if holder and own[holder][0].device != "USER":
             return Place(name, kind, own[holder][0].device, f"in {holder}", "")

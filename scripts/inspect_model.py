@@ -1,0 +1,25 @@
+"""Tell for each layer of a float or quantized Keras model where it runs on a board, and what to change if not on the DPU.
+
+Example:
+    python scripts/inspect_model.py build/float_model/float_model.h5 --target zcu102 --output build/inspection.json
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from softdpu.cli import program
+from softdpu.compiler import inspect_command
+
+
+@program
+def main() -> int:
+    """Parse the command line and inspect."""
+    parser = argparse.ArgumentParser(epilog=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    inspect_command.add_arguments(parser)
+    args = parser.parse_args()
+    return inspect_command.run(args)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,261 @@
+"""The inspector: where each layer of a model would run on a target, before anything is quantized or trained.
+
+A quantized model is compiled as it is. A float model is first dressed as the quantizer would leave it (batch
+normalization folded, activations joined, a position on every tensor); the positions are made up, as where a layer runs
+does not depend on them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from softdpu import fixed_point
+from softdpu.boards import Target
+from softdpu.compiler.compile import compile_keras
+from softdpu.compiler.keras_h5 import Call, KerasModel, Layer, read_keras_model
+from softdpu.compiler.layers_activation import activation_name
+from softdpu.compiler.placement import Place
+
+_WEIGHTED = {
+    "Conv2D": "kernel",
+    "DepthwiseConv2D": "depthwise_kernel",
+    "Conv2DTranspose": "kernel",
+    "Dense": "kernel",
+}
+_SKIPPED = ("Dropout", "SpatialDropout2D", "GaussianNoise", "GaussianDropout", "ActivityRegularization")
+_JOINING = ("ReLU", "LeakyReLU", "Activation")  # activations that the layer before takes in
+_OUTPUT_QUANTIZED = (
+    *("Add", "Multiply", "Concatenate", "MaxPooling2D", "AveragePooling2D", "GlobalAveragePooling2D"),
+    *("UpSampling2D", "PReLU", "LeakyReLU", "ReLU", "VitisSigmoid"),
+)
+_MOVING = ("ZeroPadding2D", "Reshape", "Permute", "Flatten")
+_INPUT_QUANTIZED = ("softmax", "tanh", "elu", "gelu", "hard_sigmoid")  # functions computed in float
+_POSITIONS = {"pos": np.float32(4), "kernel_pos": np.float32(7), "bias_pos": np.float32(7)}
+
+
+def inspect_model(model: str | Path, target: Target) -> list[Place]:
+    """Return where each layer of the Keras model at `model`, float or quantized, runs on `target`, and why.
+
+    Raises:
+        SoftdpuError: unreadable model, an input of unknown size, or a layer without any meaning here.
+    """
+    keras = read_keras_model(model)
+    if keras.is_quantized:
+        return compile_keras(keras, target).places()
+    dressing = _Dressing(keras)
+    places = compile_keras(dressing.dressed(), target).places()
+    shown = [place for place in places if place.kind != "VitisQuantize"]
+    known = {place.layer: place for place in shown}
+    for name, kind, into in dressing.folded:
+        holder = known.get(into) if kind not in _SKIPPED else None
+        place = (
+            Place(name, kind, holder.device, f"in {into}", "") if holder else Place(name, kind, "", "nothing to do", "")
+        )
+        shown.append(place)
+    return sorted(shown, key=lambda place: dressing.order[place.layer])
+
+
+class _Dressing:
+    """Walks a float model and makes the layers of the quantized one."""
+
+    def __init__(self, model: KerasModel) -> None:
+        self.model = model
+        self.layers: list[Layer] = []
+        self.folded: list[tuple[str, str, str]] = []  # layers that vanish: name, class, into which
+        self.order = {layer.name: index for index, layer in enumerate(model.layers)}
+        self._as: dict[tuple[str, int], tuple[str, int]] = {}
+        self._readers: dict[str, list[Layer]] = {layer.name: [] for layer in model.layers}
+        for layer in model.layers:
+            for call in layer.calls:
+                for name, _ in call.inputs:
+                    self._readers[name].append(layer)
+        self._uses = Counter(key for layer in model.layers for call in layer.calls for key in call.inputs)
+        self._outputs = {name for name, _ in model.outputs}
+
+    def dressed(self) -> KerasModel:
+        """Return the model with quantizers on every layer that the quantizer knows."""
+        for layer in self.model.layers:
+            self._dress(replace(layer, calls=tuple(self._renamed(call) for call in layer.calls)))
+        outputs = tuple(self._as[key] for key in self.model.outputs)
+        return replace(self.model, layers=tuple(self.layers), outputs=outputs)
+
+    def _dress(self, layer: Layer) -> None:
+        if layer.kind in _SKIPPED:
+            self._vanish(layer)
+        elif layer.kind == "InputLayer":
+            self._add(layer, "InputLayer")
+            self._quantizer(layer)
+        elif layer.kind == "BatchNormalization":
+            self._batch_normalization(layer)
+        elif layer.kind == "SeparableConv2D":
+            self._separable(layer)
+        elif layer.kind in _WEIGHTED:
+            self._weighted(layer, _WEIGHTED[layer.kind])
+        elif layer.kind == "Activation":
+            self._activation(layer, activation_name(layer.config.get("activation")))
+        elif layer.kind in _OUTPUT_QUANTIZED:
+            self._output_quantized(layer)
+        elif layer.kind in _MOVING:
+            self._add(layer, layer.kind, wrapper="QuantizeWrapper")
+        else:
+            self._add(layer, layer.kind)
+            self._quantizer(layer)
+
+    def _renamed(self, call: Call) -> Call:
+        return replace(call, inputs=tuple(self._as[key] for key in call.inputs))
+
+    def _add(self, layer: Layer, kind: str, wrapper: str = "", name: str = "", **weights: Any) -> None:
+        """Append a layer that stands for `layer` from now on."""
+        name = name or layer.name
+        made = replace(layer, name=name, kind=kind, wrapper=wrapper, weights={**layer.weights, **weights})
+        self.layers.append(made)
+        self.order[name] = self.order[layer.name]
+        for number in range(len(layer.calls)):
+            self._as[layer.name, number] = name, number
+
+    def _follow(self, layer: Layer) -> Layer:
+        """Return `layer` as read by a further layer made of it."""
+        calls = tuple(Call((self._as[layer.name, number],)) for number in range(len(layer.calls)))
+        return replace(layer, calls=calls)
+
+    def _vanish(self, layer: Layer) -> None:
+        for number, call in enumerate(layer.calls):
+            self._as[layer.name, number] = call.inputs[0]
+        self.folded.append((layer.name, layer.kind, layer.calls[0].inputs[0][0]))
+
+    def _quantizer(self, layer: Layer) -> None:
+        if layer.name in self._outputs:
+            return
+        config = {"quantizer": {"config": {"bit_width": 8}}}
+        quantizer = replace(self._follow(layer), config=config)
+        self._add(quantizer, "VitisQuantize", "VitisQuantize", f"quant_{layer.name}", pos_pos=_POSITIONS["pos"])
+
+    def _weighted(self, layer: Layer, key: str) -> None:
+        outputs = layer.weights.get("bias", np.zeros(0)).size or self._output_channels(layer, key)
+        function = activation_name(layer.config.get("activation"))
+        weights: dict[str, Any] = {f"{key}_pos": _POSITIONS["kernel_pos"], "bias_pos": _POSITIONS["bias_pos"]}
+        weights["bias"] = np.zeros(outputs, np.float32)
+        if function == "linear" and not self._joined(layer):
+            weights["post_activation_pos"] = _POSITIONS["pos"]
+        joined = function in ("relu", "relu6", "leaky_relu")
+        if function != "linear" and not joined and function not in _INPUT_QUANTIZED:
+            weights["post_activation_pos"] = _POSITIONS["pos"]
+        config = {**layer.config, "use_bias": True, "activation": "linear"}
+        self._add(replace(layer, config=config), layer.kind, "QuantizeWrapper", **weights)
+        if function != "linear":
+            self._activation(replace(self._follow(layer), weights={}), function, f"{layer.name}_{function}")
+
+    def _output_channels(self, layer: Layer, key: str) -> int:
+        kernel = layer.weights[key]
+        if layer.kind == "DepthwiseConv2D":
+            return int(kernel.shape[2] * kernel.shape[3])
+        return int(kernel.shape[2] if layer.kind == "Conv2DTranspose" else kernel.shape[-1])
+
+    def _joined(self, layer: Layer) -> bool:
+        """Whether the only reader, behind folded batch normalizations, is an activation that takes the result in."""
+        while True:
+            readers = self._readers[layer.name]
+            if len(readers) != 1 or layer.name in self._outputs:
+                return False
+            reader = readers[0]
+            if reader.kind in _JOINING:
+                function = activation_name(reader.config.get("activation")) if reader.kind == "Activation" else "relu"
+                return function not in ("sigmoid", "swish", "silu")
+            if reader.kind not in ("BatchNormalization", *_SKIPPED):
+                return False
+            layer = reader
+
+    def _separable(self, layer: Layer) -> None:
+        first = replace(
+            layer,
+            kind="DepthwiseConv2D",
+            config={**layer.config, "activation": "linear"},
+            weights={"depthwise_kernel": layer.weights["depthwise_kernel"]},
+        )
+        channels = int(np.prod(layer.weights["depthwise_kernel"].shape[2:]))
+        weights = {"depthwise_kernel_pos": _POSITIONS["kernel_pos"], "bias_pos": _POSITIONS["bias_pos"]}
+        bias = np.zeros(channels, np.float32)
+        more: dict[str, Any] = {"bias": bias, "post_activation_pos": _POSITIONS["pos"], **weights}
+        config = {**first.config, "use_bias": True}
+        name = f"{layer.name}_depthwise_conv"
+        self._add(replace(first, config=config), "DepthwiseConv2D", "QuantizeWrapper", name, **more)
+        plain = {"padding": "valid", "strides": [1, 1], "dilation_rate": [1, 1]}
+        second = replace(
+            self._follow(layer),
+            kind="Conv2D",
+            config={**layer.config, **plain},
+            weights={"kernel": layer.weights["pointwise_kernel"]},
+        )
+        self._weighted(second, "kernel")
+
+    def _batch_normalization(self, layer: Layer) -> None:
+        source = layer.calls[0].inputs[0]
+        before = next((made for made in self.layers if made.name == source[0]), None)
+        original = next((key for key, now in self._as.items() if now == source), source)
+        if before is not None and before.kind in _WEIGHTED and self._uses[original] == 1:
+            self._vanish(layer)
+            return
+        channels = int(layer.weights["moving_mean"].size)
+        weights: dict[str, Any] = {
+            "depthwise_kernel": np.ones((1, 1, channels, 1), np.float32),
+            "depthwise_kernel_pos": _POSITIONS["kernel_pos"],
+            "bias": np.zeros(channels, np.float32),
+            "bias_pos": _POSITIONS["bias_pos"],
+        }
+        if not self._joined(layer):
+            weights["post_activation_pos"] = _POSITIONS["pos"]
+        config = {"padding": "valid", "strides": [1, 1], "use_bias": True, "activation": "linear"}
+        self._add(replace(layer, config=config, weights={}), "DepthwiseConv2D", "QuantizeWrapper", **weights)
+
+    def _activation(self, layer: Layer, function: str, name: str = "") -> None:
+        name = name or layer.name
+        if function == "linear":
+            self._vanish(layer)
+        elif function == "sigmoid":
+            self._add(layer, "VitisSigmoid", "QuantizeWrapper", name, output_0_pos=np.float32(7))
+        elif function in ("swish", "silu"):
+            self._swish(layer, name)
+        else:
+            config = {**layer.config, "activation": function}
+            key = "pre_activation_pos" if function in _INPUT_QUANTIZED else "post_activation_pos"
+            self._add(replace(layer, config=config), "Activation", "QuantizeWrapper", name, **{key: _POSITIONS["pos"]})
+            if function in _INPUT_QUANTIZED:
+                self._quantizer(layer)
+
+    def _swish(self, layer: Layer, name: str) -> None:
+        before = layer.calls
+        self._add(layer, "VitisSigmoid", "QuantizeWrapper", name, output_0_pos=np.float32(7))
+        calls = tuple(Call((*call.inputs, (name, number))) for number, call in enumerate(before))
+        product = replace(layer, calls=calls, weights={})
+        self._add(product, "Multiply", "QuantizeWrapper", f"{name}_mul", output_0_pos=_POSITIONS["pos"])
+
+    def _output_quantized(self, layer: Layer) -> None:
+        config = dict(layer.config)
+        if layer.kind == "LeakyReLU" and abs(float(config.get("alpha", 0.3)) - 0.1) < 1e-7:
+            config["alpha"] = fixed_point.LEAKY_RELU_ALPHA
+        weights: dict[str, Any] = {"output_0_pos": _POSITIONS["pos"]}
+        if layer.kind in ("Add", "Multiply") and self._joined(layer):
+            weights = {}
+        if layer.kind == "PReLU":
+            weights["alpha_pos"] = _POSITIONS["kernel_pos"]
+        self._add(replace(layer, config=config), layer.kind, "QuantizeWrapper", **weights)
+
+
+def report(places: list[Place]) -> str:
+    """Return a table for people: layer, class, device, and under each layer on the CPU why and what to change."""
+    wide = max((len(place.layer) for place in places), default=0)
+    kind_wide = max((len(place.kind) for place in places), default=0)
+    lines = []
+    for place in places:
+        device = place.device or "-"
+        lines.append(f"{place.layer:<{wide}}  {place.kind:<{kind_wide}}  {device:<4}  {place.operation}".rstrip())
+        if place.reason:
+            lines.append(f"{'':<{wide}}  -> {place.reason}")
+    count = Counter(place.device for place in places)
+    lines.append(f"{count['DPU']} layers on the DPU, {count['CPU']} on the CPU")
+    return "\n".join(lines)

@@ -1,0 +1,132 @@
+"""Layers that pool, resize, pad, join or reshape images in the front end's graph."""
+
+from __future__ import annotations
+
+import math
+
+from softdpu import fixed_point
+from softdpu.compiler.frontend import Builder
+from softdpu.compiler.graph import Op
+from softdpu.compiler.keras_h5 import Call, Layer
+from softdpu.compiler.layers_common import image, pair, scaled, window
+
+
+def max_pooling(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
+    """MaxPooling2D."""
+    attrs, size = window(build, layer, sources[0].shape, pair(layer.config["pool_size"]))
+    del attrs["dilation"]
+    attrs["global"] = False
+    shape = (*size, sources[0].shape[-1])
+    return build.quantized(layer, build.add(layer, name, "maxpool2d", {"input": sources}, attrs, shape))
+
+
+def average_pooling(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
+    """AveragePooling2D times the DPU's factor."""
+    size_of_window = pair(layer.config["pool_size"])
+    attrs, size = window(build, layer, sources[0].shape, size_of_window)
+    del attrs["dilation"]
+    attrs |= {"global": False, "count_include_pad": False, "count_include_invalid": True}
+    op = build.add(layer, name, "avgpool2d", {"input": sources}, attrs, (*size, sources[0].shape[-1]))
+    if layer.wrapper != "QuantizeWrapper":  # the plain Keras layer is the true mean
+        return op
+    factor = pooling_factor(*size_of_window, is_global=op.shape[1:3] == (1, 1))
+    return build.quantized(layer, op, scaled(build, layer, op, factor))
+
+
+def global_average_pooling(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
+    """GlobalAveragePooling2D times the DPU's factor; the result keeps its 1 x 1 extent."""
+    batch, height, width, channels = image(build, layer, sources[0].shape)
+    attrs = {
+        "kernel": [width, height],
+        "stride": [1, 1],
+        "pad_mode": "FLOOR",
+        "pad": [0, 0, 0, 0],
+        "global": True,
+        "count_include_pad": False,
+        "count_include_invalid": True,
+    }
+    op = build.add(layer, name, "avgpool2d", {"input": sources}, attrs, (batch, 1, 1, channels))
+    if layer.wrapper != "QuantizeWrapper":
+        return op
+    return build.quantized(layer, op, scaled(build, layer, op, pooling_factor(height, width, is_global=True)))
+
+
+def pooling_factor(height: int, width: int, is_global: bool) -> float:
+    """Return what the quantizer's layer multiplies a true mean by, so that it equals the DPU's sum * n / 2**m.
+
+    Args:
+        height, width: of the window.
+        is_global: whether the result is one pixel; the DPU then averages a rectangle as the square of side
+            lcm(height, width), where that is at most 8.
+    """
+    if max(height, width) > 255:
+        return 1.0
+    side = math.lcm(height, width)
+    if is_global and height != width and side <= 8:
+        height = width = side
+    n, m = fixed_point.average_pool_factor(height, width)
+    return height * width * n / 2**m
+
+
+def zero_padding(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
+    """ZeroPadding2D."""
+    batch, height, width, channels = image(build, layer, sources[0].shape)
+    (top, bottom), (left, right) = layer.config["padding"]
+    attrs = {
+        "paddings": [0, 0, top, bottom, left, right, 0, 0],
+        "mode": "CONSTANT",
+        "constant_values": [0.0, 0.0, 0.0, 0.0],
+    }
+    shape = (batch, height + top + bottom, width + left + right, channels)
+    return build.add(layer, name, "pad", {"input": sources}, attrs, shape)
+
+
+def up_sampling(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
+    """UpSampling2D."""
+    batch, height, width, channels = image(build, layer, sources[0].shape)
+    down, across = pair(layer.config["size"])
+    attrs = {
+        "scale": [float(across), float(down)],
+        "mode": str(layer.config.get("interpolation", "nearest")).upper(),
+        "align_corners": False,
+        "half_pixel_centers": True,
+    }
+    shape = (batch, height * down, width * across, channels)
+    return build.quantized(layer, build.add(layer, name, "resize", {"input": sources}, attrs, shape))
+
+
+def flatten(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
+    """Flatten all but the batch."""
+    shape = (sources[0].shape[0], math.prod(sources[0].shape[1:]))
+    attrs = {"start_axis": 1, "end_axis": len(sources[0].shape) - 1}
+    return build.add(layer, name, "flatten", {"input": sources}, attrs, shape)
+
+
+def reshape(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
+    """Reshape all but the batch; one -1 is worked out."""
+    target = [int(size) for size in layer.config["target_shape"]]
+    count = math.prod(sources[0].shape[1:])
+    known = math.prod(size for size in target if size != -1)
+    if target.count(-1) == 1 and known and count % known == 0:
+        target[target.index(-1)] = count // known
+    if math.prod(target) != count:
+        raise build.error(layer, f"{count} values do not fit the shape {layer.config['target_shape']}")
+    shape = (sources[0].shape[0], *target)
+    return build.add(layer, name, "reshape", {"input": sources}, {"shape": list(shape)}, shape)
+
+
+def permute(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
+    """Permute."""
+    order = [0, *(int(axis) for axis in layer.config["dims"])]
+    shape = tuple(sources[0].shape[axis] for axis in order)
+    return build.add(layer, name, "transpose", {"input": sources}, {"order": order}, shape)
+
+
+def concatenate(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
+    """Concatenate."""
+    rank = len(sources[0].shape)
+    axis = int(layer.config.get("axis", -1)) % rank
+    shape = list(sources[0].shape)
+    shape[axis] = sum(op.shape[axis] for op in sources)
+    op = build.add(layer, name, "concat", {"input": list(sources)}, {"axis": axis}, tuple(shape))
+    return build.quantized(layer, op)

@@ -1,0 +1,108 @@
+"""Layers with a kernel and a bias in the front end's graph: convolutions and Dense."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from softdpu.compiler.frontend import Builder
+from softdpu.compiler.graph import Op
+from softdpu.compiler.keras_h5 import Call, Layer
+from softdpu.compiler.layers_activation import activation_function, activation_name
+from softdpu.compiler.layers_common import pair, weight, window
+
+
+def conv2d(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
+    """Conv2D: kernel HWIO -> OHWI."""
+    kernel = weight(build, layer, "kernel", 4)
+    attrs, size = window(build, layer, sources[0].shape, kernel.shape[:2])
+    groups = int(layer.config.get("groups") or 1)
+    if sources[0].shape[-1] != kernel.shape[2] * groups:
+        raise build.error(layer, f"kernel takes {kernel.shape[2] * groups} channels, input has {sources[0].shape[-1]}")
+    attrs["group"] = groups
+    weights = kernel.transpose(3, 0, 1, 2)
+    return _convolution(build, layer, name, "conv2d", sources[0], weights, attrs, (*size, kernel.shape[3]))
+
+
+def depthwise_conv2d(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
+    """DepthwiseConv2D: kernel (h, w, in, multiplier) -> (multiplier, h, w, in)."""
+    kernel = weight(build, layer, "depthwise_kernel", 4)
+    attrs, size = window(build, layer, sources[0].shape, kernel.shape[:2])
+    channels = kernel.shape[2] * kernel.shape[3]
+    if sources[0].shape[-1] != kernel.shape[2]:
+        raise build.error(layer, f"kernel takes {kernel.shape[2]} channels, input has {sources[0].shape[-1]}")
+    weights = kernel.transpose(3, 0, 1, 2)
+    return _convolution(
+        build, layer, name, "depthwise-conv2d", sources[0], weights, attrs, (*size, channels), "depthwise_kernel"
+    )
+
+
+def conv2d_transpose(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
+    """Conv2DTranspose: kernel (h, w, out, in) is turned by 180 degrees -> OHWI over the stretched input."""
+    kernel = weight(build, layer, "kernel", 4)
+    strides, height, width = pair(layer.config["strides"]), *kernel.shape[:2]
+    if layer.config.get("output_padding") is not None or pair(layer.config.get("dilation_rate", 1)) != (1, 1):
+        raise build.error(layer, "output_padding and dilation are not supported: leave them at their defaults")
+    same = layer.config["padding"] == "same"
+    size = [
+        extent * stride if same else extent * stride + max(window - stride, 0)
+        for extent, stride, window in zip(sources[0].shape[1:3], strides, (height, width), strict=True)
+    ]
+    attrs = {
+        "kernel": [width, height],
+        "stride": list(strides[::-1]),
+        "dilation": [1, 1],
+        "pad_mode": "SAME" if same else "VALID",
+        "pad": [0, 0, 0, 0],
+    }
+    weights = kernel[::-1, ::-1].transpose(2, 0, 1, 3)
+    shape = (sources[0].shape[0], *size, kernel.shape[2])
+    return _convolution(build, layer, name, "transposed-conv2d", sources[0], weights, attrs, shape)
+
+
+def dense(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
+    """Dense: a matrix product over the last axis."""
+    kernel = weight(build, layer, "kernel", 2)
+    if sources[0].shape[-1] != kernel.shape[0]:
+        raise build.error(layer, f"kernel takes {kernel.shape[0]} values, input has {sources[0].shape[-1]}")
+    fix = build.weight_fix(layer, "kernel")
+    weights = build.constant(layer, f"{name}_const_const", kernel)
+    if fix is not None:
+        weights = build.fixed(layer, f"{name}_const_fix", weights, fix)
+    inputs = {"input": [sources[0], weights], **_bias(build, layer, name)}
+    shape = (*sources[0].shape[:-1], kernel.shape[1])
+    op = build.add(layer, name, "matmul", inputs, {"transpose_a": False, "transpose_b": False}, shape)
+    return _activated(build, layer, op)
+
+
+def _convolution(
+    build: Builder,
+    layer: Layer,
+    name: str,
+    kind: str,
+    source: Op,
+    weights: np.ndarray,
+    attrs: dict[str, Any],
+    shape: tuple[int, ...],
+    key: str = "kernel",
+) -> Op:
+    fix = build.weight_fix(layer, key)
+    parameter = build.parameter(layer, f"{name}_weights", weights, fix, "_fixneuron")
+    inputs = {"input": [source], "weights": [parameter], **_bias(build, layer, name)}
+    return _activated(build, layer, build.add(layer, name, kind, inputs, attrs, shape))
+
+
+def _bias(build: Builder, layer: Layer, name: str) -> dict[str, list[Op]]:
+    if not layer.config.get("use_bias", True):
+        return {}
+    bias = weight(build, layer, "bias", 1)
+    return {"bias": [build.parameter(layer, f"{name}_bias", bias, build.weight_fix(layer, "bias"), "_fixneuron")]}
+
+
+def _activated(build: Builder, layer: Layer, op: Op) -> Op:
+    """Append the activation that a convolution or Dense carries in its own config, and the output's fix."""
+    function = activation_name(layer.config.get("activation"))
+    if function in ("linear", "NoQuantizeActivation"):
+        return build.quantized(layer, op)
+    return activation_function(build, layer, f"{op.name}_{function}", op, function)
