@@ -1,4 +1,4 @@
-"""Tell for each layer of a float or quantized Keras model where it runs on a board, and what to change if not on the DPU.
+"""Tell for each layer of a float or quantized Keras model where it runs on a board, and what to change there.
 
 Example:
     python scripts/inspect_model.py build/float_model/float_model.h5 --target zcu102 --output build/inspection.json
