@@ -1,7 +1,7 @@
 """Calibration: find every position from a data set, one pass, a vote a batch.
 
 Each batch chooses its own positions and flows on quantized with them. The position kept is the one that most batches
-chose, the earliest of a tie. The pass is one traced function whose only output is the table of what was measured.
+chose, the earliest of a tie. The pass runs eagerly: tracing a graph would take longer than the few batches it serves.
 """
 
 from __future__ import annotations
@@ -94,21 +94,14 @@ def measure(
     Raises:
         QuantizerError: for data without a batch, or with NaN or infinity (batch and layer are named).
     """
-    keys: list[str] = []
-
-    def measured(inputs: Any) -> tf.Tensor:
-        with Observer() as observer:
-            model(inputs, training=False)
-        keys[:] = observer.keys
-        return tf.stack(observer.statistics)
-
     set_mode(model, CALIBRATE)
-    function = tf.function(measured, reduce_retracing=True)
     rows = []
     for number, inputs in enumerate(_shown(batches(dataset, batch_size, steps), verbose)):
         _check_batch(number, inputs)
-        table = function(tf.nest.map_structure(tf.convert_to_tensor, inputs)).numpy()
-        for key, row in zip(keys, table):  # noqa: B905 - strict is not in Python 3.7
+        with Observer() as observer:
+            model(tf.nest.map_structure(tf.convert_to_tensor, inputs), training=False)
+        table = tf.stack(observer.statistics).numpy()
+        for key, row in zip(observer.keys, table):  # noqa: B905 - strict is not in Python 3.7
             if row[_BROKEN] or not np.isfinite(row).all():
                 raise QuantizerError(
                     f"calibration batch {number}: layer {key.split('/')[0]} has NaN or infinity before it is quantized"
@@ -117,7 +110,7 @@ def measure(
     set_mode(model, EVALUATE)
     if not rows:
         raise QuantizerError("calibration data: expected at least one batch, got none")
-    return {key: np.stack([table[index] for table in rows]) for index, key in enumerate(keys)}
+    return {key: np.stack([table[index] for table in rows]) for index, key in enumerate(observer.keys)}
 
 
 def calibrate(

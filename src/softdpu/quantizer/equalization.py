@@ -56,7 +56,7 @@ def _equalize(head: Node, tail: Node, options: dict[str, Any]) -> None:
 
 
 def _pairs(graph: Graph, options: dict[str, Any]) -> list[tuple[Node, Node]]:
-    """Return (head, tail) of every equalizable pair, those without a layer between first, then Activation, ReLU, padding."""
+    """Return (head, tail) of every equalizable pair, in order of what lies between: nothing, Activation, ReLU."""
     counts = graph.consumer_counts()
     any_relu = options["cle_to_relu6"]
 

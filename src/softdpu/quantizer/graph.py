@@ -233,7 +233,9 @@ class Graph:
             "input_layers": copy.deepcopy(self.input_refs),
             "output_layers": copy.deepcopy(self.output_refs),
         }
-        inputs, outputs, _ = functional.reconstruct_from_config(config, custom_objects, dict(layers))
+        # Nothing here needs autograph, whose rewriting of every layer's code takes longer than the building itself.
+        build = tf.autograph.experimental.do_not_convert(functional.reconstruct_from_config)
+        inputs, outputs, _ = build(config, custom_objects, dict(layers))
         model = legacy.Functional(inputs=inputs, outputs=outputs, name=self.name, trainable=self.trainable)
         pairs = []
         for node in self.nodes.values():

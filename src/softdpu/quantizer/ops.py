@@ -60,6 +60,8 @@ def power_of_two(exponent: tf.Tensor) -> tf.Tensor:
 
     The bits are set directly because `pow` is not exact on every device.
     """
+    if isinstance(exponent, float):
+        return np.float32(2.0**exponent)
     biased = tf.clip_by_value(tf.cast(exponent, tf.int32) + 127, 1, 254)
     return tf.bitcast(tf.bitwise.left_shift(biased, 23), tf.float32)
 
@@ -112,7 +114,7 @@ def full_range(x: tf.Tensor, form: Format) -> tuple[tf.Tensor, tf.Tensor]:
     if form.narrow_range:
         return tf.minimum(low, -high), tf.maximum(high, -low)
     ratio = -((1 << form.bit_width) - 2) / (1 << form.bit_width)
-    return tf.minimum(low, high / ratio), tf.maximum(high, low * ratio)
+    return tf.minimum(low, high * (1.0 / ratio)), tf.maximum(high, low * ratio)
 
 
 def _ties_per_exponent() -> np.ndarray:
@@ -144,6 +146,10 @@ def position_without_overflow(f_min: tf.Tensor, f_max: tf.Tensor, form: Format) 
     scale = f_max / float(high)
     if not form.unsigned:
         scale = tf.maximum(f_min / float(low), scale)
+    if tf.executing_eagerly() and not scale.shape.rank:
+        fraction, exponent = math.frexp(max(float(scale), float(SMALLEST_SCALE)))
+        mantissa = round((2.0 * fraction - 1.0) * 2**23)
+        return tf.constant(float(1 - exponent - int(mantissa > _TIES[exponent + 126])))
     bits = tf.bitcast(tf.maximum(scale, SMALLEST_SCALE), tf.int32)
     biased = tf.bitwise.right_shift(bits, 23)
     mantissa = tf.bitwise.bitwise_and(bits, 0x7FFFFF)
@@ -163,6 +169,8 @@ def position_of_least_error(x: tf.Tensor, first: tf.Tensor, form: Format) -> tf.
     error by saturation at k, and of every later candidate's error. The search ends where that bound has passed the
     best.
     """
+    if tf.executing_eagerly() and not first.shape.rank:
+        return tf.constant(_least_error_eagerly(x, float(first), form))
     size = tf.cast(tf.size(x), tf.float32)
 
     def undecided(offset: tf.Tensor, _best: tf.Tensor, least: tf.Tensor, bound: tf.Tensor) -> tf.Tensor:
@@ -183,6 +191,19 @@ def position_of_least_error(x: tf.Tensor, first: tf.Tensor, form: Format) -> tf.
     start = (tf.constant(0), tf.constant(0), tf.constant(np.float32(np.inf)), tf.constant(np.float32(-np.inf)))
     _, best, _, _ = tf.while_loop(undecided, evaluate, start, parallel_iterations=1, maximum_iterations=CANDIDATES)
     return first + tf.cast(best, tf.float32)
+
+
+def _least_error_eagerly(x: tf.Tensor, first: float, form: Format) -> float:
+    """Do the search of `position_of_least_error` with Python numbers, without a graph's or a tensor's overhead."""
+    size = int(tf.size(x))
+    best, least = first, math.inf
+    for offset in range(CANDIDATES):
+        error = float(squared_error(x, first + offset, form))
+        if error < least:
+            best, least = first + offset, error
+        if 0.999 * error - size * (0.5 * 2.0 ** -(first + offset)) ** 2 > least:
+            break
+    return best
 
 
 def choose_position(x: tf.Tensor, f_min: tf.Tensor, f_max: tf.Tensor, method: int, form: Format) -> tf.Tensor:

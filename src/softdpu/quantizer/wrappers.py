@@ -70,6 +70,7 @@ class VitisQuantize(keras.layers.Layer):
         """Return the one slot, of kind input."""
         return [Slot("input", self.name, self.quantizer)]
 
+    @tf.autograph.experimental.do_not_convert
     def call(self, inputs: tf.Tensor, training: Any = None) -> tf.Tensor:
         """Return the fake-quantized input."""
         return self.quantizer(inputs, training, self.mode)
@@ -170,6 +171,7 @@ class QuantizeWrapper(_Wrapper):
         """Return the quantized tensors: weights, biases, activations, outputs."""
         return self._slots
 
+    @tf.autograph.experimental.do_not_convert
     def call(self, inputs: Any, training: Any = None, **kwargs: Any) -> Any:
         """Return the layer's output, fake-quantized."""
         values: dict[str, Any] = {}
