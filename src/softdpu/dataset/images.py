@@ -7,6 +7,7 @@ formats, whatever the file is called; CMYK; grey; rotated) is decoded once and s
 from __future__ import annotations
 
 import struct
+import warnings
 from typing import NamedTuple
 
 import cv2
@@ -115,8 +116,10 @@ def _orientation(segment: bytes) -> int:
         return 1
     exif = Image.Exif()
     try:
-        exif.load(segment)
-        value = exif.get(_EXIF_ORIENTATION, 1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            exif.load(segment)
+            value = exif.get(_EXIF_ORIENTATION, 1)
     except Exception:  # cameras write broken EXIF; decoders then show the image as it is
         return 1
     return value if value in range(2, 9) else 1

@@ -9,10 +9,9 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-
-from tqdm import tqdm
+from typing import Any, BinaryIO
 
 from softdpu.dataset import example, images, tfrecord
 from softdpu.dataset.source import Source
@@ -28,7 +27,14 @@ def shard_path(folder: PathLike, shard: int, suffix: str = ".tfrecord") -> Path:
     return Path(folder) / f"data_{shard}{suffix}"
 
 
-def write_shard(source: Source, shard: int, folder: PathLike, verify: bool = False) -> dict[str, Any]:
+def write_shard(
+    source: Source,
+    shard: int,
+    folder: PathLike,
+    verify: bool = False,
+    seen: Callable[[], object] = lambda: None,
+    options: dict[str, Any] | None = None,
+) -> None:
     """Write the records of one shard and, last, its report.
 
     Broken images are left out and named in the report; `merge` decides whether there are too many of them.
@@ -38,46 +44,66 @@ def write_shard(source: Source, shard: int, folder: PathLike, verify: bool = Fal
         shard: 0..source.shards-1.
         folder: of the split, such as build/tfrec_train.
         verify: decode every image instead of checking its structure.
+        seen: is called after each image, for a progress bar.
+        options: of the command that makes it, noted for `is_current`.
 
     Raises:
         SoftdpuError: if the source is broken, or the disk is full.
     """
-    if not 0 <= shard < source.shards:
-        raise SoftdpuError(f"the shard must be 0 to {source.shards - 1}, got {shard}")
     path = shard_path(folder, shard)
-    counts: Counter[int] = Counter()
-    converted, skipped = {}, {}
-    names: set[str] = set()
     try:
+        for old in path.parent.glob(f".part-*-data_{shard}.*"):  # of a build that was killed
+            old.unlink()
         with whole_file(path) as part, open(part, "wb", buffering=1 << 20) as file:
-            bar = tqdm(source.read(shard), total=source.count(shard), unit="image", desc=path.name, mininterval=1)
-            for raw in bar:
-                if raw.name in names:
-                    raise SoftdpuError(f"{raw.name} occurs twice in shard {shard}; every image needs a name of its own")
-                names.add(raw.name)
-                try:
-                    image = images.to_record(raw.data, verify)
-                except ValueError as error:
-                    skipped[raw.name] = str(error)
-                    continue
-                if image.converted:
-                    converted[raw.name] = image.converted
-                record = example.Record(raw.label, image.height, image.width, image.chans, image.data)
-                tfrecord.append(file, example.encode(record))
-                counts[raw.label] += 1
-        report = {
-            "records": path.name,
-            "classes": source.classes,
-            "counts": {source.classes[label]: counts[label] for label in sorted(counts)},
-            "images": sum(counts.values()),
-            "converted": converted,
-            "skipped": skipped,
-            "sources": [file._asdict() for file in source.files(shard)],
-        }
-        write_json(shard_path(folder, shard, ".json"), report)
+            report = _write_records(source, shard, file, verify, seen)
+        write_json(shard_path(folder, shard, ".json"), {"records": path.name, "options": options, **report})
     except OSError as error:
         raise SoftdpuError(f"cannot write {path}: {error.strerror}; nothing is left half written") from None
-    return report
+
+
+def _write_records(
+    source: Source, shard: int, file: BinaryIO, verify: bool, seen: Callable[[], object]
+) -> dict[str, Any]:
+    counts: Counter[int] = Counter()
+    converted: dict[str, str] = {}
+    skipped: dict[str, str] = {}
+    names: set[str] = set()
+    for raw in source.read(shard):
+        if raw.name in names:
+            raise SoftdpuError(f"{raw.name} occurs twice in shard {shard}; every image needs a name of its own")
+        names.add(raw.name)
+        seen()
+        try:
+            if raw.problem:
+                raise ValueError(raw.problem)
+            image = images.to_record(raw.data, verify)
+        except ValueError as error:
+            skipped[raw.name] = str(error)
+            continue
+        if image.converted:
+            converted[raw.name] = image.converted
+        record = example.Record(raw.label, image.height, image.width, image.chans, image.data)
+        tfrecord.append(file, example.encode(record))
+        counts[raw.label] += 1
+    return {
+        "classes": source.classes,
+        "counts": {source.classes[label]: counts[label] for label in sorted(counts)},
+        "images": sum(counts.values()),
+        "converted": converted,
+        "skipped": skipped,
+        "sources": [source_file._asdict() for source_file in source.files(shard)],
+    }
+
+
+def is_current(folder: PathLike, shard: int, options: dict[str, Any], newest_input: int) -> bool:
+    """Tell whether a shard is whole, was made with these options, and is newer than its source (ns since 1970)."""
+    path = shard_path(folder, shard, ".json")
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+        same = report.get("options") == json.loads(json.dumps(options))
+        return bool(same and shard_path(folder, shard).is_file() and path.stat().st_mtime_ns > newest_input)
+    except (OSError, ValueError):
+        return False
 
 
 def merge(folder: PathLike, shards: int, max_skipped: float = 0.01) -> dict[str, Any]:
@@ -94,6 +120,7 @@ def merge(folder: PathLike, shards: int, max_skipped: float = 0.01) -> dict[str,
     manifest: dict[str, Any] = {
         "images": 0, "classes": [], "counts": {}, "converted": {}, "skipped": {}, "sources": [], "shards": {}
     }  # fmt: skip
+    sources: dict[str, dict[str, Any]] = {}
     for shard in range(shards):
         path = shard_path(folder, shard, ".json")
         try:
@@ -109,7 +136,8 @@ def merge(folder: PathLike, shards: int, max_skipped: float = 0.01) -> dict[str,
             manifest["counts"][name] = manifest["counts"].get(name, 0) + count
         for key in ("converted", "skipped"):
             manifest[key].update(report[key])
-        manifest["sources"] += [source for source in report["sources"] if source not in manifest["sources"]]
+        sources.update({source["name"]: source for source in report["sources"]})
+    manifest["sources"] = list(sources.values())
     skipped, total = len(manifest["skipped"]), len(manifest["skipped"]) + manifest["images"]
     if not manifest["images"] or skipped > max_skipped * total:
         first = "; ".join(f"{name}: {why}" for name, why in list(manifest["skipped"].items())[:3])

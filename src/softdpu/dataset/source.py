@@ -8,11 +8,15 @@ from typing import NamedTuple, Protocol
 
 
 class RawImage(NamedTuple):
-    """An image file as the source has it: its name there, its class 0..classes-1, its bytes."""
+    """An image file as the source has it: its name there, its class 0..classes-1, its bytes.
+
+    problem: why the source itself cannot use it (it is then left out and named in the manifest), or "".
+    """
 
     name: str
     label: int
     data: bytes
+    problem: str = ""
 
 
 class SourceFile(NamedTuple):
@@ -30,16 +34,16 @@ class Source(Protocol):
     shards: int
 
     def inputs(self) -> list[Path]:
-        """Return the files that the split is read from."""
+        """Return the files and folders that the split is read from."""
 
     def count(self, shard: int) -> int:
-        """Return how many images a shard holds before broken ones are left out, for the progress bar."""
+        """Return about how many images a shard holds, for the progress bar."""
 
     def read(self, shard: int) -> Iterator[RawImage]:
         """Yield the images of a shard, in an order that depends on nothing but the source."""
 
     def files(self, shard: int) -> list[SourceFile]:
-        """Return the files that the shard was read from, with their checksums."""
+        """Return the files that the shard was read from, with their checksums; call it after `read`."""
 
 
 def shard_range(count: int, shard: int, shards: int) -> range:
