@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -105,6 +105,9 @@ def pool(model: Lowering, node: Node) -> None:
         raise NotExactError(f"average over {height}x{width}")
     factor, shift = fixed_point.average_pool_factor(height, width)
     channels = node.input.shape[3]
+    if node.input.shape[1:3] == (height, width) and not any(node.pads()):
+        _global_average(model, node, factor, shift)
+        return
     weights = np.full((1, height, width, channels), factor, np.int8)
     stride = node.pair("stride")
     options = {"strideH": stride[0], "strideW": stride[1], "dilationHFactor": 1, "dilationWFactor": 1}
@@ -112,6 +115,37 @@ def pool(model: Lowering, node: Node) -> None:
         Operator.DEPTHWISE_CONV_2D, weights, 3, shift, np.zeros(channels), {**options, "depthMultiplier": 1}
     )
     _convolution(model, node, filters)
+
+
+def _global_average(model: Lowering, node: Node, factor: int, shift: int) -> None:
+    """One window over everything: a matrix product with a row of n, several times faster than a depthwise one."""
+    batch, height, width, channels = node.input.shape
+    pixels, held = height * width, model.get(node.input)
+
+    def moved(code: int, shape: tuple[int, ...], index: int, argument: tuple[int, ...]) -> int:
+        target = model.int8(node.input, held.zero, shape)
+        options = option("Reshape", newShape=np.asarray(shape, np.int32)) if code == Operator.RESHAPE else None
+        model.builder.operator(code, [index, model.ints(argument)], [target], options or option("Transpose"))
+        return target
+
+    rows = moved(Operator.RESHAPE, (batch, pixels, channels), held.index, (batch, pixels, channels))
+    columns = moved(Operator.TRANSPOSE, (batch, channels, pixels), rows, (0, 2, 1))
+    shape = (batch, channels, 1, pixels)
+    source = replace(node.input, key=node.key + " columns", shape=shape)
+    model.held[source.key] = replace(held, index=moved(Operator.RESHAPE, shape, columns, shape))
+    sums = replace(node.output, key=node.key + " sums", shape=(batch, channels, 1, 1))
+    steps = {"strideH": 1, "strideW": 1, "dilationHFactor": 1, "dilationWFactor": 1}
+    weights = np.full((1, 1, 1, pixels), factor, np.int8)
+    _convolution(
+        model,
+        replace(node, key=sums.key, inputs={"input": (source,)}, output=sums),
+        Filters(Operator.CONV_2D, weights, 0, shift, np.zeros(1), steps),
+    )
+    result = model.held[sums.key]
+    output = model.int8(node.output, result.zero)
+    options = option("Reshape", newShape=np.asarray(node.output.shape, np.int32))
+    model.builder.operator(Operator.RESHAPE, [result.index, model.ints(node.output.shape)], [output], options)
+    model.put(node, output, result.zero, result.positive)
 
 
 def _steps(node: Node) -> dict[str, Any]:
@@ -153,7 +187,7 @@ def _convolution(model: Lowering, node: Node, filters: Filters) -> None:
         return
     if kind not in _FUSED:
         raise NotExactError(f"nonlinear {kind}")
-    positive = kind != "NONE" or (filters.code == Operator.DEPTHWISE_CONV_2D and _never_negative(model, node, filters))
+    positive = kind != "NONE" or _never_negative(model, node, filters)
     if -8 < cut <= (_CUT_POSITIVE if positive else _CUT_SIGNED) and _bias_fits(filters.bias, cut):
         _in_int8(model, node, filters, cut, _FUSED[kind], positive)
     else:
