@@ -114,7 +114,7 @@ def merge(folder: PathLike, shards: int, max_skipped: float) -> None:
 
 def _write_all(source: Source, args: argparse.Namespace) -> None:
     options = {name: value for name, value in vars(args).items() if name not in ("shard", "jobs", "max_skipped")}
-    newest = max(path.stat().st_mtime_ns for path in source.inputs())
+    newest = max(path.stat().st_mtime_ns for path in source.inputs() if path.exists())
     shards = [shard for shard in range(source.shards) if not records.is_current(args.output, shard, options, newest)]
     total = sum(source.count(shard) for shard in shards)
     counter = multiprocessing.Value("q", 0)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from softdpu.errors import SoftdpuError
-from softdpu.files import PathLike, write_text
+from softdpu.files import PathLike, write_json
 from softdpu.training import recipe as recipes
 from softdpu.training.common import finish, train_batches, val_batches
 from softdpu.training.fit import evaluate, fit, report
@@ -34,10 +34,10 @@ def quantize(args: argparse.Namespace) -> None:
     deterministic(args.seed, args.threads)
     model = load(args.model)
     size = input_size(model, args.model)
-    quantizer = vitis_quantize().VitisQuantizer(model)
-    options = {"recipe": args.recipe} if args.recipe else {}
+    calibration = _calibration(args, size)
     with _messages():
-        quantized = quantizer.quantize_model(calib_dataset=_calibration(args, size), **options)
+        quantizer = vitis_quantize().VitisQuantizer(model, **_recipe(args))
+        quantized = quantizer.quantize_model(calib_dataset=calibration)
     _positions(quantized, args.output)
     finish(quantized, args, size, "quantized model", args.threads)
 
@@ -49,11 +49,10 @@ def finetune(args: argparse.Namespace) -> None:
     model = load(args.model)
     size = input_size(model, args.model)
     tool = vitis_quantize()
-    options = {"recipe": args.recipe} if args.recipe else {}
+    calibration = _calibration(args, size)
     with _messages():
-        quantizer = tool.VitisQuantizer(model)
-        calibration = _calibration(args, size)
-        trainable = quantizer.get_qat_model(init_quant=True, calib_dataset=calibration, **options)
+        quantizer = tool.VitisQuantizer(model, **_recipe(args))
+        trainable = quantizer.get_qat_model(init_quant=True, calib_dataset=calibration)
     classes = model.output_shape[-1]
     data = train_batches(args, size, classes, recipe)
     val = val_batches(args, size, classes, recipe.threads, recipe.val_images)
@@ -111,6 +110,11 @@ def input_size(model: Any, path: PathLike) -> int:
     return int(shape[1])
 
 
+def _recipe(args: argparse.Namespace) -> dict[str, str]:
+    """Return the argument that our quantizer has and AMD's has not, if it is asked for."""
+    return {"recipe": args.recipe} if args.recipe else {}
+
+
 def _calibration(args: argparse.Namespace, size: int) -> KerasBatches:
     return KerasBatches(
         args.train_records, size, args.calib_batch, args.fit, images=args.calib_images, threads=args.threads
@@ -122,7 +126,7 @@ def _positions(model: Any, output: PathLike) -> None:
     with contextlib.suppress(ImportError):
         from softdpu.quantizer import positions_report
 
-        write_text(Path(output).with_suffix(".positions.json"), positions_report(model))
+        write_json(Path(output).with_suffix(".positions.json"), positions_report(model))
 
 
 @contextlib.contextmanager
@@ -130,5 +134,7 @@ def _messages() -> Iterator[None]:
     """Turn a ValueError of a quantizer, its way to refuse a network, into one line."""
     try:
         yield
+    except SoftdpuError:
+        raise
     except ValueError as error:
         raise SoftdpuError(f"the quantizer refuses the model: {error}") from None
