@@ -8,7 +8,9 @@ position and the next four for the smallest squared error (`position_of_least_er
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -211,6 +213,33 @@ def choose_position(x: tf.Tensor, f_min: tf.Tensor, f_max: tf.Tensor, method: in
     x = tf.stop_gradient(x)
     first = position_without_overflow(f_min, f_max, form)
     return first if method == NON_OVERFLOW else position_of_least_error(x, first, form)
+
+
+@functools.lru_cache(maxsize=None)  # noqa: UP033 - functools.cache is not in Python 3.7
+def _traced_choice(method: int, form: Format) -> Any:
+    """Return the choice of a position as a function that is traced once and called for every tensor of a model.
+
+    A model has some hundred quantizers; tracing the search anew for each would take longer than many training steps.
+    """
+
+    def choice(x: tf.Tensor) -> tuple:
+        f_min, f_max = full_range(x, form)
+        position = choose_position(x, f_min, f_max, method, form)
+        return round_and_saturate(x, position, form), f_min, f_max, position
+
+    return tf.function(choice, input_signature=[tf.TensorSpec(None, tf.float32)], autograph=False)
+
+
+def fake_quantize_by_range(x: tf.Tensor, method: int, form: Format) -> tuple:
+    """Return (quantized, f_min, f_max, position) with the position that `x` itself has; gradient as `fake_quantize`."""
+    values = tf.stop_gradient(x)
+    if form.channel_axis is None:
+        quantized, f_min, f_max, position = _traced_choice(method, form)(values)
+    else:
+        f_min, f_max = full_range(values, form)
+        position = choose_position(values, f_min, f_max, method, form)
+        quantized = round_and_saturate(values, position, form)
+    return _pass_gradient(x, tf.ensure_shape(quantized, x.shape)), f_min, f_max, position
 
 
 def fake_quantize_with_threshold(x: tf.Tensor, log_threshold: tf.Tensor, form: Format) -> tf.Tensor:

@@ -181,13 +181,11 @@ class Pof2SQuantizer(Quantizer):
         return self.weights["quant_pos_var"]
 
     def _train(self, x: tf.Tensor) -> tf.Tensor:
-        values = tf.stop_gradient(x)
-        f_min, f_max = ops.full_range(values, self.form)
-        position = self._choose(values, f_min, f_max)
+        quantized, f_min, f_max, position = ops.fake_quantize_by_range(x, self.method, self.form)
         self.weights["min_var"].assign(f_min)
         self.weights["max_var"].assign(f_max)
         self.weights["quant_pos_var"].assign(position)
-        return ops.fake_quantize(x, position, self.form)
+        return quantized
 
     def initialize(self, x: tf.Tensor) -> None:
         """Set range and position from `x`."""
