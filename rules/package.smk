@@ -5,8 +5,7 @@ build/target_{target}/ (the folder), build/run_{target}.json (the app's results)
 results against the Keras model's), build/ladder_{target}.json, and the names target_*, run_* and check_*.
 """
 
-from softdpu.package.card import fixed_files
-from softdpu.package.manifest import missing_images
+from softdpu.package.manifest import fixed_files, missing_images
 
 # The images' names hold their labels, which nobody knows before they are written. Listing those that an earlier build
 # made and that are gone makes a deleted image a missing output.

@@ -292,12 +292,12 @@ def print_classes(model: str, names: list[str], labels: list[int], classes: list
         print(f"{name}: {texts.get(found, found)} ({verdict})")
 
 
-def sweep(counts: list[int], timed: Callable[[int], Results]) -> list[dict[str, float]]:
-    """Print the table of throughput by number of threads and return its rows."""
+def sweep(counts: list[int], timed: Callable[[int, float], Results], seconds: float) -> list[dict[str, float]]:
+    """Print the table of throughput by number of threads, measured for `seconds` each, and return its rows."""
     print("Threads        FPS   Speed-up")
     rows: list[dict[str, float]] = []
     for count in counts:
-        rows.append({"threads": count, "fps": timed(count).fps})
+        rows.append({"threads": count, "fps": timed(count, seconds).fps})
         print(f"{count:7d} {rows[-1]['fps']:10.2f} {rows[-1]['fps'] / rows[0]['fps']:9.2f}x")
     print(DIVIDER)
     return rows
@@ -327,11 +327,11 @@ def app(options: argparse.Namespace) -> dict[str, Any]:
         for path, image in zip(paths, pixels):
             preprocess(path, image)
 
-    def timed(threads: int) -> Results:
-        return run_threads(runners[:threads], Feed(paths, preprocess, pixels, options.seconds))
+    def timed(threads: int, seconds: float) -> Results:
+        return run_threads(runners[:threads], Feed(paths, preprocess, pixels, seconds))
 
     print("Starting", options.threads, "threads...")
-    results = timed(options.threads)
+    results = timed(options.threads, options.seconds)
     classes = [int(np.argmax(output)) for output in results.outputs]
     correct = sum(label == found for label, found in zip(labels, classes))
     if options.verbose:
@@ -344,7 +344,7 @@ def app(options: argparse.Namespace) -> dict[str, Any]:
     if options.seconds:
         print("Repeated runs:", results.changed, "results changed")
     if options.sweep:
-        report["sweep"] = sweep(options.sweep, timed)
+        report["sweep"] = sweep(options.sweep, timed, max(options.seconds, 1.0))
     report.update(correct=correct, wrong=total - correct, accuracy=correct / total, end_to_end=options.end_to_end)
     report.update(fps=results.fps, frames=results.frames, seconds=results.seconds, changed=results.changed)
     report["classes"] = dict(zip(names, classes))

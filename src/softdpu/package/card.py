@@ -21,17 +21,11 @@ from softdpu.dataset import preprocess
 from softdpu.dataset.pipeline import Reader, record_files
 from softdpu.errors import SoftdpuError
 from softdpu.package import golden, manifest, readme
+from softdpu.package.manifest import APP, LABELS, MODEL, PREPROCESS, RANDOM_VECTORS, README
 
-APP, MODEL, LABELS, PREPROCESS, README = "app_mt.py", "mobilenet.xmodel", "labels.txt", "preprocess.json", "README.txt"
 _REPLACED = {"images": re.compile(r"\d+_image\d+\.\w+"), "golden": re.compile(r"(in|out)put_\d+\.bin")}
 
 log = logging.getLogger(__name__)
-
-
-def fixed_files(golden_images: int) -> list[str]:
-    """Return the names of the files that every card folder has: all but the images, whose names hold their labels."""
-    top = [APP, MODEL, LABELS, PREPROCESS, README, manifest.NAME]
-    return top + [f"golden/{name}" for name in golden.file_names(golden_images)]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--golden", type=int, default=4, metavar="N", help="images among them with golden vectors (default: 4)")
     add("--fit", choices=preprocess.FITS, default=preprocess.STRETCH, help="how an image becomes a square, as trained")
     add("--target", required=True, help="name of the board, such as zcu102")
+    add("--vitis-ai", metavar="VERSION", help="of the board's SD-card image, such as 3.0 (default: the board's usual)")
     add("--output", type=Path, required=True, metavar="DIR", help="the card folder, such as build/target_zcu102")
 
 
@@ -55,7 +50,7 @@ def build(args: argparse.Namespace) -> None:
     """
     if args.images < 1 or not 0 <= args.golden <= args.images:
         raise SoftdpuError(f"at least 1 image and at most {args.images} golden ones, got {args.images}, {args.golden}")
-    target = boards.target(args.target)
+    target = boards.target(args.target, args.vitis_ai)
     graph, subgraph = read_model(args.model)
     part = args.output.with_name(f".{args.output.name}.part")
     try:
@@ -76,7 +71,7 @@ def build(args: argparse.Namespace) -> None:
     finally:
         shutil.rmtree(part, ignore_errors=True)
     del graph
-    print(f"{args.output}: {len(names)} images, {args.golden + golden.RANDOM_VECTORS} golden vectors")
+    print(f"{args.output}: {len(names)} images, {args.golden + RANDOM_VECTORS} golden vectors")
 
 
 def read_model(path: Path) -> tuple[Any, Any]:

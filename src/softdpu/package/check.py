@@ -21,6 +21,7 @@ from softdpu import files, fixed_point
 from softdpu.dataset import preprocess
 from softdpu.errors import SoftdpuError
 from softdpu.package import card
+from softdpu.package.manifest import APP, MODEL
 
 BATCH = 100
 
@@ -39,7 +40,7 @@ def check(folder: Path, model: Path, output: Path, threads: int = 2) -> None:
     """
     names = sorted(path.name for path in (folder / "images").iterdir())
     printed, classes = _run_app(folder, min(threads, len(names)))
-    outputs, position = _run_target(folder / card.MODEL, [folder / "images" / name for name in names])
+    outputs, position = _run_target(folder / MODEL, [folder / "images" / name for name in names])
     expected = _run_keras(model, folder, names)
     target = fixed_point.dequantize(outputs, position).reshape(expected.shape)
     labels = np.array([int(name.split("_")[0]) for name in names])
@@ -68,11 +69,11 @@ def _run_app(folder: Path, threads: int) -> tuple[str, dict[str, int]]:
     """Run the app in its folder; return its accuracy line and the classes by image."""
     with tempfile.TemporaryDirectory() as scratch:
         result = Path(scratch) / "result.json"
-        command = [sys.executable, card.APP, "--threads", str(threads), "--json", str(result)]
+        command = [sys.executable, APP, "--threads", str(threads), "--json", str(result)]
         process = subprocess.run(command, cwd=folder, capture_output=True, text=True)
         line = re.search(r"^Correct:.*$", process.stdout, re.MULTILINE)
         if process.returncode or not line:
-            raise SoftdpuError(f"{folder / card.APP} failed: {process.stderr.strip()[-500:]}")
+            raise SoftdpuError(f"{folder / APP} failed: {process.stderr.strip()[-500:]}")
         return line[0], json.loads(result.read_text(encoding="utf-8"))["classes"]
 
 
@@ -96,7 +97,7 @@ def _run_target(model: Path, paths: list[Path]) -> tuple[np.ndarray, int]:
 
 def _run_keras(model: Path, folder: Path, names: list[str]) -> np.ndarray:
     """Return the Keras model's outputs, float32[images, classes]."""
-    from softdpu.training.command import load  # TensorFlow starts slowly; a wrong folder is told before
+    from softdpu.training.quantization import load  # TensorFlow starts slowly; a wrong folder is told before
 
     network: Any = load(str(model))
     found = []

@@ -16,14 +16,6 @@ from softdpu import files, fixed_point
 from softdpu.dataset import preprocess
 from softdpu.runtime import create_engine
 
-RANDOM_VECTORS = 2
-
-
-def file_names(images: int) -> list[str]:
-    """Return the names of all files in golden/ for that many images."""
-    count = images + RANDOM_VECTORS
-    return ["golden.json", *(f"{kind}_{i}.bin" for i in range(count) for kind in ("input", "output"))]
-
 
 def write(card: Path, model: Path, subgraph: Any, images: list[str], fit: str) -> None:
     """Write golden/ into the folder `card`.

@@ -1,6 +1,6 @@
-"""MANIFEST.sha256: the checksums of a card folder in the form that `sha256sum -c` reads.
+"""What a card folder holds, and MANIFEST.sha256: its checksums in the form that `sha256sum -c` reads.
 
-It is written last, so a folder that has it is whole; and it is what tells a build that a file was deleted later.
+The manifest is written last, so a folder that has it is whole, and it tells a build that a file was deleted later.
 This module is read when a build is planned, so it imports next to nothing.
 """
 
@@ -14,6 +14,19 @@ from softdpu import files
 from softdpu.errors import SoftdpuError
 
 NAME = "MANIFEST.sha256"
+APP, MODEL, LABELS, PREPROCESS, README = "app_mt.py", "mobilenet.xmodel", "labels.txt", "preprocess.json", "README.txt"
+RANDOM_VECTORS = 2  # golden vectors that no image gave
+
+
+def fixed_files(golden_images: int) -> list[str]:
+    """Return the names of the files that every card folder has: all but the images, whose names hold their labels.
+
+    Args:
+        golden_images: images with golden vectors.
+    """
+    vectors = range(golden_images + RANDOM_VECTORS)
+    golden = ["golden/golden.json", *(f"golden/{kind}_{i}.bin" for i in vectors for kind in ("input", "output"))]
+    return [APP, MODEL, LABELS, PREPROCESS, README, NAME, *golden]
 
 
 def write(folder: Path) -> None:
