@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import gc
 import os
+from collections.abc import Iterator
 from typing import Any
 
 from xir.attributes import decode_all
@@ -26,7 +30,8 @@ def read_file(fname: str | os.PathLike[str]) -> Graph:
         XirError: when there is no such file or it holds no graph; the text begins with the file's name.
     """
     try:
-        return _graph(load(fname))
+        with _collector_paused():
+            return _graph(load(fname))
     except XirError as error:
         raise XirError(f"{os.fspath(fname)}: {error}") from None
 
@@ -37,7 +42,20 @@ def read_bytes(data: bytes) -> Graph:
     Raises:
         XirError: when they hold no graph.
     """
-    return _graph(parse(data))
+    with _collector_paused():
+        return _graph(parse(data))
+
+
+@contextlib.contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Keep the garbage collector from walking the growing graph again and again; that doubles the time to read it."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _graph(message: Any) -> Graph:
@@ -89,10 +107,15 @@ def _tensor(op_name: str, message: Any) -> Tensor:
         raise XirError(
             f"op '{op_name}': its output has an impossible shape {dims[:8]} or data type {code}, {bits} bits"
         )
-    dtype = DataType(_OLD_TYPES[code]) if old else DataType(code, bits)
+    dtype = _data_type(code, bits)
     tensor = Tensor(message.tensor_name, dims, dtype, code if old else None)
     tensor._attrs = decode_all(message.tensor_attr)
     return tensor
+
+
+@functools.lru_cache(maxsize=256)
+def _data_type(code: int, bits: int) -> DataType:
+    return DataType(code, bits) if bits else DataType(_OLD_TYPES[code])
 
 
 def _restore_tree(graph: Graph, message: Any) -> None:

@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     diff = command(
         "diff",
         _diff,
-        "tell how two files differ in graph, positions, weights and subgraphs (ops are matched by name)",
+        "tell how two files differ in graph, positions, weights and subgraphs",
         _example("diff a.xmodel b.xmodel --section weights") + "\n\nexit codes: 0 equal, 1 different or an error",
     )
     diff.add_argument("first", help="an .xmodel")
@@ -64,8 +64,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         _weights,
         "write weights and biases to a .npz, under their ops' names",
         _example("weights m.xmodel -o w.npz --real")
-        + "\n\nKernels are (output, height, width, input). In AMD's files for other DPUs than DPUCZDX8G, constants are in\n"
-        "layouts of those DPUs' own; the command names them and leaves them out.",
+        + "\n\nKernels are (output, height, width, input). AMD's files for other DPUs than DPUCZDX8G keep constants in"
+        "\nlayouts of those DPUs' own; the command names them and leaves them out.",
     )
     weights.add_argument("file", help="the .xmodel")
     weights.add_argument("-o", "--output", required=True, metavar="FILE.npz", help="the file to write")

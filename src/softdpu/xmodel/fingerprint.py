@@ -161,8 +161,8 @@ def _advice(entry: dict[str, Any]) -> Iterator[str]:
     if not entry["boards"]:
         yield "    no board in the table carries it with one of AMD's images"
     yield "    A model runs only on a DPU with exactly this fingerprint; `xdputil query` on a board tells the board's."
-    yield "    If the two differ, compile the model for the board's fingerprint, or write the SD-card image whose Vitis AI"
-    yield "    version goes with the model. Switching VART's check off instead gives wrong results or a hang."
+    yield "    If the two differ, compile the model for the board's fingerprint, or write the SD-card image whose Vitis"
+    yield "    AI version goes with the model. Switching VART's check off instead gives wrong results or a hang."
 
 
 def comparison(a: str, b: str) -> tuple[bool, list[str]]:
