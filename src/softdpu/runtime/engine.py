@@ -11,7 +11,7 @@ import numpy as np
 
 from softdpu.errors import SoftdpuError
 from softdpu.runtime.program import Program, Value, read_graph, read_subgraph
-from softdpu.runtime.reference import run_program
+from softdpu.runtime.reference import check_kinds, run_program
 from softdpu.runtime.reference.registry import Kernel
 
 log = logging.getLogger("softdpu.runtime")
@@ -56,6 +56,7 @@ def create_engine(subgraph: Any, engine: str | None = None) -> Engine:
     if chosen not in ENGINES:
         raise SoftdpuError(f"SOFTDPU_ENGINE must be one of {', '.join(ENGINES)}, got '{chosen}'")
     program = read_subgraph(subgraph)
+    check_kinds(program)
     if chosen == "reference":
         return ReferenceEngine(program)
     from softdpu.runtime.litert import LiteRtEngine  # the interpreter's import takes longer than the reference needs

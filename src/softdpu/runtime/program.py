@@ -76,7 +76,7 @@ class Node:
     @property
     def input(self) -> Value:
         """The first value of argument "input"."""
-        return self.inputs["input"][0]
+        return next(iter(self.inputs["input"] if "input" in self.inputs else self.all_inputs()))
 
     def attr(self, name: str) -> Any:
         """Return a required attribute.

@@ -21,14 +21,9 @@ from softdpu.runtime.reference import (
 )
 from softdpu.runtime.reference.registry import FLOAT_KERNELS, INTEGER_KERNELS, Args, Kernel
 
-__all__ = ["known_kinds", "run_node", "run_program"]
+__all__ = ["check_kinds", "run_node", "run_program"]
 
 _BORDERS = ("float2fix", "fix", "cast")  # float kernels that choose the output's data type themselves
-
-
-def known_kinds() -> list[str]:
-    """Return the op types that the reference engine runs."""
-    return sorted({*INTEGER_KERNELS, *FLOAT_KERNELS})
 
 
 def run_program(
@@ -67,19 +62,30 @@ def run_node(node: Node, values: Mapping[str, np.ndarray], kernels: Mapping[str,
     elif node.kind in FLOAT_KERNELS:
         out = _run_float(node, args)
     else:
-        raise SoftdpuError(
-            f"op '{node.key}' has the type '{node.kind}', which the runtime does not know: run its subgraph elsewhere "
-            "or pass kernels={'" + node.kind + "': function} to evaluate_graph"
-        )
+        raise _unknown(node)
     if out.shape != node.output.shape:
         raise SoftdpuError(f"op '{node.key}' gave shape {list(out.shape)}, its tensor says {list(node.output.shape)}")
     return out
 
 
+def check_kinds(program: Program) -> None:
+    """Raise SoftdpuError for the first op of a type that the runtime does not know."""
+    for node in program.nodes:
+        if node.kind not in FLOAT_KERNELS and not (_is_integer(node) and node.kind in INTEGER_KERNELS):
+            raise _unknown(node)
+
+
+def _unknown(node: Node) -> SoftdpuError:
+    return SoftdpuError(
+        f"op '{node.key}' has the type '{node.kind}', which the runtime does not know: run its subgraph elsewhere "
+        f"or pass kernels={{'{node.kind}': function}} to evaluate_graph"
+    )
+
+
 def _is_integer(node: Node) -> bool:
     if node.kind == "fix2float":
         return True
-    return node.input.dtype.kind in "iu" and node.output.dtype.kind in "iu"
+    return bool(node.inputs) and node.input.dtype.kind in "iu" and node.output.dtype.kind in "iu"
 
 
 def _run_float(node: Node, args: Args) -> np.ndarray:
