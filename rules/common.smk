@@ -34,6 +34,15 @@ wildcard_constraints:
     shard=r"\d+",
 
 
+def known_target(wildcards):
+    """Tell which targets there are, instead of Snakemake's message that no rule makes this one."""
+    try:
+        boards.target(wildcards.name)
+    except SoftdpuError as error:
+        raise SystemExit(f"error: {error}")
+    return []
+
+
 def code(script):
     """Return the script and every file of ours that it imports."""
     return sources(ROOT / script, ROOT)

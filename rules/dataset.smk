@@ -4,6 +4,7 @@ REQUIRED: what config.yaml's section dataset names. PROVIDES: build/tfrec_train/
 shards data_<i>.tfrecord, labels.txt and manifest.json.
 """
 
+
 rule fetch_data:
     input:
         script="scripts/fetch_data.py",

@@ -130,3 +130,20 @@ for name in boards.target_names():
         input:
             f"build/check_{name}.json",
         localrule: True
+
+
+rule unknown_target:
+    input:
+        known_target,
+    output:
+        "{kind}_{name}",
+    log:
+        "logs/unknown_{kind}_{name}.log",
+    wildcard_constraints:
+        kind="target|run|check",
+        name=r"[^/]+",
+    localrule: True
+    conda:
+        ENV
+    shell:
+        "false 2> {log:q}"
