@@ -62,7 +62,7 @@ def calibrate_weights(model: keras.Model) -> None:
     for layer in quantized_layers(model):
         for slot in layer.slots():
             if slot.kind in ("weight", "bias"):
-                slot.quantizer.initialize(tf.convert_to_tensor(getattr(layer.layer, slot.attribute)))
+                slot.quantizer.initialize(tf.convert_to_tensor(layer.parameter(slot.attribute)))
 
 
 def _check_batch(number: int, inputs: Any) -> None:

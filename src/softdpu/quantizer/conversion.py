@@ -162,6 +162,20 @@ def _wrap(node: Node, strategy: Strategy, mode: str) -> None:
     }
 
 
+def _quantize_conv_bn(node: Node, strategy: Strategy, mode: str) -> None:
+    """Give a joined convolution and BatchNormalization their quantizers."""
+    delay = strategy.options("quantize_pipeline_config")["freeze_bn_delay"]
+    lists = strategy.layer_lists(node.class_name, {})
+    if node.joined:
+        node.config["activation"] = {"class_name": "Vitis>NoQuantizeActivation", "config": {}}
+    node.config.update(
+        freeze_bn_delay=None if delay < 0 else delay,
+        quantize_config={"class_name": "Vitis>VitisQuantizeConfig", "config": lists},
+        mode=mode,
+    )
+    node.class_name += "Quantize"
+
+
 def quantize(graph: Graph, strategy: Strategy, mode: str, custom: frozenset[str]) -> None:
     """Add the quantizers to a float graph, in place.
 
@@ -180,6 +194,9 @@ def quantize(graph: Graph, strategy: Strategy, mode: str, custom: frozenset[str]
             graph.insert_after(node, _quantize_node(node.name, strategy.input_quantizer(), mode))
     wrapped = {}
     for node in graph.candidates():
+        if node.class_name in CONV_BN:
+            _quantize_conv_bn(node, strategy, mode)
+            continue
         quantizable = strategy.supports(node.class_name)
         if quantizable and (node.annotated or node.class_name not in _STANDALONE):
             _wrap(node, strategy, mode)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,29 @@ from softdpu.quantizer import refine
 from softdpu.quantizer.graph import Graph, Node
 
 _TRAINED = ("TQTQuantizer", "LastValueLogThQuantizer")
+
+
+_CONV_BN = ("Vitis>VitisConvBNQuantize", "Vitis>VitisDepthwiseConvBNQuantize")
+
+
+def fold_conv_bn(graph: Graph, model: keras.Model) -> None:
+    """Turn each trained convolution with BatchNormalization into a QuantizeWrapper of the folded convolution."""
+    names = {}
+    for node in graph:
+        if node.class_name not in _CONV_BN:
+            continue
+        conv = node.config["conv_layer"]
+        kernel = "depthwise_kernel" if "depthwise_kernel" in node.weights else "kernel"
+        layer = model.get_layer(node.name)
+        node.weights.update({name: layer.parameter(name).numpy() for name in (kernel, "bias")})
+        for name in ("gamma", "beta", "moving_mean", "moving_variance"):
+            node.weights.pop(name, None)
+        conv["config"].update(use_bias=True, activation=node.config["activation"])
+        names[node.name] = "quant_" + conv["config"]["name"]
+        node.class_name = "Vitis>QuantizeWrapper"
+        kept = {key: node.config[key] for key in ("trainable", "dtype", "quantize_config", "mode")}
+        node.config = {**kept, "layer": conv}
+    graph.rename(names)
 
 
 def thresholds_to_positions(graph: Graph) -> None:
@@ -80,12 +102,3 @@ def make_legal(model: keras.Model) -> None:
 def _positions(model: keras.Model) -> list[float]:
     layers = refine.quantized_layers(model)
     return [float(np.sum(slot.quantizer.position())) for layer in layers for slot in layer.slots()]
-
-
-def copy_with_mode(graph: Graph, mode: str) -> Graph:
-    """Return a copy of a graph whose quantized layers have another mode."""
-    graph = copy.deepcopy(graph)
-    for node in graph:
-        if "mode" in node.config:
-            node.config["mode"] = mode
-    return graph

@@ -48,7 +48,7 @@ def _dump_weights(model: keras.Model, folder: Path, dump_float: bool) -> None:
         for slot in layer.slots():
             if slot.kind not in ("weight", "bias"):
                 continue
-            weight = getattr(layer.layer, slot.attribute).numpy()
+            weight = layer.parameter(slot.attribute).numpy()
             name = f"{layer.name}_{slot.attribute}"
             if dump_float:
                 _write(folder, name + "_float", weight)

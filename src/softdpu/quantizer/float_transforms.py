@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, Callable  # noqa: UP035 - not generic in collections.abc before Python 3.9
 
 import numpy as np
+import tensorflow as tf
 import tf_keras as keras
 
 from softdpu.quantizer import legacy
@@ -104,7 +105,7 @@ def relu6_to_relu(graph: Graph) -> None:
             node.config["activation"] = "relu"
 
 
-def _scale_and_shift(bn: Node, bias: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+def scale_and_shift(bn: Node, bias: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """Return (multiplier, folded bias) of a BatchNormalization behind a layer with `bias`, float32[channels]."""
     epsilon = np.float32(bn.config["epsilon"])
     mean, variance = bn.weights["moving_mean"], bn.weights["moving_variance"]
@@ -114,13 +115,17 @@ def _scale_and_shift(bn: Node, bias: np.ndarray | None) -> tuple[np.ndarray, np.
     return multiplier, bn.weights["beta"] + shift if bn.config["center"] else shift
 
 
-def folded_kernel(node: Node, kernel: np.ndarray, multiplier: np.ndarray) -> np.ndarray:
-    """Return a convolution's kernel times one multiplier an output channel."""
-    if node.class_name == "DepthwiseConv2D":
-        return kernel * multiplier.reshape(1, 1, *kernel.shape[2:])
-    if node.class_name == "Conv2DTranspose":
-        return kernel * multiplier.reshape(1, 1, -1, 1)
-    return kernel * multiplier
+def folded_kernel(class_name: str, kernel: Any, multiplier: Any) -> Any:
+    """Return a convolution's kernel times one multiplier an output channel; arrays or tensors."""
+    channels: tuple[int, ...]
+    if class_name == "DepthwiseConv2D":
+        channels = (int(kernel.shape[2]), int(kernel.shape[3]))
+    elif class_name == "Conv2DTranspose":
+        channels = (int(kernel.shape[2]), 1)
+    else:
+        channels = (int(kernel.shape[-1]),)
+    reshape = np.reshape if isinstance(multiplier, np.ndarray) else tf.reshape
+    return kernel * reshape(multiplier, channels)
 
 
 def _on_channels(bn: Node, layer: Node) -> bool:
@@ -130,19 +135,22 @@ def _on_channels(bn: Node, layer: Node) -> bool:
     return axis == 1 if first else axis in (-1, (bn.input_rank or 4) - 1)
 
 
+def _foldable(graph: Graph, conv: Node, bn: Node) -> bool:
+    linear = conv.config["activation"] == "linear"
+    return linear and len(graph.consumers(conv.name)) == 1 and _on_channels(bn, conv)
+
+
 def fold_batch_normalization(graph: Graph) -> None:
     """Fold a BatchNormalization into the linear convolution or Dense before it, if nothing else reads that."""
     for bn in graph.candidates():
         if bn.class_name != "BatchNormalization":
             continue
         conv = graph.only_input(bn)
-        if conv is None or conv.ignored or conv.class_name not in CONVOLUTIONS or conv.config["activation"] != "linear":
+        if conv is None or conv.ignored or conv.class_name not in CONVOLUTIONS or not _foldable(graph, conv, bn):
             continue
-        if len(graph.consumers(conv.name)) > 1 or not _on_channels(bn, conv):
-            continue
-        multiplier, bias = _scale_and_shift(bn, conv.weights.get("bias"))
+        multiplier, bias = scale_and_shift(bn, conv.weights.get("bias"))
         name = kernel_name(conv)
-        conv.weights = {name: folded_kernel(conv, conv.weights[name], multiplier), "bias": bias}
+        conv.weights = {name: folded_kernel(conv.class_name, conv.weights[name], multiplier), "bias": bias}
         conv.config["use_bias"] = True
         graph.remove(bn)
 
@@ -152,7 +160,7 @@ def convert_batch_normalization(graph: Graph) -> None:
     for bn in graph.candidates():
         if bn.class_name != "BatchNormalization" or bn.input_rank not in (2, 4):
             continue
-        multiplier, bias = _scale_and_shift(bn, None)
+        multiplier, bias = scale_and_shift(bn, None)
         layer: keras.layers.Layer
         if bn.input_rank == 4:
             if np.atleast_1d(bn.config["axis"]).tolist() not in ([3], [-1]):
@@ -164,6 +172,24 @@ def convert_batch_normalization(graph: Graph) -> None:
             kernel = {"kernel": np.diag(multiplier)}
         entry = legacy.serialize(layer)
         bn.class_name, bn.config, bn.weights = entry["class_name"], entry["config"], {**kernel, "bias": bias}
+
+
+def join_batch_normalization(graph: Graph) -> None:
+    """Join each convolution with the BatchNormalization behind it to one layer that can be trained with it."""
+    classes = {"Conv2D": "Vitis>VitisConvBN", "DepthwiseConv2D": "Vitis>VitisDepthwiseConvBN"}
+    for bn in graph.candidates():
+        conv = graph.only_input(bn) if bn.class_name == "BatchNormalization" else None
+        if conv is None or conv.ignored or conv.class_name not in classes or not _foldable(graph, conv, bn):
+            continue
+        layers = {
+            key: {"class_name": node.class_name, "config": {"name": node.name, **node.config}}
+            for key, node in (("conv_layer", conv), ("bn_layer", bn))
+        }
+        conv.config = {"trainable": True, "dtype": "float32", **layers, "activation": "linear"}
+        conv.class_name = classes[conv.class_name]
+        conv.weights = {**conv.weights, **bn.weights}
+        graph.remove(bn)
+        graph.rename({conv.name: f"quant_{conv.name}_{bn.name}"})
 
 
 def check_weights(graph: Graph) -> None:
@@ -194,7 +220,9 @@ def apply(graph: Graph, options: dict[str, Any]) -> None:
     for name, transform in TRANSFORMS.items():
         if options[name]:
             transform(graph)
-    if not options["train_with_bn"]:
+    if options["train_with_bn"]:
+        join_batch_normalization(graph)
+    else:
         for name, transform in FOLDS.items():
             if options[name]:
                 transform(graph)

@@ -95,10 +95,9 @@ def input_positions(layer: keras.layers.Layer) -> list[Position | None]:
 
 def is_joined(layer: keras.layers.Layer) -> bool:
     """Tell whether the layer after this one quantizes the result of both."""
-    if not isinstance(layer, QuantizeWrapper):
-        return False
-    activation = getattr(layer.layer, "activation", None)
-    return isinstance(layer.quantize_config, NoQuantizeConfig) or isinstance(activation, NoQuantizeActivation)
+    if isinstance(getattr(layer, "quantize_config", None), NoQuantizeConfig):
+        return True
+    return isinstance(getattr(inner(layer), "activation", None), NoQuantizeActivation)
 
 
 def output_position(layer: keras.layers.Layer) -> Position | None:

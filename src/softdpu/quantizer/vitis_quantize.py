@@ -14,6 +14,7 @@ import tf_keras as keras
 from softdpu.quantizer import (
     calibration,
     configs,
+    conv_bn,
     conversion,
     deploy,
     dpu_layers,
@@ -49,6 +50,10 @@ _CLASSES = (
     dpu_layers.VitisSigmoid,
     dpu_layers.VitisAveragePooling2D,
     dpu_layers.VitisGlobalAveragePooling2D,
+    conv_bn.VitisConvBN,
+    conv_bn.VitisConvBNQuantize,
+    conv_bn.VitisDepthwiseConvBN,
+    conv_bn.VitisDepthwiseConvBNQuantize,
 )
 _ALIASES = {"Vitis8BitQuantizeConfig": configs.VitisQuantizeConfig, "QuantizeLayer": wrappers.VitisQuantize}
 
@@ -322,6 +327,7 @@ def _rebuilt(model: keras.Model, custom_objects: dict[str, Any]) -> keras.Model:
 def _with_positions(model: keras.Model, custom_objects: dict[str, Any]) -> keras.Model:
     """Return a copy with folded normalization, positions instead of thresholds, and no Dropout."""
     graph = graphs.from_model(model)
+    deploy.fold_conv_bn(graph, model)
     deploy.thresholds_to_positions(graph)
     deploy.remove_dropout(graph)
     return graph.to_model(custom_objects)

@@ -171,14 +171,20 @@ class QuantizeWrapper(_Wrapper):
         """Return the quantized tensors: weights, biases, activations, outputs."""
         return self._slots
 
+    def parameter(self, attribute: str) -> tf.Variable:
+        """Return a weight or bias of the inner layer, float."""
+        return getattr(self.layer, attribute)
+
     @tf.autograph.experimental.do_not_convert
     def call(self, inputs: Any, training: Any = None, **kwargs: Any) -> Any:
         """Return the layer's output, fake-quantized."""
         values: dict[str, Any] = {}
         outputs_to_quantize = []
+        # Weights and biases are calibrated once, not with every batch.
+        weight_mode = EVALUATE if self.mode == CALIBRATE else self.mode
         for slot in self._slots:
             if slot.kind in ("weight", "bias"):
-                values[slot.attribute] = slot.quantizer(getattr(self.layer, slot.attribute), training, self.mode)
+                values[slot.attribute] = slot.quantizer(self.parameter(slot.attribute), training, weight_mode)
             elif slot.kind == "activation":
                 function = getattr(self.layer, slot.attribute)
                 values[slot.attribute] = configs.QuantizeAwareActivation(function, slot.quantizer, training, self.mode)
