@@ -185,7 +185,7 @@ def drive(runner: Any, feed: Feed, results: Results) -> None:
             indexes = feed.take(inputs[0].dims[0])
             continue
         job, _, spare, buffers, done = running.popleft()
-        if runner.wait(job) != 0:
+        if runner.wait(job):
             raise AppError("the DPU runner reports a failed job")
         results.store(done, buffers[0])
         free.append((spare, buffers))
@@ -240,7 +240,7 @@ def check(model: str, runner: Any, preprocess: Preprocess) -> dict[str, Any]:
             images += 1
             wrong_pixels += int(np.sum(inputs[0][0] != source))
         inputs[0][...] = source  # in every place of the batch
-        if runner.wait(runner.execute_async(inputs, outputs)) != 0:
+        if runner.wait(runner.execute_async(inputs, outputs)):
             raise AppError("board at fault: the DPU runner reports a failed job")
         wrong_outputs += int(np.sum(outputs[0] != expected))
     print(f"Check preprocessing: {images} images, {wrong_pixels} differences")
