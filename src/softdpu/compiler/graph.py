@@ -127,11 +127,14 @@ class Graph:
             return op
 
         kept = list(ops) if ops is not None else [op for op in self.ops if op not in replaced]
-        for op in kept:
-            op.inputs = {name: [final(producer) for producer in producers] for name, producers in op.inputs.items()}
         outputs = [final(op) for op in self.outputs]
-        for op in outputs:
-            op.inputs = {name: [final(producer) for producer in producers] for name, producers in op.inputs.items()}
+        queue, seen = [*kept, *outputs, *replaced.values()], set()
+        while queue:
+            op = queue.pop()
+            if op not in seen:
+                seen.add(op)
+                op.inputs = {name: [final(producer) for producer in group] for name, group in op.inputs.items()}
+                queue.extend(op.all_inputs())
         return Graph(self.name, topological([*kept, *outputs]), outputs, self.attrs)
 
     def without_unused(self) -> Graph:

@@ -7,6 +7,7 @@ run one after another. Borders of DPU groups get upload and download operations.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 from softdpu.boards import Dpu
@@ -48,9 +49,10 @@ def partition(graph: Graph, dpu: Dpu) -> tuple[Graph, list[Group]]:
     """Return the graph with devices, uploads and downloads, and its groups in an order in which they can run."""
     _assign_devices(graph, dpu)
     groups = _group(graph)
+    uploaded: Counter[Op] = Counter()
     for group in groups:
         if group.device == DPU:
-            _add_uploads(group)
+            _add_uploads(group, uploaded)
     _add_downloads(graph, groups)
     for group in groups:
         if group.device == DPU:
@@ -108,7 +110,8 @@ def _group(graph: Graph) -> list[Group]:
     return [groups[key] for key in sorted(groups, key=lambda key: key[0])]
 
 
-def _add_uploads(group: Group) -> None:
+def _add_uploads(group: Group, uploaded: Counter[Op]) -> None:
+    """Let a DPU group read what others make through uploads; `uploaded` counts those of each value so far."""
     inside = set(group.ops)
     uploads: dict[Op, Op] = {}
     for op in group.ops:
@@ -117,7 +120,8 @@ def _add_uploads(group: Group) -> None:
                 if producer in inside:
                     continue
                 if producer not in uploads:
-                    uploads[producer] = _transfer(producer, "upload", 0)
+                    uploads[producer] = _transfer(producer, "upload", uploaded[producer])
+                    uploaded[producer] += 1
                 op.inputs[name][index] = uploads[producer]
     group.ops[:0] = uploads.values()
 
