@@ -1,7 +1,8 @@
-"""Put the files of Fashion-MNIST, checked by SHA-256, into one folder.
+"""Fetch what a data set needs: the files of Fashion-MNIST, or ImageNet's val.txt, each checked by SHA-256.
 
 Example:
     python scripts/fetch_data.py --output data/fashion_mnist
+    python scripts/fetch_data.py --kind imagenet --output data/imagenet/val.txt
 """
 
 from __future__ import annotations
@@ -9,19 +10,25 @@ from __future__ import annotations
 import argparse
 
 from softdpu.cli import program
-from softdpu.dataset import fashion_mnist
+from softdpu.dataset import fetch
 
 
 @program
 def main() -> None:
     """Parse the command line and fetch."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", required=True, help="folder for the four .gz files")
+    parser.add_argument("--kind", choices=sorted(fetch.KINDS), default="fashion_mnist", help="default: fashion_mnist")
     parser.add_argument(
-        "--folder", help="folder that holds the four files already; without it: " + ", ".join(fashion_mnist.WAYS)
+        "--output", required=True, help="fashion_mnist: folder for the four .gz files; imagenet: val.txt"
+    )
+    parser.add_argument(
+        "--folder",
+        metavar="PATH",
+        help="fashion_mnist: folder that holds the four files already; imagenet: val.txt or a tar that holds it;"
+        " without it they are downloaded",
     )
     args = parser.parse_args()
-    print(f"Fashion-MNIST in {args.output}, from {fashion_mnist.fetch(args.output, args.folder)}")
+    print(f"{args.output}, from {fetch.KINDS[args.kind](args.output, args.folder)}")
 
 
 if __name__ == "__main__":

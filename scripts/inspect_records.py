@@ -1,0 +1,28 @@
+"""Draw a contact sheet of record files: some images of each class with their labels, and a histogram of the classes.
+
+Example:
+    python scripts/inspect_records.py --records build/tfrec_train --output build/inspect_train.png
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from softdpu.cli import program
+from softdpu.dataset.inspect import contact_sheet
+
+
+@program
+def main() -> None:
+    """Parse the command line and draw."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--records", required=True, metavar="DIR", help="folder with .tfrecord files")
+    parser.add_argument("--output", required=True, metavar="PNG", help="path of the picture")
+    parser.add_argument("--images", type=int, default=8, help="images of each class (default: 8)")
+    parser.add_argument("--seed", type=int, default=1, help="of the choice of images (default: 1)")
+    args = parser.parse_args()
+    print(contact_sheet(args.records, args.output, args.images, args.seed))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
