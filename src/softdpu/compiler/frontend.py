@@ -121,6 +121,9 @@ class Builder:
                 sources = [self._source(layer, key) for key in call.inputs]
                 name = layer.name if number == 0 else f"{layer.name}_{number}"
                 self._by_call[layer.name, number] = (build or custom_layer)(self, layer, name, sources, call)
+        unknown = [name for name, number in self.model.outputs if (name, number) not in self._by_call]
+        if unknown:
+            raise SoftdpuError(f"{self.model.path}: output layer '{unknown[0]}' does not exist: the file is damaged")
         outputs = [self._by_call[key] for key in self.model.outputs]
         return Graph(self.model.name, self.ops, outputs).without_unused()
 

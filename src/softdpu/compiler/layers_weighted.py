@@ -70,7 +70,7 @@ def dense(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call
     weights = build.constant(layer, f"{name}_const_const", kernel)
     if fix is not None:
         weights = build.fixed(layer, f"{name}_const_fix", weights, fix)
-    inputs = {"input": [sources[0], weights], **_bias(build, layer, name)}
+    inputs = {"input": [sources[0], weights], **_bias(build, layer, name, kernel.shape[1])}
     shape = (*sources[0].shape[:-1], kernel.shape[1])
     op = build.add(layer, name, "matmul", inputs, {"transpose_a": False, "transpose_b": False}, shape)
     return _activated(build, layer, op)
@@ -89,14 +89,16 @@ def _convolution(
 ) -> Op:
     fix = build.weight_fix(layer, key)
     parameter = build.parameter(layer, f"{name}_weights", weights, fix, "_fixneuron")
-    inputs = {"input": [source], "weights": [parameter], **_bias(build, layer, name)}
+    inputs = {"input": [source], "weights": [parameter], **_bias(build, layer, name, shape[-1])}
     return _activated(build, layer, build.add(layer, name, kind, inputs, attrs, shape))
 
 
-def _bias(build: Builder, layer: Layer, name: str) -> dict[str, list[Op]]:
+def _bias(build: Builder, layer: Layer, name: str, outputs: int) -> dict[str, list[Op]]:
     if not layer.config.get("use_bias", True):
         return {}
     bias = weight(build, layer, "bias", 1)
+    if bias.size != outputs:
+        raise build.error(layer, f"bias has {bias.size} values for {outputs} outputs: the file is damaged")
     return {"bias": [build.parameter(layer, f"{name}_bias", bias, build.weight_fix(layer, "bias"), "_fixneuron")]}
 
 
