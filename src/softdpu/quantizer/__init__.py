@@ -15,6 +15,7 @@ os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 
 from softdpu.quantizer import vitis_quantize
 from softdpu.quantizer.errors import QuantizerError
+from softdpu.quantizer.export import save_h5
 from softdpu.quantizer.report import positions_report
 
-__all__ = ["QuantizerError", "positions_report", "vitis_quantize"]
+__all__ = ["QuantizerError", "positions_report", "save_h5", "vitis_quantize"]

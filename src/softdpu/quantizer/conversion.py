@@ -59,7 +59,7 @@ def _multiply(graph: Graph, source: Node, sigmoid: Node, name: str) -> None:
 
 
 def convert_hard_sigmoids(graph: Graph) -> None:
-    """Turn relu6(x + 3) * (1 / 6), written with + and *, into the DPU's hard sigmoid, named after the product."""
+    """Turn relu6(x + 3) * (1 / 6), written with + and *, into the DPU's hard sigmoid, named vitis_sigmoid, ..._1."""
     for product in graph.candidates():
         relu6 = graph.only_input(product) if _is_function(product, "math.multiply", 1 / 6) else None
         if relu6 is None or relu6.class_name != "ReLU" or relu6.config.get("max_value") != 6.0:
@@ -75,6 +75,7 @@ def convert_hard_sigmoids(graph: Graph) -> None:
         product.class_name = "Vitis>VitisSigmoid"
         product.config = new_node(dpu_layers.VitisSigmoid(name=product.name)).config
         product.inbound = [[*ref[:3], {}]]
+        graph.rename({product.name: graph.unique_name("vitis_sigmoid")})
 
 
 def _is_function(node: Node, function: str, constant: float) -> bool:

@@ -6,10 +6,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import tensorflow as tf
 import tf_keras as keras
 
 from softdpu import files
+from softdpu.quantizer import legacy
 from softdpu.quantizer.errors import QuantizerError
+from softdpu.quantizer.graph import as_functional
 
 FORMATS = ("h5", "tf")
 
@@ -34,16 +37,43 @@ def save(model: keras.Model, options: dict[str, Any]) -> None:
 
 
 def save_h5(model: keras.Model, path: Any) -> None:
-    """Save a model as an HDF5 file, whole or not at all."""
+    """Save a model, float or quantized, as an HDF5 file that Keras 2.12 reads; whole or not at all.
+
+    The optimizer's state is not saved.
+    """
+    if not isinstance(model, legacy.Functional):
+        model = as_functional(model)
+        model = legacy.Functional(model.inputs, model.outputs, name=model.name)
     with files.whole_file(path) as part:
-        keras.models.save_model(model, str(part), save_format="h5", include_optimizer=False)
+        # Shape information lies where Keras keeps an optimizer's weights.
+        has_shapes = isinstance(model.optimizer, ShapeInfo)
+        keras.models.save_model(model, str(part), save_format="h5", include_optimizer=has_shapes)
+
+
+class ShapeInfo:
+    """Every layer's output shape, in the place of an optimizer: h5 files then list them under `optimizer_weights`.
+
+    AMD's compiler front end looks there for the shapes of layers that it does not know.
+    """
+
+    def __init__(self, shapes: dict[str, list[int]]) -> None:
+        self.shapes = shapes
+        self.weights = [
+            tf.Variable(shape, dtype=tf.int64, trainable=False, name=name) for name, shape in shapes.items()
+        ]
 
 
 def add_shape_info(model: keras.Model) -> None:
-    """Attach every layer's output shape, batch size 1, as `model.shape_info`."""
-    model.shape_info = {layer.name: _shape(layer) for layer in model.layers}
+    """Store every layer's output shape with batch size 1 in the model.
+
+    Raises:
+        QuantizerError: for a layer whose output shape is not known; `input_shape` fixes the model's input.
+    """
+    model.optimizer = ShapeInfo({layer.name: _shape(layer) for layer in model.layers})
 
 
-def _shape(layer: keras.layers.Layer) -> list[int | None]:
+def _shape(layer: keras.layers.Layer) -> list[int]:
     shape = layer.output_shape[0] if isinstance(layer.output_shape, list) else layer.output_shape
+    if None in shape[1:]:
+        raise QuantizerError(f"layer {layer.name}: its output shape {shape} is not known; give input_shape")
     return [1, *shape[1:]]

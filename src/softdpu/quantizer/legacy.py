@@ -8,6 +8,8 @@ import tf_keras as keras
 from tf_keras.src.engine import functional
 from tf_keras.src.saving.legacy import serialization
 
+from softdpu.quantizer.errors import QuantizerError
+
 _NEW_KEYS = {"module", "class_name", "config", "registered_name"}
 
 
@@ -41,7 +43,15 @@ def deserialize(entry: dict[str, Any]) -> Any:
 
 def deserialize_layer(entry: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> keras.layers.Layer:
     """Return a new layer from {"class_name", "config"}."""
-    return keras.layers.deserialize(entry, custom_objects=custom_objects, use_legacy_format=True)
+    try:
+        return keras.layers.deserialize(entry, custom_objects=custom_objects, use_legacy_format=True)
+    except ValueError as error:
+        if not str(error).startswith("Unknown layer"):
+            raise
+        name = entry["class_name"]
+        raise QuantizerError(
+            f"layer {entry['config'].get('name')}: class {name} is not known; pass custom_objects={{'{name}': {name}}}"
+        ) from None
 
 
 def model_config(model: keras.Model) -> dict[str, Any]:

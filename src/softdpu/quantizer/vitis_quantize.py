@@ -113,8 +113,8 @@ class VitisQuantizer:
         if custom_quantize_strategy:
             self.set_quantize_strategy(custom_quantize_strategy)
         with quantize_scope(self._custom_objects):
-            graphs.as_functional(float_model)
             self._check_layers()
+            graphs.as_functional(float_model)
 
     def _check_layers(self) -> None:
         if wrappers.is_quantized(self._float_model):
@@ -122,6 +122,12 @@ class VitisQuantizer:
                 f"model {self._float_model.name} is quantized already; quantize the float model, or make this one "
                 "ready for the compiler with VitisQuantizer.get_deploy_model"
             )
+        for layer in self._float_model._flatten_layers():
+            if getattr(getattr(layer, "activation", None), "__name__", "") == "<lambda>":
+                raise QuantizerError(
+                    f"layer {layer.name}: a lambda as activation cannot be stored in a model file; "
+                    "use a Keras activation by name"
+                )
 
     def _configure(self, options: dict[str, Any] | None, more: dict[str, Any]) -> None:
         if options is not None and not isinstance(options, dict):

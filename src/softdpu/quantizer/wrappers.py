@@ -196,27 +196,30 @@ class QuantizeWrapper(_Wrapper):
             outputs = slot.quantizer(outputs, training, self.mode)
         return outputs
 
-    @property
-    def trainable_weights(self) -> list[tf.Variable]:
-        """Kernel and bias, each after its own trained threshold if it has one, then the other thresholds."""
-        if not self.trainable:
-            return []
-        own = list(self._trainable_weights)
+    def _own_trainable(self) -> list[tf.Variable]:
+        """Return kernel and bias, each after its trained threshold if it has one, then what else can be trained.
+
+        Quantized weights can be trained even if the float model had frozen them: what is frozen here is this layer.
+        """
         ordered: list[tf.Variable] = []
         for slot in self._slots:
             if slot.kind in ("weight", "bias"):
-                ordered += [v for v in own if any(v is w for w in slot.quantizer.weights.values())]
-                ordered += [v for v in self.layer.trainable_weights if v is getattr(self.layer, slot.attribute)]
-        return self._dedup_weights(ordered + self.layer.trainable_weights + own)
+                ordered += [v for v in self._trainable_weights if any(v is w for w in slot.quantizer.weights.values())]
+                ordered.append(self.parameter(slot.attribute))
+        return self._dedup_weights(ordered + self.layer.trainable_weights + list(self._trainable_weights))
+
+    @property
+    def trainable_weights(self) -> list[tf.Variable]:
+        """The weights that training changes, in the order of AMD's files."""
+        return self._own_trainable() if self.trainable else []
 
     @property
     def non_trainable_weights(self) -> list[tf.Variable]:
-        """The inner layer's, then `optimizer_step` and the quantizers' variables."""
-        own = self.layer.non_trainable_weights + self._non_trainable_weights
-        if self.trainable:
-            return self._dedup_weights(own)
-        inner = self.layer.trainable_weights + self._trainable_weights
-        return self._dedup_weights(inner + own)
+        """The inner layer's, then `optimizer_step` and the quantizers' variables; all weights if the layer is frozen."""
+        trainable = self._own_trainable()
+        inner = self.layer.trainable_weights + self.layer.non_trainable_weights
+        rest = [v for v in inner if not any(v is w for w in trainable)] + list(self._non_trainable_weights)
+        return self._dedup_weights(rest if self.trainable else trainable + rest)
 
     def get_config(self) -> dict[str, Any]:
         """Return name, trainable, dtype, layer, quantize_config and mode, as AMD's files have them."""
