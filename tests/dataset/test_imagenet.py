@@ -361,3 +361,14 @@ def test_the_ground_truth_comes_from_a_file_a_tar_or_the_download(
         add(tar, "train.txt", b"nothing")
     with pytest.raises(SoftdpuError, match=r"holds no val.txt"):
         imagenet.read_ground_truth(archive)
+
+
+@pytest.mark.slow
+def test_records_of_the_plain_way_are_the_same(tmp_path: Path) -> None:
+    """Extracted to disk and written by TensorFlow: our pipeline reads the same records from them as from ours."""
+    make(tmp_path, classes=2, images=5, val_images=1, kilobytes=8)
+    source = tmp_path / "ILSVRC2012_img_train.tar"
+    plain = [sys.executable, "benchmarks/records_baseline.py", str(source), str(tmp_path / "plain"), "2"]
+    subprocess.run(plain, cwd=ROOT, check=True, capture_output=True, timeout=120)
+    assert program(*train_options(tmp_path, tmp_path / "ours", classes=2)).returncode == 0
+    assert list(read_records(tmp_path / "plain")) == list(read_records(tmp_path / "ours"))

@@ -1,0 +1,95 @@
+"""The programs quantize, finetune and evaluate on a small network, as the build calls them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from softdpu.dataset import example, tfrecord
+from softdpu.training.fit import save
+from softdpu.training.keras2 import keras
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Records of coloured images of three classes, and an untrained float model for them."""
+    folder = tmp_path_factory.mktemp("build")
+    random = np.random.default_rng(0)
+    for split, count in (("train", 90), ("val", 40)):
+        (folder / split).mkdir()
+        with open(folder / split / "data_0.tfrecord", "wb") as file:
+            for i in range(count):
+                image = random.integers(0, 120, (20, 24, 3), np.uint8)
+                image[:, :, i % 3] += 100
+                data = cv2.imencode(".png", image)[1].tobytes()
+                tfrecord.append(file, example.encode(example.Record(i % 3, 20, 24, 3, data)))
+    keras.utils.set_random_seed(1)
+    image = keras.Input((16, 16, 3))
+    x = keras.layers.Conv2D(8, 3, strides=2, padding="same", use_bias=False)(image)
+    x = keras.layers.ReLU(6.0)(keras.layers.BatchNormalization()(x))
+    x = keras.layers.Dropout(0.1)(keras.layers.GlobalAveragePooling2D()(x))
+    save(keras.Model(image, keras.layers.Dense(3)(x)), folder / "float.h5")
+    return folder
+
+
+def program(build: Path, name: str, *options: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, f"scripts/{name}.py", "--val-records", str(build / "val"), *map(str, options)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+
+
+def quantize(build: Path, *options: object) -> subprocess.CompletedProcess[str]:
+    return program(build, "quantize", "--train-records", build / "train", "--calib-images", 50, *options)
+
+
+@pytest.mark.slow
+def test_quantize_finetune_and_evaluate(build: Path) -> None:
+    done = quantize(build, "--model", build / "float.h5", "--recipe", "vitis", "--output", build / "ptq/quant_model.h5")
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in (build / "ptq").iterdir()) == [
+        "metrics.json", "quant_model.h5", "quant_model.positions.json",
+    ]  # fmt: skip
+    assert "conv2d" in " ".join(json.loads((build / "ptq/quant_model.positions.json").read_text()))
+    done = program(
+        build, "finetune", "--model", build / "float.h5", "--train-records", build / "train", "--calib-images", 50,
+        "--epochs", 12, "--batch-size", 10, "--learning-rate", 0.05, "--output", build / "qat/quant_ft.h5",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    ptq, qat = (json.loads((build / name / "metrics.json").read_text()) for name in ("ptq", "qat"))
+    assert ptq["images"] == qat["images"] == 40
+    assert qat["accuracy"] > 0.9 and qat["loss"] < ptq["loss"]
+    done = program(build, "evaluate", "--model", build / "qat/quant_ft.h5", "--output", build / "again.json")
+    assert done.returncode == 0, done.stderr
+    assert (build / "again.json").read_bytes() == (build / "qat/metrics.json").read_bytes()
+
+
+def error_of(done: subprocess.CompletedProcess[str]) -> str:
+    assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith("error:")]
+    assert len(lines) == 1
+    return lines[0]
+
+
+@pytest.mark.slow
+def test_wrong_models_are_told(build: Path) -> None:
+    output = ("--output", build / "out" / "quant_model.h5")
+    assert "there is no model nothing.h5; build it first" in error_of(quantize(build, "--model", "nothing.h5", *output))
+    (build / "broken.h5").write_bytes((build / "float.h5").read_bytes()[:2000])
+    message = error_of(quantize(build, "--model", build / "broken.h5", *output))
+    assert "broken.h5 is not a Keras-2 .h5 model that can be loaded" in message
+    message = error_of(quantize(build, "--model", build / "float.h5", "--recipe", "none", *output))
+    assert "recipe none: expected one of" in message
+    assert not (build / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["train", "make_records", "merge_records", "fetch_data", "inspect_records"])
+def test_help_has_an_example(name: str) -> None:
+    done = subprocess.run([sys.executable, f"scripts/{name}.py", "--help"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0 and f"Example:\n    python scripts/{name}.py --" in done.stdout
