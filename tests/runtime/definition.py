@@ -259,6 +259,34 @@ def reshape(op: Any, values: dict[str, np.ndarray]) -> np.ndarray:
     return filled(op, lambda place: next(flat))
 
 
+def tile(op: Any, values: dict[str, np.ndarray]) -> np.ndarray:
+    [(_, x)] = inputs_of(op, "input", values)
+    s, channels = op.get_attr("stride"), x.shape[3]
+
+    def number(place: tuple[int, ...]) -> int:
+        n, y, z, c = place
+        if op.get_attr("reverse"):
+            return int(x[n, y // s, z // s, (y % s * s + z % s) * (channels // s**2) + c])
+        part, c = divmod(c, channels)
+        return int(x[n, y * s + part // s, z * s + part % s, c])
+
+    return filled(op, number)
+
+
+def pixel_shuffle(op: Any, values: dict[str, np.ndarray]) -> np.ndarray:
+    [(_, x)] = inputs_of(op, "input", values)
+    s = op.get_attr("scale")
+
+    def number(place: tuple[int, ...]) -> int:
+        n, y, z, c = place
+        if op.get_attr("reverse"):
+            return int(x[n, y // s, z // s, c * s * s + y % s * s + z % s])
+        c, part = divmod(c, s * s)
+        return int(x[n, y * s + part // s, z * s + part % s, c])
+
+    return filled(op, number)
+
+
 DEFINITIONS: dict[str, Callable[[Any, dict[str, np.ndarray]], np.ndarray]] = {
     "conv2d-fix": convolution,
     "depthwise-conv2d-fix": convolution,
@@ -279,6 +307,8 @@ DEFINITIONS: dict[str, Callable[[Any, dict[str, np.ndarray]], np.ndarray]] = {
     "strided_slice-fix": strided_slice,
     "reduction_max-fix": reduction_max,
     "reshape-fix": reshape,
+    "tile-fix": tile,
+    "pixel-shuffle-fix": pixel_shuffle,
 }
 
 

@@ -277,6 +277,19 @@ def reduction(maker: GraphMaker) -> Any:
     return maker.op("reduction_max-fix", position_of(source), {"input": [source]}, axis=axis, keep_dims=True)
 
 
+def blocks(maker: GraphMaker) -> Any:
+    source = maker.source()
+    _, height, width, channels = shape_of(source)
+    if channels % 4 == 0 and maker.number(0, 1):
+        kind, reverse = maker.pick(["tile-fix", "pixel-shuffle-fix"]), True
+    elif height % 2 == 0 and width % 2 == 0:
+        kind, reverse = maker.pick(["tile-fix", "pixel-shuffle-fix"]), False
+    else:
+        return None
+    size = {"stride": 2, "reverse": reverse} if kind == "tile-fix" else {"scale": 2, "reverse": reverse}
+    return maker.op(kind, position_of(source), {"input": [source]}, **size)
+
+
 MAKERS: dict[str, Callable[[GraphMaker], Any]] = {
     "conv2d-fix": lambda maker: convolution(maker, "conv2d-fix"),
     "conv2d-fix again": lambda maker: convolution(maker, "conv2d-fix"),
@@ -293,6 +306,7 @@ MAKERS: dict[str, Callable[[GraphMaker], Any]] = {
     "activation": activation,
     "strided_slice-fix": slicing,
     "reduction_max-fix": reduction,
+    "blocks": blocks,
 }
 
 

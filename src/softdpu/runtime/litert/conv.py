@@ -10,6 +10,7 @@ from ai_edge_litert.schema_py_generated import ActivationFunctionType as Activat
 from ai_edge_litert.schema_py_generated import Padding
 
 from softdpu import fixed_point
+from softdpu.runtime.litert.elementwise import store_hard
 from softdpu.runtime.litert.lowering import OFFSET, UP, Lowering, NotExactError, lowering, scale_of
 from softdpu.runtime.litert.model import Operator, option
 from softdpu.runtime.litert.rounding import EXACT, floor_and_store, relu6_limit, unary
@@ -86,9 +87,10 @@ def transposed_depthwise_conv2d(model: Lowering, node: Node) -> None:
 
 
 def _transposed(model: Lowering, node: Node, weights: np.ndarray) -> None:
-    if node.pair("dilation") != (1, 1):
-        raise NotExactError(f"dilation {node.pair('dilation')}")
-    turned = np.ascontiguousarray(weights[:, ::-1, ::-1])
+    outputs, height, width, channels = weights.shape
+    rows, cols = node.pair("dilation")
+    turned = np.zeros((outputs, (height - 1) * rows + 1, (width - 1) * cols + 1, channels), np.int8)
+    turned[:, ::rows, ::cols] = weights[:, ::-1, ::-1]
     _convolution(model, node, _filters(model, node, Operator.TRANSPOSE_CONV, turned, 0, {}))
 
 
@@ -178,7 +180,11 @@ def _convolution(model: Lowering, node: Node, filters: Filters) -> None:
     kind = node.attrs.get("nonlinear") or "NONE"
     cut = fixed_point.shift_cut(node.input.position, filters.position, node.output.position)
     if kind in ("HSIGMOID", "HSWISH"):
-        raise NotExactError(f"nonlinear {kind}")
+        middle = replace(node.output, key=node.key + " before", fix_point=int(node.attr("hsigmoid_in")))
+        plain = replace(node, key=middle.key, attrs={**node.attrs, "nonlinear": "NONE"}, output=middle)
+        _convolution(model, plain, filters)
+        store_hard(model, node, middle)
+        return
     if kind == "LEAKYRELU":
         if 0 < cut <= _CUT_LEAKY and _is_whole(filters.bias):
             _leaky(model, node, filters, cut)

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-import dataclasses
+from dataclasses import replace
 
 import numpy as np
+from ai_edge_litert.schema_py_generated import TensorType
 
+from softdpu.fixed_point import HARD_SIGMOID_SHIFT, LEAKY_RELU_ALPHA
+from softdpu.runtime.litert.curve import NUMBERS, Curve, emit_curve, hard_sigmoid_curve
 from softdpu.runtime.litert.lowering import Lowering, NotExactError, lowering
 from softdpu.runtime.litert.model import Operator, option
-from softdpu.runtime.litert.rounding import RELU, binary, real, round_half_up
+from softdpu.runtime.litert.rounding import (
+    RELU,
+    binary,
+    floor_and_store,
+    real,
+    relu6_limit,
+    round_half_up,
+    store_whole,
+)
 from softdpu.runtime.program import Node, Value
 from softdpu.runtime.reference import run_node
+from softdpu.runtime.reference.activation import UNUSED, fused_hard
 
 _ADD_RATIOS = range(-8, 11)  # input position - output position for which LiteRT's addition is exact
 
@@ -92,33 +104,68 @@ def table_of(model: Lowering, node: Node) -> None:
     """A function of one int8 number: the reference's answer for all 256 of them, found again in the cheapest way."""
     if node.output.dtype != np.int8:
         raise NotExactError(f"output {node.output.dtype}")
-    store_table(model, node, node.input, reference_table(node))
+    store_table(model, node, node.input, reference_table(node), _curve(node))
 
 
 def reference_table(node: Node) -> np.ndarray:
     """Return what the reference gives for -128..127: int8[256]."""
-    numbers = np.arange(-128, 128, dtype=np.int8)
-    source = dataclasses.replace(node.input, shape=(256,))
-    one = dataclasses.replace(node, inputs={"input": (source,)}, output=dataclasses.replace(node.output, shape=(256,)))
-    return run_node(one, {source.key: numbers})
+    source = replace(node.input, shape=(256,))
+    one = replace(node, inputs={"input": (source,)}, output=replace(node.output, shape=(256,)))
+    return run_node(one, {source.key: NUMBERS})
 
 
-def store_table(model: Lowering, node: Node, value: Value, table: np.ndarray) -> None:
-    """Lower a table as nothing, as an ADD of zero, as float32 arithmetic, or as a look-up."""
-    numbers = np.arange(-128, 128)
+def _curve(node: Node) -> Curve:
+    """Return the curve that an op looks like; whether it is exact is tried, not argued."""
+    position = node.output.position
+    if node.kind in ("hard-sigmoid-fix", "hard-sigmoid"):
+        cut = int(node.attrs.get("shift_hsigmoid", HARD_SIGMOID_SHIFT + node.input.position - position))
+        entry = int(node.attrs.get("hsigmoid_in", node.input.position))
+        return hard_sigmoid_curve(node.input.position, entry, cut)
+    kind = node.attrs.get("nonlinear") or node.kind.removesuffix("-fix").upper().replace("-", "")
+    slope = float(node.attrs.get("alpha", LEAKY_RELU_ALPHA)) if kind == "LEAKYRELU" else None
+    limit = relu6_limit(position) if kind == "RELU6" else None
+    return Curve(2.0**position, 0.5, slope, kind in ("RELU", "RELU6"), limit)
+
+
+def store_hard(model: Lowering, node: Node, value: Value) -> None:
+    """Store HSIGMOID or HSWISH of an int8 value as the op's output."""
+    kind = str(node.attrs["nonlinear"])
+    entry, cut = int(node.attr("hsigmoid_in")), int(node.attr("shift_hsigmoid"))
+    gate = hard_sigmoid_curve(entry, entry, cut)
+    if kind == "HSIGMOID":
+        store_table(model, node, value, fused_hard(NUMBERS, kind, node), gate)
+        return
+    middle = HARD_SIGMOID_SHIFT + entry - cut
+    x = real(model, value)
+    shape = node.output.shape
+    opened = emit_curve(model, x, replace(gate, limit=127), shape)
+    product = binary(model, Operator.MUL, x, opened, shape)
+    shift = int(node.attrs.get("shift_hswish", UNUSED))
+    target = node.output.position if shift == UNUSED else entry + middle - shift
+    steps = binary(model, Operator.MUL, product, model.numbers(2.0 ** (target - middle), rank=len(shape)), shape)
+    raised = binary(model, Operator.ADD, steps, model.numbers(0.5, rank=len(shape)), shape)
+    floor_and_store(model, node, raised)
+
+
+def store_table(model: Lowering, node: Node, value: Value, table: np.ndarray, curve: Curve | None = None) -> None:
+    """Lower a table as nothing, as an ADD of zero, as a curve in float32, or as a look-up."""
     positive = bool(table.min() >= 0)
     step = value.position - node.output.position
-    if step == 0 and (table == numbers).all():
+    if step == 0 and (table == NUMBERS).all():
         model.alias(node, value)
         return
     if step in _ADD_RATIOS:
-        shifted = np.clip(np.floor(np.ldexp(numbers.astype(np.float64), -step) + 0.5), -128, 127)
+        shifted = np.clip(np.floor(np.ldexp(NUMBERS.astype(np.float64), -step) + 0.5), -128, 127)
         for activation, expected in ((0, shifted), (RELU, np.maximum(shifted, 0))):
             if (table == expected).all():
                 output = model.int8(node.output)
                 model.add([model.plain(value), _zero(model, value)], output, activation)
                 model.put(node, output, 0, positive)
                 return
+    if curve is not None and (curve.of(NUMBERS, value.position) == table).all():
+        whole = emit_curve(model, real(model, value), curve, node.output.shape)
+        store_whole(model, node, whole, positive)
+        return
     _look_up(model, node, value, table, positive)
 
 
@@ -127,10 +174,11 @@ def _zero(model: Lowering, value: Value) -> int:
 
 
 def _look_up(model: Lowering, node: Node, value: Value, table: np.ndarray, positive: bool) -> None:
-    """GATHER from the table at q + 128."""
+    """GATHER from the table at q + 128; thirty times slower than a curve."""
     held, shape = model.get(value), value.shape
     wide = model.builder.tensor(shape, np.int32)
-    model.builder.operator(Operator.CAST, [held.index], [wide], option("Cast", inDataType=9, outDataType=2))
+    options = option("Cast", inDataType=TensorType.INT8, outDataType=TensorType.INT32)
+    model.builder.operator(Operator.CAST, [held.index], [wide], options)
     raised = model.builder.tensor(shape, np.int32)
     model.add([wide, model.ints([128])], raised)
     source = model.builder.constant(table, 2.0**-node.output.position)

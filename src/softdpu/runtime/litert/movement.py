@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,11 +10,12 @@ from ai_edge_litert.schema_py_generated import MirrorPadMode, Padding
 
 from softdpu.runtime.litert.conv import same_pads
 from softdpu.runtime.litert.elementwise import store_table
+from softdpu.runtime.litert.interpolation import interpolate
 from softdpu.runtime.litert.lowering import Held, Lowering, NotExactError, lowering, scale_of
 from softdpu.runtime.litert.model import Operator, option
 from softdpu.runtime.program import Node, Value
 from softdpu.runtime.reference.dyadic import of_int8
-from softdpu.runtime.reference.movement import pad_values, slices
+from softdpu.runtime.reference.movement import BLOCK_KINDS, block_move, pad_values, slices
 from softdpu.runtime.reference.reduction import axes
 from softdpu.runtime.reference.resize import mode_of, nearest_indices
 
@@ -24,10 +25,10 @@ def at_output_position(model: Lowering, node: Node, value: Value) -> Value:
     target = node.output.fix_point
     if value.fix_point == target or target is None or value.fix_point is None:
         return value
-    moved = dataclasses.replace(value, key=f"{value.key} at {target}", fix_point=target)
+    moved = replace(value, key=f"{value.key} at {target}", fix_point=target)
     if moved.key not in model.held:
         table = of_int8(np.arange(-128, 128, dtype=np.int8), value.position).to_int8(target)
-        store_table(model, dataclasses.replace(node, key=moved.key, output=moved), value, table)
+        store_table(model, replace(node, key=moved.key, output=moved), value, table)
     return moved
 
 
@@ -58,8 +59,7 @@ def reshape(model: Lowering, node: Node) -> None:
     """RESHAPE."""
     held, _ = _source(model, node)
     shape = model.ints(node.output.shape)
-    options = option("Reshape", newShape=np.asarray(node.output.shape, np.int32))
-    _move(model, node, Operator.RESHAPE, [held.index, shape], held, options)
+    _move(model, node, Operator.RESHAPE, [held.index, shape], held, _reshape_to(node.output.shape))
 
 
 @lowering("transpose")
@@ -114,11 +114,31 @@ def strided_slice(model: Lowering, node: Node) -> None:
     _move(model, node, Operator.STRIDED_SLICE, [held.index, begin, end, strides], held, option("StridedSlice"))
 
 
+@lowering(*BLOCK_KINDS)
+def blocks(model: Lowering, node: Node) -> None:
+    """RESHAPE, TRANSPOSE of six axes, RESHAPE."""
+    held, value = _source(model, node)
+    shape, order = block_move(node)
+    cut = model.int8(value, held.zero, shape)
+    model.builder.operator(Operator.RESHAPE, [held.index, model.ints(shape)], [cut], _reshape_to(shape))
+    moved = model.int8(value, held.zero, tuple(shape[axis] for axis in order))
+    model.builder.operator(Operator.TRANSPOSE, [cut, model.ints(order)], [moved], option("Transpose"))
+    target = node.output.shape
+    _move(model, node, Operator.RESHAPE, [moved, model.ints(target)], held, _reshape_to(target))
+
+
+def _reshape_to(shape: tuple[int, ...]) -> Any:
+    return option("Reshape", newShape=np.asarray(shape, np.int32))
+
+
 @lowering("upsample-fix", "downsample-fix", "resize")
 def resize(model: Lowering, node: Node) -> None:
-    """Rows and columns by GATHER; interpolation runs on the reference."""
+    """Rows and columns by GATHER; interpolation as sums of two neighbours with whole weights."""
+    if node.output.dtype != np.int8:
+        raise NotExactError(f"output {node.output.dtype}")
     if mode_of(node) != "NEAREST":
-        raise NotExactError("interpolation")
+        interpolate(model, node)
+        return
     held, value = _source(model, node)
     rows, cols = nearest_indices(node, 1), nearest_indices(node, 2)
     tall = model.int8(node.output, held.zero, (value.shape[0], len(rows), *value.shape[2:]))

@@ -55,12 +55,18 @@ def round_half_up(model: Lowering, node: Node, source: int) -> None:
 
 def floor_and_store(model: Lowering, node: Node, source: int, limit: int | None = None, positive: bool = False) -> None:
     """Store floor(source), in output steps, as the op's int8 output; `limit` is an upper bound in output steps."""
-    shape, rank, position = node.output.shape, len(node.output.shape), node.output.position
+    shape, rank = node.output.shape, len(node.output.shape)
     whole = unary(model, Operator.FLOOR, source, shape)
     if limit is not None and limit < 127:
         whole = binary(model, Operator.MINIMUM, whole, model.numbers(float(limit), rank=rank), shape)
+    store_whole(model, node, whole, positive)
+
+
+def store_whole(model: Lowering, node: Node, whole: int, positive: bool) -> None:
+    """Store whole numbers of output steps as the op's int8 output, saturated."""
+    shape, position = node.output.shape, node.output.position
     if position:
-        whole = binary(model, Operator.MUL, whole, model.numbers(2.0**-position, rank=rank), shape)
+        whole = binary(model, Operator.MUL, whole, model.numbers(2.0**-position, rank=len(shape)), shape)
     output = model.int8(node.output)
     model.builder.operator(Operator.QUANTIZE, [whole], [output])
     model.put(node, output, positive=positive)

@@ -25,7 +25,7 @@ def activate(x: Dyadic, node: Node) -> np.ndarray:
     kind = node.attrs.get("nonlinear") or "NONE"
     position = node.output.position
     if kind in ("HSIGMOID", "HSWISH"):
-        return _fused_hard(x.to_int8(int(node.attr("hsigmoid_in"))), kind, node)
+        return fused_hard(x.to_int8(int(node.attr("hsigmoid_in"))), kind, node)
     if kind not in NONLINEAR:
         known = ", ".join((*NONLINEAR, "HSIGMOID", "HSWISH"))
         raise SoftdpuError(f"op '{node.key}' has nonlinear {kind}; the runtime has {known}")
@@ -46,8 +46,8 @@ def hard_sigmoid(x: Dyadic) -> Dyadic:
     return ((x + constant(3)) * scale).maximum(0)
 
 
-def _fused_hard(q: np.ndarray, kind: str, node: Node) -> np.ndarray:
-    """HSIGMOID or HSWISH of an int8 tensor at position hsigmoid_in.
+def fused_hard(q: np.ndarray, kind: str, node: Node) -> np.ndarray:
+    """Return HSIGMOID or HSWISH of an int8 tensor at position hsigmoid_in.
 
     shift_hsigmoid takes the sigmoid to its own position 14 + hsigmoid_in - shift_hsigmoid; shift_hswish takes the
     product with the input to the output's.

@@ -89,30 +89,31 @@ def strided_slice(node: Node, args: Args) -> np.ndarray:
     return at_output_position(np.ascontiguousarray(args["input"][0][slices(node)]), node.input, node)
 
 
-@any_kernel("pixel-shuffle", "pixel-shuffle-fix")
-def pixel_shuffle(node: Node, args: Args) -> np.ndarray:
-    """Blocks of scale x scale channels become pixels (upscale), or back; channel c * scale**2 + i * scale + j."""
-    x, scale = args["input"][0], int(node.attr("scale"))
-    upscale = node.attrs["upscale"] if "upscale" in node.attrs else not node.attrs.get("reverse", False)
-    batch, height, width, channels = x.shape
-    if upscale:
-        blocks = x.reshape(batch, height, width, channels // scale**2, scale, scale)
-        out = blocks.transpose(0, 1, 4, 2, 5, 3)
-    else:
-        blocks = x.reshape(batch, height // scale, scale, width // scale, scale, channels)
-        out = blocks.transpose(0, 1, 3, 5, 2, 4)
-    return np.ascontiguousarray(out).reshape(node.output.shape)
+BLOCK_KINDS = ("pixel-shuffle", "pixel-shuffle-fix", "gstiling", "tile-fix")
 
 
-@any_kernel("gstiling", "tile-fix")
-def tile(node: Node, args: Args) -> np.ndarray:
-    """Blocks of stride x stride pixels become channels, block row and column before the channel, or back."""
-    x, stride = args["input"][0], int(node.attr("stride"))
-    batch, height, width, channels = x.shape
-    if node.attrs.get("reverse"):
-        blocks = x.reshape(batch, height, width, stride, stride, channels // stride**2)
-        out = blocks.transpose(0, 1, 3, 2, 4, 5)
-    else:
-        blocks = x.reshape(batch, height // stride, stride, width // stride, stride, channels)
-        out = blocks.transpose(0, 1, 3, 2, 4, 5)
-    return np.ascontiguousarray(out).reshape(node.output.shape)
+def block_move(node: Node) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the shape to cut the input into and the order of its axes that make an op between channels and blocks.
+
+    gstiling and tile-fix: blocks of stride x stride pixels become channels, (row, column, channel), or back.
+    pixel-shuffle: channels (channel, row, column) become blocks of scale x scale pixels, or back. The attributes
+    `reverse` and `upscale` tell the direction; the shapes tell it too, and surely.
+    """
+    batch, height, width, channels = node.input.shape
+    tiles = node.kind in ("gstiling", "tile-fix")
+    step = int(node.attr("stride" if tiles else "scale"))
+    if node.output.shape[3] < channels:
+        inner = channels // step**2
+        if tiles:
+            return (batch, height, width, step, step, inner), (0, 1, 3, 2, 4, 5)
+        return (batch, height, width, inner, step, step), (0, 1, 4, 2, 5, 3)
+    blocks = (batch, height // step, step, width // step, step, channels)
+    return blocks, (0, 1, 3, 2, 4, 5) if tiles else (0, 1, 3, 5, 2, 4)
+
+
+@any_kernel(*BLOCK_KINDS)
+def blocks(node: Node, args: Args) -> np.ndarray:
+    """Channels become blocks of pixels, or back."""
+    shape, order = block_move(node)
+    moved = np.ascontiguousarray(args["input"][0].reshape(shape).transpose(order)).reshape(node.output.shape)
+    return at_output_position(moved, node.input, node)
