@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from make_ilsvrc import base_jpegs, odd_files, with_segment
 
-from softdpu.dataset.folder import ImageFolder
+from softdpu.dataset.folder import ImageFolder, state
 from softdpu.errors import SoftdpuError
 
 ROOT = Path(__file__).parents[2]
@@ -106,3 +106,19 @@ def test_a_folder_without_classes_and_wrong_shares_are_told(tmp_path: Path) -> N
             ImageFolder(tmp_path, "train", 1, share)
     with pytest.raises(SoftdpuError, match="too few images for val"):
         ImageFolder(tmp_path, "val", 1)
+
+
+def test_the_state_of_a_folder_changes_with_its_images(split_folder: Path) -> None:
+    states = [state(split_folder), state(split_folder)]
+    (split_folder / "val" / "cat" / "notes.txt").write_text("changed")
+    states.append(state(split_folder))
+    assert len(set(states)) == 1
+    for change in (
+        lambda: os.utime(split_folder / "val" / "cat" / "z.jpg", (1, 1)),
+        lambda: (split_folder / "val" / "cat" / "z.jpg").unlink(),
+        lambda: fill(split_folder / "val" / "cat", "new.webp"),
+    ):
+        change()
+        states.append(state(split_folder))
+    assert len(set(states)) == 4
+    assert state(split_folder / "nothing") == state(split_folder / "train" / ".cache")

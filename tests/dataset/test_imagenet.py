@@ -11,6 +11,7 @@ import tarfile
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 from make_ilsvrc import add, make, synset
 
@@ -372,3 +373,22 @@ def test_records_of_the_plain_way_are_the_same(tmp_path: Path) -> None:
     subprocess.run(plain, cwd=ROOT, check=True, capture_output=True, timeout=120)
     assert program(*train_options(tmp_path, tmp_path / "ours", classes=2)).returncode == 0
     assert list(read_records(tmp_path / "plain")) == list(read_records(tmp_path / "ours"))
+
+
+def test_workers_end_with_their_killed_parent(ilsvrc: Path, tmp_path: Path) -> None:
+    command = [
+        sys.executable, "-c",
+        "import sys, time; sys.path.insert(0, 'scripts'); from softdpu.dataset import images;"
+        "images.to_record = lambda data, verify: time.sleep(600);"
+        "import make_records; sys.exit(make_records.main())",
+        "--kind", "imagenet", *map(str, train_options(ilsvrc, tmp_path / "train")), "--jobs", "2",
+    ]  # fmt: skip
+    process = psutil.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while len(workers := process.children()) < 2 or len(list((tmp_path / "train").glob(".part-*"))) < 2:
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    gone, alive = psutil.wait_procs(workers, timeout=10)
+    assert not alive and len(gone) == 2

@@ -84,6 +84,15 @@ class ImageFolder:
         return self._read[shard]
 
 
+def state(root: PathLike) -> str:
+    """Return a digest of the names, sizes and times of all images below a folder: another digest, other records."""
+    digest = hashlib.sha256()
+    for path in _images(Path(root)):
+        status = path.lstat()
+        digest.update(f"{path.as_posix()} {status.st_size} {status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
 def _folders(root: Path) -> list[str]:
     return sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
 
