@@ -32,7 +32,7 @@ def const_data(op: Op) -> np.ndarray:
     except TypeError:
         raise XirError(f"op '{op.get_name()}' ({op.get_type()}) is {tensor.dtype}, which numpy does not have") from None
     needed = math.prod(tensor.dims) * dtype.itemsize
-    if not isinstance(data, bytes) or len(data) != needed or min(tensor.dims, default=0) < 0:
+    if not isinstance(data, bytes) or len(data) != needed or min(tensor.dims, default=1) < 1:
         held = f"{len(data)} bytes" if isinstance(data, bytes) else type(data).__name__
         raise XirError(
             f"op '{op.get_name()}' ({op.get_type()}) holds {held}, its shape {tensor.dims} of {tensor.dtype} "

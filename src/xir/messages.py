@@ -58,7 +58,7 @@ def parse(data: bytes, checked: bool = False) -> Any:
     message = GraphMessage()
     try:
         message.ParseFromString(data)
-    except DecodeError:
+    except (DecodeError, RecursionError, ValueError):  # the latter two come from protobuf in pure Python
         raise XirError(_NO_GRAPH) from None
     return message
 

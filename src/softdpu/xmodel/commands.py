@@ -64,8 +64,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         _weights,
         "write weights and biases to a .npz, under their ops' names",
         _example("weights m.xmodel -o w.npz --real")
-        + "\n\nKernels are (output, height, width, input). AMD's files for other DPUs than DPUCZDX8G keep constants in"
-        "\nlayouts of those DPUs' own; the command names them and leaves them out.",
+        + "\n\nKernels are (output, height, width, input). Some of AMD's DPUs keep some constants in layouts that are"
+        "\nnot known; the command names these and leaves them out.",
     )
     weights.add_argument("file", help="the .xmodel")
     weights.add_argument("-o", "--output", required=True, metavar="FILE.npz", help="the file to write")
@@ -127,7 +127,7 @@ def _weights(args: argparse.Namespace) -> int:
         "hidden": hidden,
     }
     lines = [f"{c.name}: {c.data.dtype} {list(c.data.shape)}, position {c.position}" for c in found]
-    lines += [f"{name}: in a layout of that DPU's own, not written" for name in hidden]
+    lines += [f"{name}: in an unknown layout of that DPU, not written" for name in hidden]
     _print(args, value, [*lines, f"{args.output}: {len(found)} arrays"])
     return 0
 

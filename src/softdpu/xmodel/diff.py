@@ -130,7 +130,7 @@ def _weights(a: xir.Graph, b: xir.Graph, pairs: dict[xir.Op, xir.Op]) -> Iterato
             yield from _numbers(constant.name, constant.data, other)
     for side, hidden in (("first", hidden_a), ("second", hidden_b)):
         if hidden:
-            yield f"{len(hidden)} constants of the {side} are in a layout of that DPU's own and were not compared"
+            yield f"{len(hidden)} constants of the {side} are in an unknown layout of that DPU and were not compared"
 
 
 def _numbers(name: str, x: np.ndarray, y: np.ndarray) -> Iterator[str]:
@@ -174,7 +174,7 @@ def _subgraph(a: xir.Subgraph, b: xir.Subgraph, pairs: dict[xir.Op, xir.Op]) -> 
 def _short(value: Any, name: str = "") -> str:
     if isinstance(value, bytes):
         return f"{len(value)} bytes"
-    shown = hex(value) if name == "dpu_fingerprint" else repr(value)
+    shown = hex(value) if name == "dpu_fingerprint" and isinstance(value, int) else repr(value)
     return shown if len(shown) <= 120 else shown[:117] + "..."
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import Any, TypeVar
 
 import xir
 from softdpu.errors import SoftdpuError
@@ -21,16 +22,41 @@ def load(path: str | os.PathLike[str]) -> xir.Graph:
         raise SoftdpuError(str(error)) from None
 
 
+Value = TypeVar("Value")
+
+
+def attribute(holder: Any, name: str, kind: type[Value]) -> Value | None:
+    """Return attribute `name` of a graph, op, tensor or subgraph; None where there is none.
+
+    Raises:
+        SoftdpuError: it is of another type than `kind`.
+    """
+    if not holder.has_attr(name):
+        return None
+    value = holder.get_attr(name)
+    if not isinstance(value, kind):
+        raise SoftdpuError(f"{holder!r}: attribute '{name}' must be {kind.__name__}, got {type(value).__name__}")
+    return value
+
+
 def devices(graph: xir.Graph) -> list[tuple[str, xir.Subgraph]]:
-    """Return (device, subgraph) for each part of a compiled graph in order; one ("", root) when it is not compiled."""
-    found = list(_devices(graph.get_root_subgraph()))
+    """Return (device, subgraph) for each part of a compiled graph in order; one ("", root) when it is not compiled.
+
+    Raises:
+        SoftdpuError: parts depend on each other in a cycle.
+    """
+    try:
+        found = list(_devices(graph.get_root_subgraph()))
+    except xir.XirError as error:
+        raise SoftdpuError(str(error)) from None
     return found or [("", graph.get_root_subgraph())]
 
 
 def _devices(subgraph: xir.Subgraph) -> Iterator[tuple[str, xir.Subgraph]]:
     for child in subgraph.toposort_child_subgraph():
-        if child.has_attr("device"):
-            yield str(child.get_attr("device")), child
+        device = attribute(child, "device", str)
+        if device is not None:
+            yield device, child
         else:
             yield from _devices(child)
 
@@ -38,13 +64,17 @@ def _devices(subgraph: xir.Subgraph) -> Iterator[tuple[str, xir.Subgraph]]:
 def position(op: xir.Op) -> int | None:
     """Return the position of an op's output, None for one that has none."""
     tensor = op.get_output_tensor()
-    holder = tensor if tensor.has_attr("fix_point") else op
-    return int(holder.get_attr("fix_point")) if holder.has_attr("fix_point") else None
+    return attribute(tensor if tensor.has_attr("fix_point") else op, "fix_point", int)
 
 
 def fingerprint(subgraph: xir.Subgraph) -> int | None:
     """Return the fingerprint of the DPU that a subgraph was compiled for, None where it tells none."""
-    return int(subgraph.get_attr("dpu_fingerprint")) if subgraph.has_attr("dpu_fingerprint") else None
+    return attribute(subgraph, "dpu_fingerprint", int)
+
+
+def runner(subgraph: xir.Subgraph) -> str | None:
+    """Return the library that runs a subgraph, None where it tells none."""
+    return (attribute(subgraph, "runner", dict) or {}).get("run")
 
 
 def fingerprints(graph: xir.Graph) -> list[int]:

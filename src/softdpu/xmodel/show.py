@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import xir
-from softdpu.xmodel.load import devices, fingerprint, load, position
+from softdpu.xmodel.load import attribute, devices, fingerprint, load, position, runner
+from softdpu.xmodel.parameters import SOFTDPU_RUNNER
 
 _SHOWN_ATTRS = (
     "kernel",
@@ -23,7 +24,6 @@ _SHOWN_ATTRS = (
     "order",
 )
 _DULL = {"pad": [0, 0, 0, 0], "dilation": [1, 1], "nonlinear": "NONE", "stride": [1, 1]}
-_SOFTDPU_RUNNER = "libvart-softdpu-runner.so"
 
 
 def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -39,44 +39,43 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
         "bytes": os.path.getsize(path),
         "name": graph.get_name(),
         "ops": graph.get_op_num(),
-        "origin": graph.get_attr("origin") if graph.has_attr("origin") else None,
-        "libraries": sorted(graph.get_attr("libs_info")) if graph.has_attr("libs_info") else [],
-        "workload": _optional(root, "workload"),
-        "workload_on_arch": _optional(root, "workload_on_arch"),
+        "origin": attribute(graph, "origin", str),
+        "libraries": sorted(attribute(graph, "libs_info", dict) or {}),
+        "workload": attribute(root, "workload", int),
+        "workload_on_arch": attribute(root, "workload_on_arch", int),
         "subgraphs": [_subgraph(device, subgraph) for device, subgraph in devices(graph)],
     }
 
 
 def _subgraph(device: str, subgraph: xir.Subgraph) -> dict[str, Any]:
-    ops = subgraph.toposort()
     result: dict[str, Any] = {
         "name": subgraph.get_name(),
         "device": device,
         "inputs": _tensors(subgraph.get_input_tensors()),
         "outputs": _tensors(subgraph.get_output_tensors()),
-        "workload": _optional(subgraph, "workload"),
-        "workload_on_arch": _optional(subgraph, "workload_on_arch"),
+        "workload": attribute(subgraph, "workload", int),
+        "workload_on_arch": attribute(subgraph, "workload_on_arch", int),
     }
-    number = fingerprint(subgraph)
+    number, name, library = fingerprint(subgraph), attribute(subgraph, "dpu_name", str), runner(subgraph)
+    code, sizes = attribute(subgraph, "mc_code", bytes), attribute(subgraph, "reg_id_to_size", dict)
+    purposes = attribute(subgraph, "reg_id_to_context_type_v2", dict) or {}
     if number is not None:
         result["fingerprint"] = f"{number:#x}"
-    if subgraph.has_attr("dpu_name"):
-        result["dpu"] = subgraph.get_attr("dpu_name")
-    if subgraph.has_attr("runner"):
-        result["runner"] = subgraph.get_attr("runner").get("run")
-    if subgraph.has_attr("mc_code"):
-        result["instruction_bytes"] = len(subgraph.get_attr("mc_code"))
-    if subgraph.has_attr("reg_id_to_size"):
-        purposes = "reg_id_to_context_type_v2" if subgraph.has_attr("reg_id_to_context_type_v2") else None
-        purpose = subgraph.get_attr(purposes) if purposes else {}
-        sizes = subgraph.get_attr("reg_id_to_size")
-        result["registers"] = {name: {"bytes": size, "purpose": purpose.get(name)} for name, size in sizes.items()}
-    return {**result, "ops": [_op(op) for op in ops]}
+    if name is not None:
+        result["dpu"] = name
+    if library is not None:
+        result["runner"] = library
+    if code is not None:
+        result["instruction_bytes"] = len(code)
+    if sizes is not None:
+        result["registers"] = {key: {"bytes": size, "purpose": purposes.get(key)} for key, size in sizes.items()}
+    return {**result, "ops": [_op(op) for op in subgraph.toposort()]}
 
 
 def _op(op: xir.Op) -> dict[str, Any]:
     tensor = op.get_output_tensor()
-    attrs = {name: op.get_attr(name) for name in _SHOWN_ATTRS if op.has_attr(name)}
+    shown = {name: op.get_attr(name) for name in _SHOWN_ATTRS if op.has_attr(name)}
+    attrs = {name: value for name, value in shown.items() if not isinstance(value, bytes)}
     return {
         "name": op.get_name(),
         "type": op.get_type(),
@@ -84,7 +83,7 @@ def _op(op: xir.Op) -> dict[str, Any]:
         "shape": tensor.dims,
         "data_type": tensor.dtype,
         "position": position(op),
-        "workload": _optional(op, "workload"),
+        "workload": attribute(op, "workload", int),
         "inputs": {name: [source.get_name() for source in ops] for name, ops in op.get_input_ops().items()},
         "attributes": attrs,
     }
@@ -96,15 +95,11 @@ def _tensors(tensors: set[xir.Tensor]) -> list[dict[str, Any]]:
             "name": tensor.name,
             "shape": tensor.dims,
             "data_type": tensor.dtype,
-            "position": tensor.get_attr("fix_point") if tensor.has_attr("fix_point") else None,
+            "position": attribute(tensor, "fix_point", int),
             "bytes": tensor.get_data_size(),
         }
         for tensor in sorted(tensors, key=lambda tensor: tensor.name)
     ]
-
-
-def _optional(holder: xir.Op | xir.Subgraph, name: str) -> int | None:
-    return int(holder.get_attr(name)) if holder.has_attr(name) else None
 
 
 def text(found: dict[str, Any], constants: bool = False) -> Iterator[str]:
@@ -124,12 +119,12 @@ def _subgraph_text(subgraph: dict[str, Any], constants: bool) -> Iterator[str]:
     yield f"{subgraph['device'] or 'not compiled'}: {subgraph['name']}"
     if "dpu" in subgraph or "fingerprint" in subgraph:
         yield f"    DPU {subgraph.get('dpu', '?')}, fingerprint {subgraph.get('fingerprint', 'none')}"
-    if subgraph.get("runner") == _SOFTDPU_RUNNER:
+    if subgraph.get("runner") == SOFTDPU_RUNNER:
         yield "    no DPU instructions: it runs with softdpu on a PC; for a board compile it with toolchain: vitis-ai"
     elif "instruction_bytes" in subgraph:
         yield f"    {subgraph['instruction_bytes']:,} bytes of DPU instructions"
     for name, register in subgraph.get("registers", {}).items():
-        yield f"    {name} {register['purpose'] or ''}: {register['bytes']:,} bytes"
+        yield f"    {name} {register['purpose'] or ''}: {register['bytes']} bytes"
     if subgraph["workload"]:
         yield f"    {subgraph['workload']:,} operations, {subgraph['workload_on_arch'] or 0:,} on the DPU's grid"
     for side in ("inputs", "outputs"):

@@ -1,9 +1,4 @@
-"""The constants of an .xmodel as arrays.
-
-A compiled DPU subgraph keeps its constants in one blob, each at its tensor's `ddr_addr`. Their layout depends on the
-DPU: DPUCZDX8G and softdpu keep them plain, (output, height, width, input); the others reorder kernels for their
-engines, in ways that AMD has not published.
-"""
+"""The constants of an .xmodel as arrays."""
 
 from __future__ import annotations
 
@@ -17,10 +12,8 @@ import xir
 from softdpu.errors import SoftdpuError
 from softdpu.files import whole_file
 from softdpu.fixed_point import dequantize
-from softdpu.xmodel.load import devices, fingerprint, position
-
-_PLAIN_TYPES = (1,)  # DPUCZDX8G
-_SOFTDPU_RUNNER = "libvart-softdpu-runner.so"
+from softdpu.xmodel import parameters
+from softdpu.xmodel.load import devices, position
 
 
 @dataclass(frozen=True)
@@ -37,7 +30,7 @@ class Constant:
 
 
 def constants(graph: xir.Graph) -> tuple[list[Constant], list[str]]:
-    """Return the constants of a graph in order, and the names of those whose layout is AMD's secret.
+    """Return the constants of a graph in order, and the names of those whose layout is unknown.
 
     Raises:
         SoftdpuError: a constant's bytes do not fit its shape.
@@ -49,7 +42,7 @@ def constants(graph: xir.Graph) -> tuple[list[Constant], list[str]]:
             continue
         try:
             if op in blobs and op.get_output_tensor().has_attr("ddr_addr") and not op.get_attr("data"):
-                data = _from_blob(op, blobs[op])
+                data = parameters.constant(op, blobs[op])
             else:
                 data = xir.const_data(op)
         except xir.XirError as error:
@@ -59,25 +52,6 @@ def constants(graph: xir.Graph) -> tuple[list[Constant], list[str]]:
         else:
             found.append(Constant(op.get_name(), data, position(op)))
     return found, hidden
-
-
-def _from_blob(op: xir.Op, subgraph: xir.Subgraph) -> np.ndarray | None:
-    """Return a constant from its DPU subgraph's blob, or None where the layout is unknown."""
-    runner = subgraph.get_attr("runner").get("run") if subgraph.has_attr("runner") else None
-    plain = runner == _SOFTDPU_RUNNER or (fingerprint(subgraph) or 0) >> 56 in _PLAIN_TYPES
-    if not plain:
-        return None
-    tensor = op.get_output_tensor()
-    if tensor.dtype not in ("xint8", "int8"):
-        raise SoftdpuError(f"op '{op.get_name()}': expected xint8 in the DPU's parameters, got {tensor.dtype}")
-    register = f"REG_{tensor.get_attr('reg_id') if tensor.has_attr('reg_id') else 0}"
-    blob = subgraph.get_attr("reg_id_to_parameter_value").get(register, b"")
-    start, size = int(tensor.get_attr("ddr_addr")), tensor.get_data_size()
-    if start < 0 or start + size > len(blob):
-        raise SoftdpuError(
-            f"op '{op.get_name()}': its {size} bytes at {start} lie outside the {len(blob)} bytes of {register}"
-        )
-    return np.frombuffer(blob, np.int8, size, start).reshape(tensor.dims)
 
 
 def write_npz(path: str | os.PathLike[str], found: list[Constant], real: bool) -> None:
