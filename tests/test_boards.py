@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -121,3 +122,17 @@ def test_arch_json(tmp_path: Path) -> None:
             boards.target_from_arch(path)
     with pytest.raises(SoftdpuError, match="missing"):
         boards.target_from_arch(tmp_path / "missing.json")
+
+
+def test_a_new_board_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = shutil.copytree(boards._DATA, tmp_path / "data")
+    with open(data / "boards.csv", "a", encoding="utf-8") as file:
+        file.write("myboard,My own board,DPUCZDX8G_ISA1_B2304,2.5 3.0,3.0,2,325,\n")
+    monkeypatch.setattr(boards, "_DATA", data)
+    boards._boards.cache_clear()
+    try:
+        made = boards.target("myboard")
+        assert (made.fingerprint, made.cores, made.clock_mhz) == (0x101000056010405, 2, 325)
+        assert "myboard" in boards.target_names()
+    finally:
+        boards._boards.cache_clear()

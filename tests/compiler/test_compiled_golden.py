@@ -19,6 +19,8 @@ ZCU102 = ["2.0", "2.5", "3.0"]
 # AMD's 2.0 compiler leaves a "(MoveReshape)" in the names of a reshape on the CPU; the later ones do not.
 _RENAMED = {"quant_dense_sigmoid_sigmoid_fix(MoveReshape)_reshaped(MoveReshape)": "quant_dense_sigmoid_sigmoid_fix"}
 _MEANING = ("kernel", "stride", "dilation", "pad", "nonlinear", "hsigmoid_in", "shift_hsigmoid", "type", "shape")
+# All images for one board and a few for the others, which compute the same.
+FEW = {"zcu102": slice(None), "vck190": slice(4), "vek280": slice(4), "u50": slice(4)}
 _WORK = ("workload", "workload_on_arch")
 
 
@@ -116,8 +118,9 @@ def outputs_of(golden: Path, model: str, images: np.ndarray, tmp_path: Path, boa
 @pytest.mark.parametrize("board", ["zcu102", "vck190", "vek280"])
 def test_mobilenet_equals_amds_keras_model_bit_for_bit(board: str, golden: Path, tmp_path: Path) -> None:
     data = np.load(golden / "vai_q/eval.npz")
-    result = outputs_of(golden, "quant_model.h5", data["images"], tmp_path, board)
-    np.testing.assert_array_equal(result.reshape(data["quant_out"].shape), data["quant_out"])
+    images, expected = data["images"][FEW[board]], data["quant_out"][FEW[board]]
+    result = outputs_of(golden, "quant_model.h5", images, tmp_path, board)
+    np.testing.assert_array_equal(result.reshape(expected.shape), expected)
 
 
 def test_deployed_model_equals_amds_keras_model(golden: Path, tmp_path: Path) -> None:
@@ -129,6 +132,7 @@ def test_deployed_model_equals_amds_keras_model(golden: Path, tmp_path: Path) ->
 @pytest.mark.parametrize("board", ["zcu102", "vck190", "vek280", "u50"])
 def test_network_of_nearly_every_layer_equals_amds_up_to_the_softmax(board: str, golden: Path, tmp_path: Path) -> None:
     data = np.load(golden / "vai_q/misc_eval.npz")
-    result = outputs_of(golden, "misc_quant.h5", data["images"], tmp_path, board)
+    images, expected = data["images"][FEW[board]], data["quant_out"][FEW[board]]
+    result = outputs_of(golden, "misc_quant.h5", images, tmp_path, board)
     # The last layer is a float softmax, which libraries round differently in the last binary digit.
-    np.testing.assert_allclose(result, data["quant_out"], rtol=3e-7, atol=0)
+    np.testing.assert_allclose(result, expected, rtol=3e-7, atol=0)

@@ -317,7 +317,8 @@ def compare(
     path = model.write(tmp_path / "m.h5", outputs)
     compile_model(path, board, tmp_path / "front.xmodel", emit="frontend")
     made = compile_model(path, board, tmp_path / "made.xmodel", vitis_ai=version)
-    check_with_amd(tmp_path / "made.xmodel")
+    if (board, version) == TARGETS[0]:
+        check_with_amd(tmp_path / "made.xmodel")
     shapes = {
         layer["name"]: layer["config"]["batch_input_shape"][1:]
         for layer in model.layers
