@@ -144,6 +144,21 @@ def average_pooling_with_padding(m: H5Model) -> list[str]:
     return [m.conv(m.wrapped("Vitis>AveragePooling2D", [m.input((7, 7, 3))], config, output_0_pos=6), (3, 2))]
 
 
+@net
+def average_pooling_of_three_with_padding(m: H5Model) -> list[str]:
+    config = {"pool_size": [3, 3], "strides": [2, 1], "padding": "same"}
+    x = m.wrapped("Vitis>AveragePooling2D", [m.input((8, 9, 5), 6)], config, output_0_pos=4)
+    return [x, m.conv(x, (5, 2))]
+
+
+@net
+def global_maximum_and_cropping(m: H5Model) -> list[str]:
+    x = m.conv(m.input((7, 8, 3)), (3, 4))
+    largest = m.quantize(m.bare("GlobalMaxPooling2D", "gmp", [x], {}), 4)
+    part = m.quantize(m.bare("Cropping2D", "crop", [x], {"cropping": [[1, 2], [0, 3]]}), 4)
+    return [m.conv(largest, (4, 6), kind="Dense"), m.conv(part, (4, 2))]
+
+
 def global_pooling(height: int, width: int) -> Net:
     def build(m: H5Model) -> list[str]:
         x = m.wrapped("Vitis>VitisGlobalAveragePooling2D", [m.input((height, width, 5), 7)], {}, output_0_pos=7)

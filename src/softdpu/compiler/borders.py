@@ -9,6 +9,7 @@ import numpy as np
 from softdpu.compiler.graph import Graph, Op
 from softdpu.compiler.limits import ADVICE
 from softdpu.compiler.parameters import as_float
+from softdpu.compiler.rules import explicit_pad
 
 
 def insert_borders(graph: Graph) -> Graph:
@@ -44,6 +45,50 @@ def spell_out_prelu(graph: Graph) -> Graph:
                 part.layer, part.reason = op.layer, op.reason or ADVICE["prelu"]
             replaced[op] = total
     return graph.rewired(replaced).without_unused() if replaced else graph
+
+
+def spell_out_padded_average(graph: Graph) -> Graph:
+    """Write average pooling with padding as window sums times n / 2**m, times a map of what the borders lack.
+
+    The layer divides by the covered pixels only. Dividing first, as avgpool2d does, rounds numbers like 1 / 6 and then
+    loses ties; the sums, their factor and the usual corrections (1.5, 2.25) are exact.
+    """
+    replaced: dict[Op, Op] = {}
+    for op in graph.ops:
+        pool = op.input if op.kind == "mul" else None
+        if pool is None or pool.kind != "avgpool2d" or op.inputs["input"][1].data is None:
+            continue
+        pad = explicit_pad(pool)
+        if any(pad) and not pool.attrs["count_include_pad"]:
+            replaced[op] = _padded_average(op, pool, pad)
+    return graph.rewired(replaced).without_unused() if replaced else graph
+
+
+def _padded_average(op: Op, pool: Op, pad: list[int]) -> Op:
+    (width, height), source = pool.attrs["kernel"], pool.input
+    factor = op.inputs["input"][1].data
+    assert factor is not None
+    channels = source.shape[3]
+    each = np.full((1, height, width, channels), float(factor[0]) / (height * width), np.float32)
+    weights = Op(f"{pool.name}_window", "const", shape=each.shape, data=each)
+    attrs = {"kernel": [width, height], "stride": pool.attrs["stride"], "pad_mode": "FLOOR", "pad": pad}
+    sums = Op(f"{pool.name}_sums", "depthwise-conv2d", {"input": [source], "weights": [weights]}, attrs, pool.shape)
+    lacking = (height * width / _covered(pool, pad)).astype(np.float32)
+    borders = Op(f"{pool.name}_borders", "const", shape=lacking.shape, data=lacking)
+    result = Op(op.name, "mul", {"input": [sums, borders]}, dict(op.attrs), op.shape, op.tensor)
+    for part in (weights, sums, borders, result):
+        part.layer, part.reason = op.layer, pool.reason or op.reason
+    return result
+
+
+def _covered(pool: Op, pad: list[int]) -> np.ndarray:
+    """Return how many pixels of the image each window covers, [1, rows, columns, 1]."""
+    counts = []
+    for axis in (1, 0):  # rows, columns
+        size, stride, kernel = pool.input.shape[2 - axis], pool.attrs["stride"][axis], pool.attrs["kernel"][axis]
+        first = np.arange(pool.shape[2 - axis]) * stride - pad[2 * axis]
+        counts.append(np.minimum(first + kernel, size) - np.maximum(first, 0))
+    return np.outer(*counts).reshape(1, len(counts[0]), len(counts[1]), 1)
 
 
 def _float(producer: Op, reader: Op, converted: dict[Op, Op], ops: list[Op]) -> Op:

@@ -11,7 +11,7 @@ import xir
 from softdpu import boards, files
 from softdpu.boards import Dpu, Target
 from softdpu.compiler.assemble import assemble
-from softdpu.compiler.borders import insert_borders, spell_out_prelu
+from softdpu.compiler.borders import insert_borders, spell_out_padded_average, spell_out_prelu
 from softdpu.compiler.cleanup import fold_pads, fuse_hard_sigmoid, sink_reshapes
 from softdpu.compiler.frontend import front_end
 from softdpu.compiler.graph import Graph, Op
@@ -33,6 +33,7 @@ PASSES: tuple[tuple[str, Callable[[Graph, Dpu], Graph]], ...] = (
     ("reshapes move behind what works on single values", lambda graph, dpu: sink_reshapes(graph)),
     ("hard sigmoid joins the convolution before it", fuse_hard_sigmoid),
     ("PReLU, which is no DPU operation, becomes plain arithmetic", lambda graph, dpu: spell_out_prelu(graph)),
+    ("average pooling with padding becomes exact sums", lambda graph, dpu: spell_out_padded_average(graph)),
     ("conversions between integer and float", lambda graph, dpu: insert_borders(graph)),
 )
 

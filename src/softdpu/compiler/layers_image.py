@@ -33,6 +33,26 @@ def average_pooling(build: Builder, layer: Layer, name: str, sources: list[Op], 
     return build.quantized(layer, op, scaled(build, layer, op, factor))
 
 
+def global_max_pooling(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
+    """GlobalMaxPooling2D; the result keeps its 1 x 1 extent."""
+    batch, height, width, channels = image(build, layer, sources[0].shape)
+    attrs = {"kernel": [width, height], "stride": [1, 1], "pad_mode": "FLOOR", "pad": [0, 0, 0, 0], "global": True}
+    op = build.add(layer, name, "maxpool2d", {"input": sources}, attrs, (batch, 1, 1, channels))
+    return build.quantized(layer, op)
+
+
+def cropping(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
+    """Cropping2D."""
+    batch, height, width, channels = image(build, layer, sources[0].shape)
+    (top, bottom), (left, right) = layer.config["cropping"]
+    shape = (batch, height - top - bottom, width - left - right, channels)
+    if min(shape) < 1:
+        raise build.error(layer, f"cuts all of an image of {height} x {width}")
+    end = [batch, height - bottom, width - right, channels]
+    attrs = {"begin": [0, top, left, 0], "end": end, "strides": [1, 1, 1, 1]}
+    return build.add(layer, name, "strided_slice", {"input": sources}, attrs, shape)
+
+
 def global_average_pooling(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
     """GlobalAveragePooling2D times the DPU's factor; the result keeps its 1 x 1 extent."""
     batch, height, width, channels = image(build, layer, sources[0].shape)

@@ -19,6 +19,7 @@ ADVICE = {
     "div": "division runs on the CPU: multiply by a constant folded into a convolution",
     "min": "Minimum runs on the CPU: use ReLU(max_value=6)",
     "max": "Maximum runs on the CPU: use ReLU or max pooling",
+    "strided_slice": "cropping runs on the CPU: leave it out, or pad less before it",
     "transpose": "Permute runs on the CPU: keep the order height, width, channels",
 }
 
