@@ -60,7 +60,11 @@ def create_engine(subgraph: Any, engine: str | None = None) -> Engine:
     if chosen == "reference":
         return ReferenceEngine(program)
     from softdpu.runtime.litert import LiteRtEngine  # the interpreter's import takes longer than the reference needs
+    from softdpu.runtime.litert.selfcheck import rounds_as_proven
 
+    if not rounds_as_proven():
+        log.warning("LiteRT's kernels on this machine do not round as expected: the slow reference engine runs instead")
+        return ReferenceEngine(program)
     return LiteRtEngine(program)
 
 

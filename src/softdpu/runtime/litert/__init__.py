@@ -76,7 +76,7 @@ def _stages(program: Program) -> list[Stage]:
         if reason is None:
             nodes.append(node)
             continue
-        log.info("op '%s' (%s) runs on the slow reference engine: %s", node.key, node.kind, reason)
+        log.warning("op '%s' (%s) runs on the slow reference engine: %s", node.key, node.kind, reason)
         stages += _finished(program, segment, nodes, index)
         stages.append(node)
         segment, nodes = Lowering(program.constants), []

@@ -17,7 +17,8 @@ from softdpu.runtime.litert.rounding import EXACT, floor_and_store, relu6_limit,
 from softdpu.runtime.program import Node, Value
 
 _CUT_SIGNED, _CUT_POSITIVE = 14, 15  # the largest shifts at which 1 + 2**-23 moves ties and nothing else
-_CUT_LEAKY = 8
+_CUT_LEAKY = 9
+_LEAKY_SLOPE = float(np.nextafter(np.float32(fixed_point.LEAKY_RELU_ALPHA), np.float32(0)))
 _FUSED = {"NONE": Activation.NONE, "RELU": Activation.RELU, "RELU6": Activation.RELU6}
 
 
@@ -97,7 +98,10 @@ def _transposed(model: Lowering, node: Node, weights: np.ndarray) -> None:
 @lowering("pool-fix")
 def pool(model: Lowering, node: Node) -> None:
     """AVG as a depthwise convolution whose weights are all n; MAX lives in movement."""
-    if node.attrs.get("type") != "AVG":
+    kind = node.attrs.get("type")
+    if kind not in ("MAX", "AVG"):
+        raise NotExactError(f"pooling type {kind}")
+    if kind == "MAX":
         from softdpu.runtime.litert.movement import max_pool
 
         max_pool(model, node)
@@ -232,8 +236,7 @@ def _leaky(model: Lowering, node: Node, filters: Filters, cut: int) -> None:
     above = model.int8(node.output)
     _emit(model, node, filters, filters.bias, scale_of(filters.position) * UP, above, Activation.RELU)
     below = model.int8(node.output, 127)
-    slope = float(np.float32(fixed_point.LEAKY_RELU_ALPHA) * np.float32(1 - 2**-23))
-    _emit(model, node, filters, filters.bias, scale_of(filters.position) * slope, below, Activation.NONE)
+    _emit(model, node, filters, filters.bias, scale_of(filters.position) * _LEAKY_SLOPE, below, Activation.NONE)
     output = model.int8(node.output)
     model.add([above, below], output)
     model.put(node, output)
