@@ -1,8 +1,9 @@
-"""Recipes: what may act on a model besides AMD's own rules, at two points of the quantization."""
+"""Recipes: what may act on a model besides AMD's own rules, at three points of the quantization."""
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Any, Callable  # noqa: UP035 - not generic in collections.abc before Python 3.9
 
 import tf_keras as keras
 
@@ -11,24 +12,47 @@ from softdpu.quantizer.graph import Graph
 
 
 class Recipe:
-    """AMD's recipe, which adds nothing; other recipes override one or both points."""
+    """AMD's recipe, which adds nothing; other recipes override some of the points.
+
+    Attributes:
+        wants_data: the calibration data are needed after calibration, and are held in memory until then.
+    """
+
+    wants_data = False
+
+    def before_float_transforms(self, graph: Graph) -> None:
+        """Look at the float graph as the user gave it."""
 
     def after_float_transforms(self, graph: Graph) -> None:
         """Change the optimized float graph, before it is quantized."""
 
-    def after_calibration(self, model: keras.Model, dataset: Any, batch_size: int | None, steps: int | None) -> None:
-        """Change weights, biases or positions of the calibrated model, before the position rules are applied."""
+    def after_calibration(self, model: keras.Model, batches: list[Any], refine: Callable[[], None]) -> None:
+        """Change weights, biases or positions of the calibrated model, before the position rules are applied.
+
+        Args:
+            batches: the calibration data, if they are wanted.
+            refine: applies the position rules to the model.
+        """
 
 
-RECIPES: dict[str, type[Recipe]] = {"vitis": Recipe}
+def _rescue(text: str) -> Recipe:
+    from softdpu.quantizer.rescue import Rescue  # it needs this module's Recipe
+
+    return Rescue.from_text(text)
 
 
-def find(name: str) -> Recipe:
-    """Return the recipe of a name.
+RECIPES: dict[str, Callable[[str], Recipe]] = {"vitis": lambda _: Recipe(), "rescue": _rescue}
+
+
+def find(recipe: str | Recipe) -> Recipe:
+    """Return the recipe of a name, which may have `+step` and `-step` behind it, or the recipe itself if it is one.
 
     Raises:
-        QuantizerError: for a name that is not in RECIPES.
+        QuantizerError: for a name that is not in RECIPES, or a step that the recipe does not have.
     """
+    if isinstance(recipe, Recipe):
+        return recipe
+    name = re.split("[+-]", recipe, maxsplit=1)[0]
     if name not in RECIPES:
-        raise QuantizerError(f"recipe {name}: expected one of {', '.join(RECIPES)}")
-    return RECIPES[name]()
+        raise QuantizerError(f"recipe {recipe}: expected one of {', '.join(RECIPES)}")
+    return RECIPES[name](recipe[len(name) :])

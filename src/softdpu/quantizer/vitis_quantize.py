@@ -74,7 +74,7 @@ class VitisQuantizer:
         custom_quantize_strategy: options over the strategy's own: a dict, or the path of a JSON file.
         custom_objects: {class name: class} of the model's own layers, which stay float.
         target, target_type: must be left out; a model quantized without a target runs on every DPU.
-        recipe: how positions are found: 'vitis' as AMD does, or another name of `recipes.RECIPES`.
+        recipe: how positions are found: 'vitis' as AMD does, another name of `recipes.RECIPES`, or a Recipe.
 
     Raises:
         QuantizerError: for a model, strategy or option that cannot be quantized.
@@ -89,7 +89,7 @@ class VitisQuantizer:
         custom_objects: dict[str, Any] | None = None,
         target: str | None = None,
         target_type: str | None = None,
-        recipe: str = "vitis",
+        recipe: str | recipes.Recipe = "vitis",
         **kwargs: Any,
     ) -> None:
         if float_model is None:
@@ -138,6 +138,7 @@ class VitisQuantizer:
         """Return the float graph after stage A."""
         options = self._strategy.options("optimize_pipeline_config")
         graph = graphs.from_model(self._float_model)
+        self._recipe.before_float_transforms(graph)
         graph.ignore(self._ignored())
         float_transforms.apply(graph, options)
         if options["include_cle"]:
@@ -214,12 +215,23 @@ class VitisQuantizer:
 
     def _calibrated(self, graph: graphs.Graph, dataset: Any, size: int | None, steps: int | None, verbose: int) -> Any:
         model = self._quantized(graph, quantizers.EVALUATE)
+        self._calibrate(model, dataset, size, steps, verbose)
+        return model
+
+    def _calibrate(
+        self, model: keras.Model, dataset: Any, size: int | None, steps: int | None, verbose: int = 0
+    ) -> None:
+        """Set every position, by AMD's rules and then by the recipe's own."""
         thresholds = self._strategy.trains_thresholds
+        held: list[Any] = []
+        if self._recipe.wants_data:
+            held = list(calibration.batches(dataset, size, steps))
+            dataset, size, steps = ((inputs,) for inputs in held), None, None
         dead = calibration.calibrate(model, dataset, size, steps, last_batch=thresholds, verbose=verbose)
         if not thresholds:
             refine.revive(model, dead)
-        self._recipe.after_calibration(model, dataset, size, steps)
-        return model
+        rules = self._strategy.options("refine_pipeline_config")
+        self._recipe.after_calibration(model, held, lambda: refine.apply(model, rules))
 
     def get_qat_model(
         self,
@@ -249,10 +261,8 @@ class VitisQuantizer:
         with quantize_scope(self._custom_objects):
             model = self._quantized(self._optimized(), quantizers.TRAIN)
             if init_quant:
-                thresholds = self._strategy.trains_thresholds
-                dead = calibration.calibrate(model, calib_dataset, calib_batch_size, calib_steps, last_batch=thresholds)
-                if not thresholds:
-                    refine.revive(model, dead)
+                self._calibrate(model, calib_dataset, calib_batch_size, calib_steps)
+                if not self._strategy.trains_thresholds:
                     refine.apply(model, self._strategy.options("refine_pipeline_config"))
                 wrappers.set_mode(model, quantizers.TRAIN)
         return model

@@ -1,0 +1,131 @@
+"""One pass over the calibration images that brings a quantized network to rest after its weights have changed.
+
+On the way it may choose the positions of activations and correct biases; it returns the network's outputs, so that
+the same pass also tells the output error.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable  # noqa: UP035 - not generic in collections.abc before Python 3.9
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from softdpu.quantizer import configs, ops
+from softdpu.quantizer.quantizers import Quantizer
+from softdpu.quantizer.rescue import network
+from softdpu.quantizer.rescue.network import SAMPLES, Network, Weighted, quantized, set_position
+from softdpu.quantizer.rescue.walk import Arguments, run
+from softdpu.quantizer.wrappers import QuantizeWrapper, VitisQuantize, replaced
+
+Hook = Callable[[Weighted, list], None]
+
+
+def settle(net: Network, correct: bool, choose: bool, hook: Hook | None = None, batches: Any = None) -> list:
+    """Walk through the quantized network and return its outputs.
+
+    Args:
+        correct: correct every bias against the float means, see `correct_bias`.
+        choose: choose the positions of activations, by the least squared error over all images.
+        hook: is given each weighted layer with its quantized inputs before the layer is passed.
+        batches: other images than the network's.
+    """
+    visitor = _Visitor(net, correct, choose, hook)
+    return run(net.model, net.batches if batches is None else batches, visitor)
+
+
+def correct_bias(item: Weighted, results: list[tf.Tensor], bias: np.ndarray) -> None:
+    """Move a bias so that the layer's mean result is the float network's, channel by channel.
+
+    Nagel, van Baalen, Blankevoort, Welling: Data-Free Quantization through Weight Equalization and Bias Correction,
+    2019, section 4.2 in its empirical form (appendix D): b += E[y_float] - E[y_quantized], layer by layer, with the
+    quantized network's own inputs.
+
+    Args:
+        results: of the layer with the quantized kernel and `bias`, all batches.
+        bias: the float bias.
+    """
+    assert item.statistics is not None
+    corrected = (bias + (item.statistics.mean - network.mean(results))).astype(np.float32)
+    item.set_bias(corrected)
+    item.choose_bias_position(corrected)
+
+
+class _Visitor:
+    def __init__(self, net: Network, correct: bool, choose: bool, hook: Hook | None) -> None:
+        self._net = net
+        self._correct = correct
+        self._choose = choose
+        self._hook = hook
+
+    def __call__(self, layer: keras.layers.Layer, arguments: Arguments) -> list:
+        item = self._net.weighted.get(layer.name)
+        if item is not None:
+            return self._weighted(item, [args[0] for args, _ in arguments])
+        if isinstance(layer, VitisQuantize):
+            return self._finished([args[0] for args, _ in arguments], layer.quantizer)
+        if isinstance(layer, QuantizeWrapper):
+            return self._wrapped(layer, arguments)
+        return [layer(*args, **kwargs) for args, kwargs in arguments]
+
+    def _weighted(self, item: Weighted, inputs: list[tf.Tensor]) -> list:
+        if self._hook is not None:
+            self._hook(item, inputs)
+        kernel = item.quantized_kernel()
+        bias = item.float_bias
+        if self._correct and bias is not None:
+            results = [item.accumulate(x, kernel, bias) for x in inputs]
+            correct_bias(item, results, bias)
+            change = item.quantized_bias() - bias
+            results = [y + change for y in results]
+        else:
+            fixed = item.quantized_bias()
+            results = [item.accumulate(x, kernel, fixed) for x in inputs]
+        for slot in item.layer.slots():
+            if slot.kind == "activation":
+                return self._activated(getattr(item.layer.layer, slot.attribute), results, slot.quantizer)
+        return results
+
+    def _wrapped(self, layer: QuantizeWrapper, arguments: Arguments) -> list:
+        """Pass a layer whose weights, if any, are small (PReLU's alpha, a lone normalization's)."""
+        values: dict[str, Any] = {}
+        activation = None
+        for slot in layer.slots():
+            if slot.kind in ("weight", "bias"):
+                values[slot.attribute] = quantized(layer.parameter(slot.attribute), slot.quantizer)
+            elif slot.kind == "activation":
+                activation = slot
+                values[slot.attribute] = keras.activations.linear
+        with replaced(layer.layer, values):
+            results = [layer._inner_call(args[0], False, **kwargs) for args, kwargs in arguments]
+        if activation is not None:
+            return self._activated(getattr(layer.layer, activation.attribute), results, activation.quantizer)
+        for slot in layer.slots():
+            if slot.kind == "output":
+                return self._finished(results, slot.quantizer)
+        return results
+
+    def _activated(self, function: Any, results: list[tf.Tensor], quantizer: Quantizer) -> list:
+        if configs.activation_name(function) in configs.PRE_ACTIVATIONS:
+            return [function(y) for y in self._finished(results, quantizer)]
+        return self._finished([function(y) for y in results], quantizer)
+
+    def _finished(self, results: list[tf.Tensor], quantizer: Quantizer) -> list[tf.Tensor]:
+        if self._choose:
+            choose_activation_position(results, quantizer)
+        return [quantized(y, quantizer) for y in results]
+
+
+def choose_activation_position(results: list[tf.Tensor], quantizer: Quantizer) -> None:
+    """Choose the position of a tensor by the range and the squared error over all images at once."""
+    ranges = [ops.full_range(y, quantizer.form) for y in results]
+    low, high = (tf.reduce_min([r[0] for r in ranges]), tf.reduce_max([r[1] for r in ranges]))
+    if max(-float(low), float(high)) <= 0:
+        return  # a tensor that is always zero says nothing about its range
+    total = sum(int(tf.size(y)) for y in results)
+    every = max(1, total // SAMPLES)
+    sample = tf.concat([tf.reshape(y, [-1])[::every] for y in results], axis=0)
+    set_position(quantizer, float(ops.choose_position(sample, low, high, quantizer.method, quantizer.form)))
+    quantizer.weights["min_var"].assign(low)
+    quantizer.weights["max_var"].assign(high)
