@@ -56,7 +56,6 @@ KNOWN_KINDS = {
     "libs_info": "map_string_2_string",
     "children_topological_sort": "string_vec",
     "return_ops": "string_vec",
-    "stride": "int32_vec",
 }
 
 

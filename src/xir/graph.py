@@ -127,6 +127,9 @@ class Graph(AttributeHolder):
                 op._connect(argument, (input_ops or {})[argument])
             op._check_definition()
             op.infer_shape()
+            if op_defs.is_new(kind):
+                op._attrs.setdefault("shape", Attr("int32_vec", op._output.dims))
+                op._attrs.setdefault("data_type", Attr("string", op._output.dtype.upper()))
         except BaseException:
             self._alive.discard(op._id)
             op._disconnect()

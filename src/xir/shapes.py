@@ -162,6 +162,9 @@ def _matmul(op: Op, dims: Shape) -> Shape:
         b[-2:] = b[:-3:-1]
     if a[-1] != b[-2]:
         raise XirError(f"inputs {inputs} do not multiply")
+    for bias in op.get_input_tensors_by_name("bias"):
+        if bias.dims != [b[-1]]:
+            raise XirError(f"a bias of shape {bias.dims} does not fit an output of {b[-1]} columns")
     return [*_broadcast_two(a[:-2], b[:-2]), a[-2], b[-1]]
 
 
