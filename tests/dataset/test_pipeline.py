@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import ast
+import importlib.util
+import types
 from pathlib import Path
 
 import cv2
@@ -12,6 +15,8 @@ from softdpu.dataset import example, preprocess
 from softdpu.dataset.images import encode_jpeg
 from softdpu.dataset.pipeline import Augmentation, Batches, augment
 from softdpu.errors import SoftdpuError
+
+ROOT = Path(__file__).parents[2]
 
 
 def photo(random: np.random.Generator, height: int, width: int) -> np.ndarray:
@@ -66,6 +71,32 @@ def test_the_card_sees_what_the_network_saw(folder: Path, fit: str, position: in
         card = preprocess.card_image(record.image, 32, 32, fit)  # what packaging puts on the card
         assert card.startswith(b"\x89PNG")
         np.testing.assert_array_equal(app_preprocess(card, 32, fit, position), expected)
+
+
+@pytest.mark.parametrize("fit", preprocess.FITS)
+def test_the_cards_program_sees_it_too(folder: Path, fit: str) -> None:
+    """target_src/app_mt.py itself, on the records' own files and on the PNGs that packaging makes of them."""
+    specification = importlib.util.spec_from_file_location("app_mt", ROOT / "target_src" / "app_mt.py")
+    app_mt = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(app_mt)
+    tensor = types.SimpleNamespace(dims=[1, 32, 32, 3], get_attr={"fix_point": 6}.get)
+    batches = Batches(folder, 32, 23, fit)
+    quantized = fixed_point.quantize(batches[0][0], 6, fixed_point.HALF_UP)
+    for record, expected in zip(batches._reader, quantized, strict=True):
+        for data in (record.image, preprocess.card_image(record.image, 32, 32, fit)):
+            (folder / "image").write_bytes(data)
+            seen = np.empty((32, 32, 3), np.int8)
+            app_mt.Preprocess(tensor, {"fit": fit})(str(folder / "image"), seen)
+            np.testing.assert_array_equal(seen, expected)
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["files", "errors", "cli", *(f"dataset/{name}" for name in ("preprocess", "example", "tfrecord", "pipeline"))]
+    + [f"training/{path.stem}" for path in sorted((ROOT / "src/softdpu/training").glob("*.py"))],
+)
+def test_what_runs_in_amds_container_is_python_3_7(path: str) -> None:
+    ast.parse((ROOT / "src/softdpu" / (path + ".py")).read_text(), feature_version=(3, 7))
 
 
 def test_scaling_is_mobilenets() -> None:

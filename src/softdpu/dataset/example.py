@@ -22,10 +22,10 @@ class Record(NamedTuple):
     image: bytes
 
 
-def _example_class() -> Any:
-    """Build the class of `tensorflow.Example`, in a pool of its own: TensorFlow owns the name in the default pool."""
+def _message_classes() -> dict[str, Any]:
+    """Build the classes of Example under names of ours, which the bytes do not hold; TensorFlow has its own."""
     field = descriptor_pb2.FieldDescriptorProto
-    file = descriptor_pb2.FileDescriptorProto(name="softdpu/example.proto", package="tensorflow", syntax="proto3")
+    file = descriptor_pb2.FileDescriptorProto(name="softdpu/example.proto", package="softdpu.records", syntax="proto3")
 
     def add(parent: Any, name: str, *fields: tuple[str, int, int, int, str]) -> Any:
         new = (parent.nested_type if parent is not file else file.message_type).add(name=name)
@@ -40,30 +40,33 @@ def _example_class() -> Any:
     feature = add(
         file,
         "Feature",
-        ("bytes_list", 1, one, sub, ".tensorflow.BytesList"),
-        ("float_list", 2, one, sub, ".tensorflow.FloatList"),
-        ("int64_list", 3, one, sub, ".tensorflow.Int64List"),
+        ("bytes_list", 1, one, sub, ".softdpu.records.BytesList"),
+        ("float_list", 2, one, sub, ".softdpu.records.FloatList"),
+        ("int64_list", 3, one, sub, ".softdpu.records.Int64List"),
     )
     feature.oneof_decl.add(name="kind")
     for member in feature.field:
         member.oneof_index = 0
-    features = add(file, "Features", ("feature", 1, many, sub, ".tensorflow.Features.FeatureEntry"))
+    features = add(file, "Features", ("feature", 1, many, sub, ".softdpu.records.Features.FeatureEntry"))
     entry = add(
-        features, "FeatureEntry", ("key", 1, one, field.TYPE_STRING, ""), ("value", 2, one, sub, ".tensorflow.Feature")
+        features,
+        "FeatureEntry",
+        ("key", 1, one, field.TYPE_STRING, ""),
+        ("value", 2, one, sub, ".softdpu.records.Feature"),
     )
     entry.options.map_entry = True
-    add(file, "Example", ("features", 1, one, sub, ".tensorflow.Features"))
+    add(file, "Example", ("features", 1, one, sub, ".softdpu.records.Features"))
 
-    pool = descriptor_pool.DescriptorPool()
+    pool = descriptor_pool.Default()
     pool.AddSerializedFile(file.SerializeToString())
-    descriptor = pool.FindMessageTypeByName("tensorflow.Example")
     factory: Any = message_factory
-    if hasattr(factory, "GetMessageClass"):
-        return factory.GetMessageClass(descriptor)
-    return factory.MessageFactory(pool).GetPrototype(descriptor)  # protobuf before 4.22
+    if hasattr(factory, "GetMessageClassesForFiles"):
+        return dict(factory.GetMessageClassesForFiles([file.name], pool))
+    return dict(factory.MessageFactory(pool).GetMessages([file.name]))  # protobuf before 4.22
 
 
-Example = _example_class()
+_CLASSES = _message_classes()  # all are kept, for protobuf 4.24 crashes when one of them is collected
+Example = _CLASSES["softdpu.records.Example"]
 
 
 def encode(record: Record) -> bytes:

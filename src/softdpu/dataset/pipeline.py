@@ -196,10 +196,8 @@ class Batches:
                 pixels[i], labels[i] = self._load_one(int(chosen[i]), places[i])
             return len(some)
 
-        with (
-            ThreadPoolExecutor(self._threads) as pool,
-            tqdm(total=len(chosen), unit="image", desc="reading", disable=not progress) as bar,
-        ):
+        bar = tqdm(total=len(chosen), unit="image", desc="reading", disable=not progress)
+        with ThreadPoolExecutor(self._threads) as pool, bar:
             for count in pool.map(load_some, range(0, len(chosen), _IMAGES_A_TASK)):
                 bar.update(count)
         return pixels, labels

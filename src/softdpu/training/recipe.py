@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Callable, Tuple  # noqa: UP035 - this module also runs on the Python 3.7 of AMD's containers
 
 from softdpu.dataset.pipeline import Augmentation
 
@@ -35,7 +35,7 @@ class Recipe:
     schedule: str = COSINE
     warmup_epochs: float = 0.0
     final_rate: float = 0.0
-    lr_steps: Tuple[Tuple[int, float], ...] = ()  # noqa: UP006
+    lr_steps: tuple[tuple[int, float], ...] = ()
     label_smoothing: float = 0.0
     weight_decay: float = 0.0
     augmentation: Augmentation = Augmentation()  # noqa: RUF009 - frozen
