@@ -135,6 +135,7 @@ class Batches:
         self._seed, self._augmentation = seed, augmentation or Augmentation()
         self._classes = classes
         self._epoch = 0
+        self._order = self._shuffled()
         cv2.setNumThreads(1)  # parallel over images is better than inside one
         self._threads = threads
         self._cache: tuple[np.ndarray, np.ndarray] | None = None
@@ -152,10 +153,7 @@ class Batches:
     def __getitem__(self, i: int) -> tuple[np.ndarray, np.ndarray]:
         if not 0 <= i < len(self):
             raise IndexError(f"batch {i} of {len(self)}")
-        order = np.arange(self.images)
-        if self._seed is not None:
-            order = np.random.default_rng([self._seed, self._epoch]).permutation(self.images)
-        chosen = order[i * self._batch_size : (i + 1) * self._batch_size]
+        chosen = self._order[i * self._batch_size : (i + 1) * self._batch_size]
         random = np.random.default_rng([self._seed or 0, self._epoch, i])
         if self._cache:
             pixels, labels = self._cache[0][chosen], self._cache[1][chosen]
@@ -166,6 +164,12 @@ class Batches:
     def on_epoch_end(self) -> None:
         """Go to the next epoch: another order, other augmentations."""
         self._epoch += 1
+        self._order = self._shuffled()
+
+    def _shuffled(self) -> np.ndarray:
+        if self._seed is None:
+            return np.arange(self.images)
+        return np.random.default_rng([self._seed, self._epoch]).permutation(self.images)
 
     def _load_one(self, i: int, place: np.ndarray) -> tuple[np.ndarray, int]:
         """Decode image `i` of the selection; `place`, two numbers in 0..1, says where a random crop is cut out."""
