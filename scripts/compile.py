@@ -1,4 +1,4 @@
-"""Compile a quantized Keras model to an .xmodel for a board.
+r"""Compile a quantized Keras model to an .xmodel for a board.
 
 Example:
     python scripts/compile.py --model build/quant_ft_model/quant_ft.h5 --target zcu102 \

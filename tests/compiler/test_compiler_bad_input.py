@@ -89,6 +89,12 @@ def test_thresholds_instead_of_positions(tmp_path: Path) -> None:
     refused(toy.write(tmp_path / "t.h5", outputs), tmp_path, outputs[0], "deploy")
 
 
+def test_batch_normalization_in_training(tmp_path: Path) -> None:
+    toy, _ = small()
+    trained = toy.bare("Vitis>VitisConvBNQuantize", "conv_bn", ["quant_input_1"], {})
+    refused(toy.write(tmp_path / "t.h5", [trained]), tmp_path, "conv_bn", "deploy")
+
+
 def test_positions_that_are_none(tmp_path: Path) -> None:
     for position in (np.float32(np.nan), np.float32(2.5), np.zeros(4, np.float32)):
         toy, outputs = small()

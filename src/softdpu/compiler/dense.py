@@ -7,23 +7,17 @@ is a 1 x 1 convolution over an image of one pixel a row. The result is reshaped 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from softdpu.compiler.chain import Chain, NotForDpu, fused_attributes
 from softdpu.compiler.graph import Op
 from softdpu.compiler.limits import conv_fits
 from softdpu.compiler.parameters import integer_constant
 
-if TYPE_CHECKING:
-    from softdpu.compiler.lower import Chain
-
 
 def matmul(chain: Chain) -> Op:
     """Dense with its activation: conv2d-fix, then reshape-fix where the result is not an image already."""
-    from softdpu.compiler.lower import NotForDpu
-    from softdpu.compiler.rules import fused_attributes
-
     core = chain.core
     source, weights = chain.inputs["input"]
     if weights.kind != "const-fix" or core.attrs["transpose_a"] or core.attrs["transpose_b"]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from softdpu.compiler.frontend import Builder
+from softdpu.compiler.builder import Builder
 from softdpu.compiler.graph import Fix, Op
 from softdpu.compiler.keras_h5 import Call, Layer
 from softdpu.compiler.layers_activation import activation, elu, leaky_relu, prelu, relu, softmax, vitis_sigmoid

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from softdpu.compiler.frontend import Builder
+from softdpu.compiler.builder import Builder
 from softdpu.compiler.graph import Op
 from softdpu.compiler.keras_h5 import Layer
 

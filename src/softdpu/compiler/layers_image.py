@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from softdpu import fixed_point
-from softdpu.compiler.frontend import Builder
+from softdpu.compiler.builder import Builder
 from softdpu.compiler.graph import Op
 from softdpu.compiler.keras_h5 import Call, Layer
 from softdpu.compiler.layers_common import image, pair, scaled, window

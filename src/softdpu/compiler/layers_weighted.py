@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from softdpu.compiler.frontend import Builder
+from softdpu.compiler.builder import Builder
 from softdpu.compiler.graph import Op
 from softdpu.compiler.keras_h5 import Call, Layer
 from softdpu.compiler.layers_activation import activation_function, activation_name

@@ -8,63 +8,13 @@ and will run on the CPU.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from softdpu import fixed_point
 from softdpu.boards import Dpu
-from softdpu.compiler.graph import Fix, Graph, Op
+from softdpu.compiler.chain import ACTIVATIONS, Chain, NotForDpu, check_slope
+from softdpu.compiler.graph import Graph, Op
+from softdpu.compiler.limits import ADVICE
+from softdpu.compiler.rules import FUSING, MOVERS, RULES
 
-ACTIVATIONS = {"relu": "RELU", "relu6": "RELU6", "leaky-relu": "LEAKYRELU"}
 _FACTORED = ("avgpool2d", "hard-sigmoid")
-
-
-class NotForDpu(Exception):
-    """A chain has no integer form; the text is the reason and what to change."""
-
-
-@dataclass(frozen=True)
-class Chain:
-    """What one fix operation rounds.
-
-    Attributes:
-        core: the operation before the activation.
-        inputs: the new producers of core's arguments.
-        activation: NONE, RELU, RELU6 or LEAKYRELU.
-        factor: of average pooling and hard sigmoid, 1.0 where there is none.
-        fix: how the result is stored.
-        tensor: name of the result's tensor.
-        quant: quant_* attributes of the fix operation.
-        dpu: for rules that choose between forms.
-    """
-
-    core: Op
-    inputs: dict[str, list[Op]]
-    activation: str
-    factor: float
-    fix: Fix
-    tensor: str
-    quant: dict[str, object]
-    dpu: Dpu
-
-    @property
-    def input(self) -> Op:
-        """The first new producer of argument `input`."""
-        return self.inputs["input"][0]
-
-    def op(self, kind: str, attrs: dict[str, object], name: str = "", tensor: str = "") -> Op:
-        """Return the integer operation of this chain, with the core's marks kept."""
-        marks = {key: value for key, value in self.core.attrs.items() if key.startswith("quant_")}
-        return Op(
-            name or self.core.name,
-            kind,
-            self.inputs,
-            {**attrs, **marks},
-            self.core.shape,
-            tensor=tensor or self.tensor,
-            fix=self.fix,
-            layer=self.core.layer,
-            quant=dict(self.quant),
-        )
 
 
 class Lowering:
@@ -79,8 +29,6 @@ class Lowering:
 
     def run(self) -> Graph:
         """Return the lowered graph; operations that were absorbed are gone."""
-        from softdpu.compiler.rules import MOVERS
-
         for op in self.graph.ops:
             if op.kind == "fix":
                 self.new[op] = self._fix(op)
@@ -104,8 +52,6 @@ class Lowering:
 
     def _fix(self, op: Op) -> Op:
         """Return the integer operation that ends in `op`, or a float2fix behind the float operations."""
-        from softdpu.compiler.rules import RULES
-
         source = op.input
         assert op.fix is not None
         try:
@@ -165,8 +111,6 @@ class Lowering:
 
     def _absorbed(self, op: Op) -> list[Op]:
         """Return what `op` rounds, last operation first, core last."""
-        from softdpu.compiler.rules import FUSING
-
         last = op.input
         if _is_factor(last):
             return [last, last.input]
@@ -183,20 +127,8 @@ def _is_factor(op: Op) -> bool:
     return other.kind == "const" and other.data is not None and other.data.size == 1
 
 
-def check_slope(op: Op) -> None:
-    """Raise NotForDpu unless a leaky ReLU has the DPU's slope."""
-    alpha = float(op.attrs["alpha"])
-    if alpha != fixed_point.LEAKY_RELU_ALPHA:
-        raise NotForDpu(
-            f"LeakyReLU with slope {alpha:.4g}: the DPU has 26/256 only; train with alpha=0.1, which becomes 26/256"
-        )
-
-
 def no_form(op: Op) -> str:
     """Return why an operation of this kind never runs on a DPU, and what to use instead."""
-    from softdpu.compiler.limits import ADVICE
-    from softdpu.compiler.rules import RULES
-
     if op.kind in RULES:
         return "its result is not quantized before the next layer reads it: it runs on the CPU in float"
     return ADVICE.get(op.kind, f"{op.kind} is no operation of the DPU: it runs on the CPU")

@@ -9,22 +9,9 @@ from typing import Any
 import numpy as np
 
 from softdpu import fixed_point
+from softdpu.compiler.chain import ACTIVATIONS, Chain, NotForDpu, check_slope, fused_attributes
 from softdpu.compiler.dense import matmul
 from softdpu.compiler.graph import DPU_ROUND, Fix, Op
-from softdpu.compiler.lower import ACTIVATIONS, Chain, NotForDpu, check_slope
-
-_UNUSED = -128  # how an .xmodel writes a shift that the operation does not have
-
-
-def fused_attributes(activation: str) -> dict[str, Any]:
-    """Return the attributes that every integer convolution carries for its activation."""
-    return {
-        "nonlinear": activation,
-        "hsigmoid_in": _UNUSED,
-        "shift_hsigmoid": _UNUSED,
-        "shift_hswish": _UNUSED,
-        "pad_mode": "FLOOR",
-    }
 
 
 def convolution(chain: Chain) -> Op:

@@ -1,0 +1,119 @@
+"""What the layer functions of the front end build with: operations, constants and fix operations, by AMD's names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from softdpu.compiler.graph import PY3_ROUND, Fix, Op
+from softdpu.compiler.keras_h5 import KerasModel, Layer
+from softdpu.errors import SoftdpuError
+
+
+class Builder:
+    """Collects the operations of one model while its layers are walked in order."""
+
+    def __init__(self, model: KerasModel) -> None:
+        self.model = model
+        self.ops: list[Op] = []
+        self._names: set[str] = set()
+
+    def error(self, layer: Layer, problem: str) -> SoftdpuError:
+        """Return an error that names the file and the layer."""
+        return SoftdpuError(f"{self.model.path}: layer '{layer.name}' ({layer.kind}): {problem}")
+
+    def add(
+        self,
+        layer: Layer,
+        name: str,
+        kind: str,
+        inputs: dict[str, list[Op]],
+        attrs: dict[str, Any],
+        shape: tuple[int, ...],
+    ) -> Op:
+        """Append an operation with the marks that AMD's front end puts on each."""
+        marks = {"quant_in_signed": True, "quant_out_signed": True}
+        return self._append(Op(name, kind, inputs, {**attrs, **marks}, tuple(shape), layer=layer.name))
+
+    def quantized(self, layer: Layer, op: Op, after: Op | None = None) -> Op:
+        """Append `<layer>_fix` to `op` where the layer stores the position of its output, and return the last one.
+
+        Args:
+            layer: its weights hold post_activation_pos or output_0_pos.
+            op: gets the quant_out_* attributes.
+            after: the operation that the fix follows, `op` if None (a factor may come between).
+        """
+        last = after or op
+        for key, group in (("post_activation", "activation"), ("output_0", "output")):
+            position = layer.position(key)
+            if position is not None:
+                bits = layer.bit_width(group) if group == "activation" else self._output_bits(layer)
+                return self.fixed(layer, self.base(layer, op.name) + "_fix", last, Fix(position, bits), marked=op)
+        return last
+
+    def quantized_input(self, layer: Layer, name: str, source: Op) -> tuple[Op, dict[str, Any]]:
+        """Append `<layer>_fix` before an operation that quantizes its input; return it and the quant_in_* marks."""
+        position = layer.position("pre_activation")
+        if position is None:
+            return source, {}
+        fix = Fix(position, layer.bit_width("activation"))
+        return self.fixed(layer, name + "_fix", source, fix), _marks("quant_in_", fix)
+
+    def fixed(self, layer: Layer, name: str, source: Op, fix: Fix, marked: Op | None = None) -> Op:
+        """Append a fix operation on `source`; `marked` gets its quant_out_* attributes."""
+        if marked is not None:
+            marked.attrs.update(_marks("quant_out_", fix))
+        else:
+            source.attrs.setdefault("quant_out_round_mode", fix.round_mode)
+        attrs = {**fix.attributes(), **_marks("quant_in_", fix), **_marks("quant_out_", fix)}
+        return self._append(Op(name, "fix", {"input": [source]}, attrs, source.shape, fix=fix, layer=layer.name))
+
+    def parameter(self, layer: Layer, name: str, value: np.ndarray, fix: Fix | None, suffix: str) -> Op:
+        """Append a constant and, where it is quantized, its fix operation `<name><suffix>`; return the last one."""
+        const = self.constant(layer, name, value, marked=False)
+        if fix is None:
+            return const
+        attrs = fix.attributes()
+        return self._append(Op(name + suffix, "fix", {"input": [const]}, attrs, const.shape, fix=fix, layer=layer.name))
+
+    def constant(self, layer: Layer, name: str, value: Any, marked: bool = True) -> Op:
+        """Append a float constant."""
+        data = np.ascontiguousarray(value, np.float32)
+        if data.ndim == 0:
+            data = data.reshape(1)
+        marks = {"quant_in_signed": True, "quant_out_signed": True} if marked else {}
+        return self._append(Op(name, "const", {}, marks, data.shape, data=data, layer=layer.name))
+
+    def weight_fix(self, layer: Layer, key: str) -> Fix | None:
+        """Return how the weight `key` is quantized: its position, rounded half to even; None if it is float."""
+        position = layer.position(key)
+        group = "bias" if key == "bias" and _has(layer, "bias_quantizers") else "weight"
+        return None if position is None else Fix(position, layer.bit_width(group), PY3_ROUND)
+
+    def base(self, layer: Layer, name: str) -> str:
+        """Return the name that the fix of `layer` is called after, for the use of the layer that `name` belongs to."""
+        return name if name.startswith(layer.name) else layer.name
+
+    def _output_bits(self, layer: Layer) -> int:
+        return layer.bit_width("output" if _has(layer, "output_quantizers") else "activation")
+
+    def _append(self, op: Op) -> Op:
+        if op.name in self._names:
+            raise SoftdpuError(f"{self.model.path}: layer '{op.layer}' makes a second operation named '{op.name}'")
+        self._names.add(op.name)
+        self.ops.append(op)
+        return op
+
+
+def _has(layer: Layer, group: str) -> bool:
+    return bool(((layer.outer.get("quantize_config") or {}).get("config") or {}).get(group))
+
+
+def _marks(prefix: str, fix: Fix) -> dict[str, Any]:
+    return {
+        prefix + "bit_width": fix.bit_width,
+        prefix + "quantize_pos": fix.position,
+        prefix + "round_mode": fix.round_mode,
+        prefix + "signed": True,
+    }
