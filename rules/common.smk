@@ -4,6 +4,7 @@ PROVIDES: the checked config, the constraints on wildcards, and functions that n
 """
 
 import shlex
+import time
 from pathlib import Path
 
 from softdpu import boards, build_lock, config as configuration
@@ -12,6 +13,7 @@ from softdpu.sources import sources
 
 ROOT = Path(workflow.basedir)
 ENV = "../envs/softdpu.yaml"
+STARTED = time.time()
 
 try:
     configuration.check(config, ROOT / "schemas/config.schema.yaml")

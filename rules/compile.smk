@@ -24,6 +24,8 @@ rule compile:
         runtime=10,
     params:
         vitis_ai=option("--vitis-ai", config["compile"]["vitis_ai"]),
+    message:
+        "compile for {wildcards.target}"
     shell:
         "python {input.script} --model {input.model} --target {wildcards.target} {params.vitis_ai}"
         " --summary {output.summary} --output {output.xmodel} 2>&1 | tee {log:q}"

@@ -18,6 +18,8 @@ rule fetch_data:
         ENV
     params:
         folder=option("--folder", config["dataset"]["path"]),
+    message:
+        "Fashion-MNIST into data/fashion_mnist"
     shell:
         "python {input.script} --output data/fashion_mnist {params.folder} 2>&1 | tee {log:q}"
 
@@ -45,6 +47,8 @@ rule records_shard:
             "--images", config["dataset"][f"{wildcards.split}_images"]
         ),
         quality=config["dataset"]["jpeg_quality"],
+    message:
+        "records of the {wildcards.split} images, shard {wildcards.shard}"
     shell:
         "python {input.script} --kind fashion_mnist --source data/fashion_mnist --split {wildcards.split}"
         " --shards {params.shards} --shard {wildcards.shard} {params.images} --jpeg-quality {params.quality}"
@@ -71,5 +75,7 @@ rule records_manifest:
         ENV
     params:
         shards=lambda wildcards: shards(wildcards.split),
+    message:
+        "manifest of the {wildcards.split} records"
     shell:
         "python {input.script} --records build/tfrec_{wildcards.split} --shards {params.shards} 2>&1 | tee {log:q}"

@@ -2,7 +2,8 @@
 
 REQUIRED: build/compiled_model_{target}/mobilenet.xmodel, build/tfrec_val/, target_src/app_mt.py. PROVIDES:
 build/target_{target}/ (the folder), build/run_{target}.json (the app's results), build/check_{target}.json (those
-results against the Keras model's), build/ladder_{target}.json, and the names target_*, run_* and check_*.
+results against the Keras model's), build/ladder_{target}.json (and its table, printed
+when the build ends), and the names target_*, run_* and check_*.
 """
 
 from softdpu.package.manifest import fixed_files, missing_images
@@ -36,6 +37,8 @@ rule package:
         images=config["package"]["images"],
         golden=config["package"]["golden"],
         vitis_ai=option("--vitis-ai", config["compile"]["vitis_ai"]),
+    message:
+        "package build/target_{wildcards.target} with {params.images} images"
     shell:
         "python {input.script} --model {input.xmodel} --records build/tfrec_val --app {input.app}"
         " --images {params.images} --golden {params.golden} --target {wildcards.target} {params.vitis_ai}"
@@ -60,6 +63,8 @@ rule run:
         runtime=20,
     params:
         threads=config["run"]["threads"],
+    message:
+        "run the app in build/target_{wildcards.target}"
     shell:
         "output=$(realpath {output}); log=$(realpath {log}); cd build/target_{wildcards.target} &&"
         " python app_mt.py --threads {params.threads} --json $output 2>&1 | tee $log"
@@ -82,6 +87,8 @@ rule check:
     resources:
         mem_mb=2000,
         runtime=20,
+    message:
+        "compare the app in build/target_{wildcards.target} with the Keras model"
     shell:
         "python {input.script} --target-dir build/target_{wildcards.target} --model {input.model} --threads {threads}"
         " --output {output} 2>&1 | tee {log:q}"
@@ -102,9 +109,17 @@ rule ladder:
     localrule: True
     conda:
         ENV
+    message:
+        "accuracy at every stage for {wildcards.target}"
     shell:
         "python {input.script} --float {input.float} --ptq {input.ptq} --qat {input.qat} --target {input.target}"
-        " --folder build/target_{wildcards.target} --output {output} 2>&1 | tee {log:q}"
+        " --folder build/target_{wildcards.target} --output {output} &> {log:q}"
+
+
+onsuccess:
+    for path in sorted(Path("logs").glob("ladder_*.log")):
+        if path.stat().st_mtime >= STARTED:
+            print(f"\n{path.read_text(encoding='utf-8')}")
 
 
 for name in boards.target_names():

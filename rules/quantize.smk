@@ -29,6 +29,8 @@ rule quantize:
     params:
         recipe=config["quantize"],
         threads=config["train"]["threads"],
+    message:
+        "quantize with {params.recipe[calib_images]} calibration images, recipe {params.recipe[recipe]}"
     shell:
         "python {input.script} --model {input.model} --train-records build/tfrec_train --val-records build/tfrec_val"
         " --recipe {params.recipe[recipe]} --calib-images {params.recipe[calib_images]}"
@@ -62,6 +64,8 @@ rule finetune:
         recipe=config["finetune"],
         seed=config["train"]["seed"],
         threads=config["train"]["threads"],
+    message:
+        "fine-tune the quantized model, {params.recipe[epochs]} epochs"
     shell:
         "python {input.script} --model {input.model} --train-records build/tfrec_train --val-records build/tfrec_val"
         " --recipe {params.calibration[recipe]} --calib-images {params.calibration[calib_images]}"

@@ -31,6 +31,8 @@ rule train:
         recipe=config["train"],
         weights=option("--weights", config["model"]["weights"]),
         freeze="--freeze-base" if config["model"]["freeze_base"] else "",
+    message:
+        "train MobileNet {params.model[alpha]} at {params.model[input_size]}x{params.model[input_size]}, {params.recipe[epochs]} epochs"
     shell:
         "python {input.script} --train-records build/tfrec_train --val-records build/tfrec_val"
         " --classes $(wc -l <{input.labels}) --size {params.model[input_size]} --alpha {params.model[alpha]}"
