@@ -17,7 +17,7 @@ from softdpu.quantizer.errors import QuantizerError
 from softdpu.quantizer.quantizers import CALIBRATE, EVALUATE, Observer, Quantizer, TQTQuantizer
 from softdpu.quantizer.wrappers import quantized_layers, set_mode
 
-_POSITION, _MINIMUM, _MAXIMUM, _MAGNITUDE, _BROKEN = range(5)
+_POSITION, _MINIMUM, _MAXIMUM = range(3)
 
 
 def batches(dataset: Any, batch_size: int | None, steps: int | None) -> Iterator[Any]:
@@ -87,9 +87,7 @@ def _vote(positions: list[float]) -> float:
 def measure(
     model: keras.Model, dataset: Any, batch_size: int | None, steps: int | None, verbose: int = 0
 ) -> dict[str, np.ndarray]:
-    """Run the calibration pass and return, by quantizer key, float32[batches, 5] measurements.
-
-    The columns are position, f_min, f_max, largest magnitude and whether a value was not finite.
+    """Run the calibration pass and return, by quantizer key, float32[batches, 3] measurements: position, f_min, f_max.
 
     Raises:
         QuantizerError: for data without a batch, or with NaN or infinity (batch and layer are named).
@@ -100,13 +98,11 @@ def measure(
         _check_batch(number, inputs)
         with Observer() as observer:
             model(tf.nest.map_structure(tf.convert_to_tensor, inputs), training=False)
-        table = tf.stack(observer.statistics).numpy()
-        for key, row in zip(observer.keys, table):  # noqa: B905 - strict is not in Python 3.7
-            if row[_BROKEN] or not np.isfinite(row).all():
-                raise QuantizerError(
-                    f"calibration batch {number}: layer {key.split('/')[0]} has NaN or infinity before it is quantized"
-                )
-        rows.append(table)
+        if observer.broken:
+            raise QuantizerError(
+                f"calibration batch {number}: layer {observer.broken} has NaN or infinity before it is quantized"
+            )
+        rows.append(tf.stack(observer.statistics).numpy())
     set_mode(model, EVALUATE)
     if not rows:
         raise QuantizerError("calibration data: expected at least one batch, got none")
@@ -134,7 +130,7 @@ def calibrate(
     dead = set()
     for key, quantizer in _quantizers(model).items():
         table = measurements[key]
-        used = table[table[:, _MAGNITUDE] > 0]
+        used = table[table[:, _MAXIMUM] > table[:, _MINIMUM]]
         if not len(used):
             dead.add(key)
         # A batch in which the tensor is all zero says nothing about its range and has no vote.

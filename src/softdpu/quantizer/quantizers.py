@@ -22,10 +22,10 @@ CALIBRATE, EVALUATE, TRAIN = "QCB", "QCBEV", "QAT"
 
 
 class Observer:
-    """Collects, while a calibration graph is traced, what each quantizer measured on the batch.
+    """Collects what each quantizer measures on a calibration batch.
 
-    `statistics` is a list of float32[5] tensors: position, f_min, f_max, largest magnitude, 1 if a value is not a
-    number; `keys` names them in the same order.
+    `statistics` is a list of float32[3] tensors: position, f_min, f_max; `keys` names them in the same order.
+    `broken` is the name of the first layer that met NaN or infinity.
     """
 
     current: Observer | None = None
@@ -33,6 +33,7 @@ class Observer:
     def __init__(self) -> None:
         self.keys: list[str] = []
         self.statistics: list[tf.Tensor] = []
+        self.broken = ""
 
     def __enter__(self) -> Observer:
         Observer.current = self
@@ -142,12 +143,14 @@ class Quantizer:
         return self._evaluate(x)
 
     def _calibrate(self, x: tf.Tensor, observer: Observer) -> tf.Tensor:
+        if not observer.broken and not tf.reduce_all(tf.math.is_finite(x)):
+            observer.broken = self.key.split("/")[0]
+        if observer.broken:
+            return x
         f_min, f_max = ops.full_range(x, self.form)
         position = self._choose(x, f_min, f_max)
-        magnitude = tf.maximum(-f_min, f_max)
-        broken = tf.cast(tf.reduce_any(~tf.math.is_finite(x)), tf.float32)
         observer.keys.append(self.key)
-        observer.statistics.append(tf.stack([position, f_min, f_max, magnitude, broken]))
+        observer.statistics.append(tf.stack([position, f_min, f_max]))
         return ops.round_and_saturate(x, position, self.form)
 
     def _choose(self, x: tf.Tensor, f_min: tf.Tensor, f_max: tf.Tensor) -> tf.Tensor:

@@ -215,7 +215,7 @@ class QuantizeWrapper(_Wrapper):
 
     @property
     def non_trainable_weights(self) -> list[tf.Variable]:
-        """The inner layer's, then `optimizer_step` and the quantizers' variables; all weights if the layer is frozen."""
+        """The inner layer's, then the quantizers' variables; all weights if the layer is frozen."""
         trainable = self._own_trainable()
         inner = self.layer.trainable_weights + self.layer.non_trainable_weights
         rest = [v for v in inner if not any(v is w for w in trainable)] + list(self._non_trainable_weights)
