@@ -11,6 +11,7 @@ from softdpu.runtime.litert import (
     conv,  # noqa: F401 - importing these fills the registry
     elementwise,  # noqa: F401
     movement,  # noqa: F401
+    pool,  # noqa: F401
 )
 from softdpu.runtime.litert.lowering import LOWERINGS, Lowering, NotExactError
 from softdpu.runtime.litert.model import Operator, option

@@ -1,4 +1,4 @@
-"""Convolutions and average pooling, which is a depthwise convolution with equal weights."""
+"""Convolutions."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Filters:
 def conv2d(model: Lowering, node: Node) -> None:
     """CONV_2D."""
     weights = model.constant(node.inputs["weights"][0])
-    _convolution(model, node, _filters(model, node, Operator.CONV_2D, weights, 0, _steps(node)))
+    convolution(model, node, _filters(model, node, Operator.CONV_2D, weights, 0, _steps(node)))
 
 
 @lowering("depthwise-conv2d-fix")
@@ -65,7 +65,7 @@ def depthwise_conv2d(model: Lowering, node: Node) -> None:
     multiplier, height, width, channels = weights.shape
     packed = weights.transpose(1, 2, 3, 0).reshape(1, height, width, channels * multiplier)
     options = {**_steps(node), "depthMultiplier": multiplier}
-    _convolution(model, node, _filters(model, node, Operator.DEPTHWISE_CONV_2D, packed, 3, options))
+    convolution(model, node, _filters(model, node, Operator.DEPTHWISE_CONV_2D, packed, 3, options))
 
 
 @lowering("transposed-conv2d-fix")
@@ -92,66 +92,7 @@ def _transposed(model: Lowering, node: Node, weights: np.ndarray) -> None:
     rows, cols = node.pair("dilation")
     turned = np.zeros((outputs, (height - 1) * rows + 1, (width - 1) * cols + 1, channels), np.int8)
     turned[:, ::rows, ::cols] = weights[:, ::-1, ::-1]
-    _convolution(model, node, _filters(model, node, Operator.TRANSPOSE_CONV, turned, 0, {}))
-
-
-@lowering("pool-fix")
-def pool(model: Lowering, node: Node) -> None:
-    """AVG as a depthwise convolution whose weights are all n; MAX lives in movement."""
-    kind = node.attrs.get("type")
-    if kind not in ("MAX", "AVG"):
-        raise NotExactError(f"pooling type {kind}")
-    if kind == "MAX":
-        from softdpu.runtime.litert.movement import max_pool
-
-        max_pool(model, node)
-        return
-    height, width = node.pair("kernel")
-    if height * width > 1024:
-        raise NotExactError(f"average over {height}x{width}")
-    factor, shift = fixed_point.average_pool_factor(height, width)
-    channels = node.input.shape[3]
-    if node.input.shape[1:3] == (height, width) and not any(node.pads()):
-        _global_average(model, node, factor, shift)
-        return
-    weights = np.full((1, height, width, channels), factor, np.int8)
-    stride = node.pair("stride")
-    options = {"strideH": stride[0], "strideW": stride[1], "dilationHFactor": 1, "dilationWFactor": 1}
-    filters = Filters(
-        Operator.DEPTHWISE_CONV_2D, weights, 3, shift, np.zeros(channels), {**options, "depthMultiplier": 1}
-    )
-    _convolution(model, node, filters)
-
-
-def _global_average(model: Lowering, node: Node, factor: int, shift: int) -> None:
-    """One window over everything: a matrix product with a row of n, several times faster than a depthwise one."""
-    batch, height, width, channels = node.input.shape
-    pixels, held = height * width, model.get(node.input)
-
-    def moved(code: int, shape: tuple[int, ...], index: int, argument: tuple[int, ...]) -> int:
-        target = model.int8(node.input, held.zero, shape)
-        options = option("Reshape", newShape=np.asarray(shape, np.int32)) if code == Operator.RESHAPE else None
-        model.builder.operator(code, [index, model.ints(argument)], [target], options or option("Transpose"))
-        return target
-
-    rows = moved(Operator.RESHAPE, (batch, pixels, channels), held.index, (batch, pixels, channels))
-    columns = moved(Operator.TRANSPOSE, (batch, channels, pixels), rows, (0, 2, 1))
-    shape = (batch, channels, 1, pixels)
-    source = replace(node.input, key=node.key + " columns", shape=shape)
-    model.held[source.key] = replace(held, index=moved(Operator.RESHAPE, shape, columns, shape))
-    sums = replace(node.output, key=node.key + " sums", shape=(batch, channels, 1, 1))
-    steps = {"strideH": 1, "strideW": 1, "dilationHFactor": 1, "dilationWFactor": 1}
-    weights = np.full((1, 1, 1, pixels), factor, np.int8)
-    _convolution(
-        model,
-        replace(node, key=sums.key, inputs={"input": (source,)}, output=sums),
-        Filters(Operator.CONV_2D, weights, 0, shift, np.zeros(1), steps),
-    )
-    result = model.held[sums.key]
-    output = model.int8(node.output, result.zero)
-    options = option("Reshape", newShape=np.asarray(node.output.shape, np.int32))
-    model.builder.operator(Operator.RESHAPE, [result.index, model.ints(node.output.shape)], [output], options)
-    model.put(node, output, result.zero, result.positive)
+    convolution(model, node, _filters(model, node, Operator.TRANSPOSE_CONV, turned, 0, {}))
 
 
 def _steps(node: Node) -> dict[str, Any]:
@@ -179,14 +120,14 @@ def _filters(
     return Filters(code, weights, axis, position, bias, options)
 
 
-def _convolution(model: Lowering, node: Node, filters: Filters) -> None:
-    """Lower by activation: int8 all the way where that is exact, else in float32."""
+def convolution(model: Lowering, node: Node, filters: Filters) -> None:
+    """Lower what filters compute, by activation: int8 all the way where that is exact, else in float32."""
     kind = node.attrs.get("nonlinear") or "NONE"
     cut = fixed_point.shift_cut(node.input.position, filters.position, node.output.position)
     if kind in ("HSIGMOID", "HSWISH"):
         middle = replace(node.output, key=node.key + " before", fix_point=int(node.attr("hsigmoid_in")))
         plain = replace(node, key=middle.key, attrs={**node.attrs, "nonlinear": "NONE"}, output=middle)
-        _convolution(model, plain, filters)
+        convolution(model, plain, filters)
         store_hard(model, node, middle)
         return
     if kind == "LEAKYRELU":

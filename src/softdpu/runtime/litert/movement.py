@@ -6,9 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from ai_edge_litert.schema_py_generated import MirrorPadMode, Padding
+from ai_edge_litert.schema_py_generated import MirrorPadMode
 
-from softdpu.runtime.litert.conv import same_pads
 from softdpu.runtime.litert.elementwise import store_table
 from softdpu.runtime.litert.interpolation import interpolate
 from softdpu.runtime.litert.lowering import Held, Lowering, NotExactError, lowering, scale_of
@@ -32,7 +31,7 @@ def at_output_position(model: Lowering, node: Node, value: Value) -> Value:
     return moved
 
 
-def _source(model: Lowering, node: Node) -> tuple[Held, Value]:
+def source_of(model: Lowering, node: Node) -> tuple[Held, Value]:
     """Return the input of an op that moves bytes, at the output's position."""
     if node.output.dtype != np.int8:
         raise NotExactError(f"output {node.output.dtype}")
@@ -40,7 +39,7 @@ def _source(model: Lowering, node: Node) -> tuple[Held, Value]:
     return model.get(value), value
 
 
-def _move(model: Lowering, node: Node, code: int, inputs: list[int], held: Held, options: Any = None) -> None:
+def move(model: Lowering, node: Node, code: int, inputs: list[int], held: Held, options: Any = None) -> None:
     """Add an operator whose output holds bytes of its input."""
     output = model.int8(node.output, held.zero)
     model.builder.operator(code, inputs, [output], options)
@@ -50,23 +49,23 @@ def _move(model: Lowering, node: Node, code: int, inputs: list[int], held: Held,
 @lowering("upload", "download", "identity")
 def identity(model: Lowering, node: Node) -> None:
     """Nothing."""
-    _, value = _source(model, node)
+    _, value = source_of(model, node)
     model.alias(node, value)
 
 
 @lowering("reshape", "reshape-fix", "flatten", "squeeze")
 def reshape(model: Lowering, node: Node) -> None:
     """RESHAPE."""
-    held, _ = _source(model, node)
+    held, _ = source_of(model, node)
     shape = model.ints(node.output.shape)
-    _move(model, node, Operator.RESHAPE, [held.index, shape], held, _reshape_to(node.output.shape))
+    move(model, node, Operator.RESHAPE, [held.index, shape], held, reshape_to(node.output.shape))
 
 
 @lowering("transpose")
 def transpose(model: Lowering, node: Node) -> None:
     """TRANSPOSE."""
-    held, _ = _source(model, node)
-    _move(model, node, Operator.TRANSPOSE, [held.index, model.ints(node.attr("order"))], held, option("Transpose"))
+    held, _ = source_of(model, node)
+    move(model, node, Operator.TRANSPOSE, [held.index, model.ints(node.attr("order"))], held, option("Transpose"))
 
 
 @lowering("concat", "concat-fix")
@@ -78,56 +77,57 @@ def concat(model: Lowering, node: Node) -> None:
     indices = [h.index if h.zero == zero else model.plain(v) for h, v in zip(held, values, strict=True)]
     result = Held(0, zero, all(h.positive for h in held))
     axis = int(node.attr("axis")) % len(node.output.shape)
-    _move(model, node, Operator.CONCATENATION, indices, result, option("Concatenation", axis=axis))
+    move(model, node, Operator.CONCATENATION, indices, result, option("Concatenation", axis=axis))
 
 
 @lowering("pad", "pad-fix")
 def pad(model: Lowering, node: Node) -> None:
     """PAD with zeros, PADV2 with one other constant, or MIRROR_PAD."""
     pads = np.asarray(node.attr("paddings"), np.int32).reshape(-1, 2)
-    held, value = _source(model, node)
+    held, value = source_of(model, node)
     mode = node.attrs.get("mode", "CONSTANT")
     if mode in ("REFLECT", "SYMMETRIC"):
         options = option("MirrorPad", mode=getattr(MirrorPadMode, mode))
-        _move(model, node, Operator.MIRROR_PAD, [held.index, model.ints(pads)], held, options)
+        move(model, node, Operator.MIRROR_PAD, [held.index, model.ints(pads)], held, options)
         return
     constants = np.unique(pad_values(node, np.dtype(np.int8), len(pads))[pads > 0])
     if mode != "CONSTANT" or len(constants) > 1 or node.input.position != node.output.position:
         raise NotExactError(f"mode {mode} with constants {constants.tolist()}")
     if not constants.any():
         held = Held(model.plain(value), 0, held.positive)
-        _move(model, node, Operator.PAD, [held.index, model.ints(pads)], held, option("Pad"))
+        move(model, node, Operator.PAD, [held.index, model.ints(pads)], held, option("Pad"))
         return
     constant = model.builder.constant(constants.astype(np.int8), scale_of(value.position))
     held = Held(model.plain(value), 0, held.positive and bool(constants[0] >= 0))
-    _move(model, node, Operator.PADV2, [held.index, model.ints(pads), constant], held, option("PadV2"))
+    move(model, node, Operator.PADV2, [held.index, model.ints(pads), constant], held, option("PadV2"))
 
 
 @lowering("strided_slice", "strided_slice-fix")
 def strided_slice(model: Lowering, node: Node) -> None:
     """STRIDED_SLICE with begins and ends inside of the input."""
-    held, value = _source(model, node)
+    held, value = source_of(model, node)
     parts = [part.indices(size) for part, size in zip(slices(node), value.shape, strict=True)]
     begin, end, strides = (model.ints(numbers) for numbers in zip(*parts, strict=True))
     if any(step < 0 for _, _, step in parts):
         raise NotExactError("negative strides")
-    _move(model, node, Operator.STRIDED_SLICE, [held.index, begin, end, strides], held, option("StridedSlice"))
+    move(model, node, Operator.STRIDED_SLICE, [held.index, begin, end, strides], held, option("StridedSlice"))
 
 
 @lowering(*BLOCK_KINDS)
 def blocks(model: Lowering, node: Node) -> None:
     """RESHAPE, TRANSPOSE of six axes, RESHAPE."""
-    held, value = _source(model, node)
+    held, value = source_of(model, node)
     shape, order = block_move(node)
     cut = model.int8(value, held.zero, shape)
-    model.builder.operator(Operator.RESHAPE, [held.index, model.ints(shape)], [cut], _reshape_to(shape))
+    model.builder.operator(Operator.RESHAPE, [held.index, model.ints(shape)], [cut], reshape_to(shape))
     moved = model.int8(value, held.zero, tuple(shape[axis] for axis in order))
     model.builder.operator(Operator.TRANSPOSE, [cut, model.ints(order)], [moved], option("Transpose"))
     target = node.output.shape
-    _move(model, node, Operator.RESHAPE, [moved, model.ints(target)], held, _reshape_to(target))
+    move(model, node, Operator.RESHAPE, [moved, model.ints(target)], held, reshape_to(target))
 
 
-def _reshape_to(shape: tuple[int, ...]) -> Any:
+def reshape_to(shape: tuple[int, ...]) -> Any:
+    """Return the options of a RESHAPE."""
     return option("Reshape", newShape=np.asarray(shape, np.int32))
 
 
@@ -139,50 +139,18 @@ def resize(model: Lowering, node: Node) -> None:
     if mode_of(node) != "NEAREST":
         interpolate(model, node)
         return
-    held, value = _source(model, node)
+    held, value = source_of(model, node)
     rows, cols = nearest_indices(node, 1), nearest_indices(node, 2)
     tall = model.int8(node.output, held.zero, (value.shape[0], len(rows), *value.shape[2:]))
     model.builder.operator(
         Operator.GATHER, [held.index, model.ints(rows)], [tall], option("Gather", axis=1, batchDims=0)
     )
-    _move(model, node, Operator.GATHER, [tall, model.ints(cols)], held, option("Gather", axis=2, batchDims=0))
+    move(model, node, Operator.GATHER, [tall, model.ints(cols)], held, option("Gather", axis=2, batchDims=0))
 
 
 @lowering("reduction_max-fix", "reduction_max")
 def reduction_max(model: Lowering, node: Node) -> None:
     """REDUCE_MAX."""
-    held, _ = _source(model, node)
+    held, _ = source_of(model, node)
     options = option("Reducer", keepDims=bool(node.attrs.get("keep_dims", False)))
-    _move(model, node, Operator.REDUCE_MAX, [held.index, model.ints(axes(node))], held, options)
-
-
-def max_pool(model: Lowering, node: Node) -> None:
-    """MAX_POOL_2D; pads that are not TensorFlow's SAME become a border of -128."""
-    held, value = _source(model, node)
-    kernel, stride, pads = node.pair("kernel"), node.pair("stride"), node.pads()
-    padding = Padding.VALID
-    if any(pads) and pads == same_pads(node, kernel):
-        padding = Padding.SAME
-    elif any(pads):
-        held = Held(_lowest_border(model, value, model.plain(value), pads), 0, held.positive)
-    options = option(
-        "Pool2D",
-        padding=padding,
-        strideH=stride[0],
-        strideW=stride[1],
-        filterHeight=kernel[0],
-        filterWidth=kernel[1],
-    )
-    _move(model, node, Operator.MAX_POOL_2D, [held.index], held, options)
-
-
-def _lowest_border(model: Lowering, value: Value, index: int, pads: tuple[int, int, int, int]) -> int:
-    top, bottom, left, right = pads
-    if min(pads) < 0:
-        raise NotExactError(f"negative pads {pads}")
-    batch, height, width, channels = value.shape
-    grown = model.int8(value, shape=(batch, height + top + bottom, width + left + right, channels))
-    paddings = model.ints([[0, 0], [top, bottom], [left, right], [0, 0]])
-    lowest = model.builder.constant(np.asarray([-128], np.int8), scale_of(value.position))
-    model.builder.operator(Operator.PADV2, [index, paddings, lowest], [grown], option("PadV2"))
-    return grown
+    move(model, node, Operator.REDUCE_MAX, [held.index, model.ints(axes(node))], held, options)

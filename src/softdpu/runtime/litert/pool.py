@@ -1,0 +1,104 @@
+"""Pooling: the largest number, and the average as a convolution with equal weights."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from ai_edge_litert.schema_py_generated import Padding
+
+from softdpu import fixed_point
+from softdpu.runtime.litert.conv import Filters, convolution, same_pads
+from softdpu.runtime.litert.lowering import Held, Lowering, NotExactError, lowering, scale_of
+from softdpu.runtime.litert.model import Operator, option
+from softdpu.runtime.litert.movement import move, reshape_to, source_of
+from softdpu.runtime.program import Node, Value
+
+
+@lowering("pool-fix")
+def pool(model: Lowering, node: Node) -> None:
+    """MAX_POOL_2D, or for AVG a convolution whose weights are all n."""
+    kind = node.attrs.get("type")
+    if kind not in ("MAX", "AVG"):
+        raise NotExactError(f"pooling type {kind}")
+    if kind == "MAX":
+        _max_pool(model, node)
+        return
+    height, width = node.pair("kernel")
+    if height * width > 1024:
+        raise NotExactError(f"average over {height}x{width}")
+    factor, shift = fixed_point.average_pool_factor(height, width)
+    channels = node.input.shape[3]
+    if node.input.shape[1:3] == (height, width) and not any(node.pads()):
+        _global_average(model, node, factor, shift)
+        return
+    weights = np.full((1, height, width, channels), factor, np.int8)
+    stride = node.pair("stride")
+    options = {"strideH": stride[0], "strideW": stride[1], "dilationHFactor": 1, "dilationWFactor": 1}
+    filters = Filters(
+        Operator.DEPTHWISE_CONV_2D, weights, 3, shift, np.zeros(channels), {**options, "depthMultiplier": 1}
+    )
+    convolution(model, node, filters)
+
+
+def _global_average(model: Lowering, node: Node, factor: int, shift: int) -> None:
+    """One window over everything: a matrix product with a row of n, several times faster than a depthwise one."""
+    batch, height, width, channels = node.input.shape
+    pixels, held = height * width, model.get(node.input)
+
+    def moved(code: int, shape: tuple[int, ...], index: int, argument: tuple[int, ...]) -> int:
+        target = model.int8(node.input, held.zero, shape)
+        options = reshape_to(shape) if code == Operator.RESHAPE else option("Transpose")
+        model.builder.operator(code, [index, model.ints(argument)], [target], options)
+        return target
+
+    rows = moved(Operator.RESHAPE, (batch, pixels, channels), held.index, (batch, pixels, channels))
+    columns = moved(Operator.TRANSPOSE, (batch, channels, pixels), rows, (0, 2, 1))
+    shape = (batch, channels, 1, pixels)
+    source = replace(node.input, key=node.key + " columns", shape=shape)
+    model.held[source.key] = replace(held, index=moved(Operator.RESHAPE, shape, columns, shape))
+    sums = replace(node.output, key=node.key + " sums", shape=(batch, channels, 1, 1))
+    steps = {"strideH": 1, "strideW": 1, "dilationHFactor": 1, "dilationWFactor": 1}
+    weights = np.full((1, 1, 1, pixels), factor, np.int8)
+    convolution(
+        model,
+        replace(node, key=sums.key, inputs={"input": (source,)}, output=sums),
+        Filters(Operator.CONV_2D, weights, 0, shift, np.zeros(1), steps),
+    )
+    result = model.held[sums.key]
+    output = model.int8(node.output, result.zero)
+    target = node.output.shape
+    model.builder.operator(Operator.RESHAPE, [result.index, model.ints(target)], [output], reshape_to(target))
+    model.put(node, output, result.zero, result.positive)
+
+
+def _max_pool(model: Lowering, node: Node) -> None:
+    """MAX_POOL_2D; pads that are not TensorFlow's SAME become a border of -128."""
+    held, value = source_of(model, node)
+    kernel, stride, pads = node.pair("kernel"), node.pair("stride"), node.pads()
+    padding = Padding.VALID
+    if any(pads) and pads == same_pads(node, kernel):
+        padding = Padding.SAME
+    elif any(pads):
+        held = Held(_lowest_border(model, value, model.plain(value), pads), 0, held.positive)
+    options = option(
+        "Pool2D",
+        padding=padding,
+        strideH=stride[0],
+        strideW=stride[1],
+        filterHeight=kernel[0],
+        filterWidth=kernel[1],
+    )
+    move(model, node, Operator.MAX_POOL_2D, [held.index], held, options)
+
+
+def _lowest_border(model: Lowering, value: Value, index: int, pads: tuple[int, int, int, int]) -> int:
+    top, bottom, left, right = pads
+    if min(pads) < 0:
+        raise NotExactError(f"negative pads {pads}")
+    batch, height, width, channels = value.shape
+    grown = model.int8(value, shape=(batch, height + top + bottom, width + left + right, channels))
+    paddings = model.ints([[0, 0], [top, bottom], [left, right], [0, 0]])
+    lowest = model.builder.constant(np.asarray([-128], np.int8), scale_of(value.position))
+    model.builder.operator(Operator.PADV2, [index, paddings, lowest], [grown], option("PadV2"))
+    return grown
