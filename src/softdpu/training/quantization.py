@@ -123,7 +123,7 @@ def _calibration(args: argparse.Namespace, size: int) -> KerasBatches:
 
 def _positions(model: Any, output: PathLike) -> None:
     """Write the positions of a quantized model beside it, if our own quantizer made it."""
-    with contextlib.suppress(ImportError):
+    if vitis_quantize().__name__.startswith("softdpu."):
         from softdpu.quantizer import positions_report
 
         write_json(Path(output).with_suffix(".positions.json"), positions_report(model))
