@@ -141,8 +141,8 @@ def compare_speed(subgraph: xir.Subgraph, image: np.ndarray, rounds: int) -> Non
     print(f"different from the reference: {int((output != expected).sum())} of {output.size}")
 
 
-def throughput(runners: list[vart.Runner], image: np.ndarray, seconds: float) -> float:
-    """Return images a second, one thread a runner."""
+def throughput(runners: list[vart.Runner], image: np.ndarray, seconds: float) -> tuple[float, float]:
+    """Return images a second, one thread a runner, and the processor's milliseconds an image."""
     counts = [0] * len(runners)
     end = time.perf_counter() + seconds
 
@@ -153,22 +153,25 @@ def throughput(runners: list[vart.Runner], image: np.ndarray, seconds: float) ->
             counts[index] += 1
 
     threads = [threading.Thread(target=work, args=(index,)) for index in range(len(runners))]
-    start = time.perf_counter()
+    start, busy = time.perf_counter(), time.process_time()
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    return sum(counts) / (time.perf_counter() - start)
+    return sum(counts) / (time.perf_counter() - start), 1e3 * (time.process_time() - busy) / sum(counts)
 
 
 def scale(subgraph: xir.Subgraph, image: np.ndarray, rounds: int) -> None:
     """Print what two threads give over one."""
     runners = [vart.Runner.create_runner(subgraph, "run") for _ in range(2)]
     throughput(runners, image, 0.3)
-    pairs = [(throughput(runners[:1], image, 0.7), throughput(runners, image, 0.7)) for _ in range(max(rounds // 3, 3))]
-    one, two = (statistics.median(column) for column in zip(*pairs, strict=True))
-    best = max(pair[1] / pair[0] for pair in pairs)
+    rows = [
+        (*throughput(runners[:1], image, 0.7), *throughput(runners, image, 0.7)) for _ in range(max(rounds // 3, 3))
+    ]
+    one, cost, two, cost_two = (statistics.median(column) for column in zip(*rows, strict=True))
+    best = max(row[2] / row[0] for row in rows)
     print(f"vart: 1 thread {one:.0f} images/s, 2 threads {two:.0f}: x{two / one:.2f} (best of the rounds x{best:.2f})")
+    print(f"vart: the processor works {cost:.2f} ms an image with 1 thread, {cost_two:.2f} ms with 2")
 
 
 def creation(path: Path) -> None:
