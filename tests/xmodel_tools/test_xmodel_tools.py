@@ -154,9 +154,9 @@ def test_weights(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
 
 
 def test_weights_in_an_unknown_layout_are_named(tmp_path: Path) -> None:
-    found, hidden = weights.constants(load.load(compiled(tmp_path / "a.xmodel", 0x20200000010002A)))
+    found, hidden = weights.constants(load.load(compiled(tmp_path / "a.xmodel", 0x501000000160C2F)))
     assert (found, hidden) == ([], ["w"])
-    ours = compiled(tmp_path / "b.xmodel", 0x20200000010002A, runner="softdpu")
+    ours = compiled(tmp_path / "b.xmodel", 0x501000000160C2F, runner="softdpu")
     assert [constant.name for constant in weights.constants(load.load(ours))[0]] == ["w"]
 
 
@@ -204,6 +204,21 @@ def test_layouts_give_every_number_its_own_place(outputs: int, inputs: int) -> N
     ):
         assert offsets.shape == shape and np.unique(offsets).size == offsets.size
         assert offsets.min() == 0 and offsets.max() < size
+
+
+def test_kernels_spread_over_two_registers(tmp_path: Path) -> None:
+    """DPUCAHX8H: of every 16 outputs the first 8 are in one register and the others in the next."""
+    graph = xir.Graph.deserialize(compiled(tmp_path / "a.xmodel", 0x20200000010002A, address=2))
+    kernel = np.random.default_rng(0).integers(-128, 128, (40, 3, 2, 5), dtype=np.int8)
+    halves = [np.concatenate([[1, 2], *(kernel[o : o + 8].ravel() for o in range(first, 40, 16))]) for first in (0, 8)]
+    op = graph.get_op("w")
+    tensor = xir.Tensor.create("w", kernel.shape, "xint8")
+    tensor.set_attrs({**op.get_output_tensor().get_attrs(), "reg_id": 2})
+    op.replace_output_tensor(tensor)
+    part = graph.get_leaf_subgraph(op)
+    blobs = {"REG_2": halves[0].astype(np.int8), "REG_3": halves[1].astype(np.int8)}
+    part.set_attr("reg_id_to_parameter_value", blobs)
+    np.testing.assert_array_equal(parameters.constant(op, part), kernel)
 
 
 def test_fingerprint(capsys: pytest.CaptureFixture[str]) -> None:

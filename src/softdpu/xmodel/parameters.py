@@ -1,8 +1,9 @@
 """Constants inside a compiled DPU subgraph: where they are in its parameter blob, and in which layout.
 
-DPUCZDX8G (and softdpu, for every DPU) keeps them plain: int8, kernels as (output, height, width, input). DPUCVDX8G
-(VCK190) and DPUCV2DX8G (VEK280, V70) split kernels into the blocks that their engines take at once. Their layouts below
-were found by comparing the genuine files of one model for several boards; they cover convolutions and their biases.
+DPUCZDX8G (and softdpu, for every DPU) keeps them plain: int8, kernels as (output, height, width, input). DPUCAHX8H
+(U50, U50LV, U280) spreads kernels over two registers; DPUCVDX8G (VCK190) and DPUCV2DX8G (VEK280, V70) split them into
+the blocks that their engines take at once. These layouts were found by comparing the genuine files of one model for
+several boards; they cover convolutions and their biases.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from softdpu.errors import SoftdpuError
 from softdpu.xmodel.load import attribute, fingerprint, runner
 
 SOFTDPU_RUNNER = "libvart-softdpu-runner.so"
-_CZDX8G, _CVDX8G, _CV2DX8G = 1, 6, 9
+_CZDX8G, _CAHX8H, _CVDX8G, _CV2DX8G = 1, 2, 6, 9
 _CONVOLUTIONS = ("conv2d-fix", "transposed-conv2d-fix")
 
 
@@ -24,34 +25,40 @@ def constant(op: xir.Op, subgraph: xir.Subgraph) -> np.ndarray | None:
     Raises:
         SoftdpuError: its bytes lie outside the blob, or it is not int8.
     """
+    kind = _CZDX8G if runner(subgraph) == SOFTDPU_RUNNER else (fingerprint(subgraph) or 0) >> 56
+    if kind not in (_CZDX8G, _CAHX8H, _CVDX8G, _CV2DX8G):
+        return None
     tensor = op.get_output_tensor()
     if tensor.dtype not in ("xint8", "int8"):
         raise SoftdpuError(f"op '{op.get_name()}': expected xint8 in the DPU's parameters, got {tensor.dtype}")
     start, size = attribute(tensor, "ddr_addr", int) or 0, tensor.get_data_size()
-    register = f"REG_{attribute(tensor, 'reg_id', int) or 0}"
+    register = attribute(tensor, "reg_id", int) or 0
     blobs = attribute(subgraph, "reg_id_to_parameter_value", dict) or {}
-    blob = np.frombuffer(blobs.get(register, b""), np.int8)
+    blob = np.frombuffer(blobs.get(f"REG_{register}", b""), np.int8)
+    split = kind == _CAHX8H and tensor.ndim == 4
+    half = len(blob)
+    if split:
+        blob = np.concatenate([blob, np.frombuffer(blobs.get(f"REG_{register + 1}", b""), np.int8)])
     outside = SoftdpuError(
-        f"op '{op.get_name()}': its {size} bytes at {start} lie outside the {len(blob)} bytes of {register}"
+        f"op '{op.get_name()}': its {size} bytes at {start} lie outside the {len(blob)} bytes of REG_{register}"
     )
     if start < 0 or start + size > len(blob) or min(tensor.dims, default=1) < 1:
         raise outside
-    offsets = _offsets(op, subgraph)
+    offsets = _split_kernel(tensor.dims, half) if split else _offsets(op, kind)
     if offsets is None:
         return None
-    if offsets.size and start + int(offsets.max()) >= len(blob):
+    if start + int(offsets.max()) >= len(blob):
         raise outside
     return np.asarray(blob[start + offsets])
 
 
-def _offsets(op: xir.Op, subgraph: xir.Subgraph) -> np.ndarray | None:
+def _offsets(op: xir.Op, kind: int) -> np.ndarray | None:
     """Return the offset of each number from the constant's address, in the constant's shape."""
     dims = op.get_output_tensor().dims
-    kind = _CZDX8G if runner(subgraph) == SOFTDPU_RUNNER else (fingerprint(subgraph) or 0) >> 56
-    if kind == _CZDX8G:
+    if kind in (_CZDX8G, _CAHX8H):
         return np.arange(int(np.prod(dims, dtype=np.int64))).reshape(dims)
     consumers = op.get_fanout_ops()
-    if len(consumers) != 1 or consumers[0].get_type() not in _CONVOLUTIONS or kind not in (_CVDX8G, _CV2DX8G):
+    if len(consumers) != 1 or consumers[0].get_type() not in _CONVOLUTIONS:
         return None
     if len(dims) == 1:
         return np.arange(dims[0]) if kind == _CVDX8G else _versal_ai_edge_bias(dims[0])
@@ -62,6 +69,14 @@ def _offsets(op: xir.Op, subgraph: xir.Subgraph) -> np.ndarray | None:
     rule = _versal_kernel if kind == _CVDX8G else _versal_ai_edge_kernel
     offsets = rule(*shape)
     return None if offsets is None else offsets.reshape(dims)
+
+
+def _split_kernel(dims: list[int], half: int) -> np.ndarray:
+    """Of every 16 outputs the first 8 are in one register, the others in the next, which begins at `half`."""
+    outputs, rest = dims[0], int(np.prod(dims[1:]))
+    o = np.arange(outputs)[:, np.newaxis]
+    row = o // 16 * 8 + o % 8
+    return (o // 8 % 2 * half + row * rest + np.arange(rest)).reshape(dims)
 
 
 def _versal_kernel(outputs: int, height: int, width: int, inputs: int) -> np.ndarray | None:
