@@ -224,7 +224,8 @@ def residual_sums(m: H5Model) -> list[str]:
 def product_that_broadcasts(m: H5Model) -> list[str]:
     x = m.conv(m.input((6, 6, 3)), (3, 4), out=4)
     pooled = m.wrapped("Vitis>VitisGlobalAveragePooling2D", [x], {}, output_0_pos=4)
-    return [m.wrapped("Multiply", [x, pooled], {}, output_0_pos=5)]
+    y = m.wrapped("Multiply", [x, pooled], {}, output_0_pos=5)
+    return [m.wrapped("Add", [pooled, y], {}, output_0_pos=3), m.relu(m.wrapped("Multiply", [pooled, x], {}), 4)]
 
 
 @net

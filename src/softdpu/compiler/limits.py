@@ -120,6 +120,13 @@ def _elementwise(op: Op, dpu: Dpu) -> str:
     return _activation(op, dpu.eltwise_relu, dpu)
 
 
+def _by_channel(op: Op, dpu: Dpu) -> str:
+    kind = {"ADD": "add", "MUL": "mult"}[op.attrs["type"]]
+    if kind not in dpu.eltwise or "dwconv" not in dpu.limits:
+        return f"{dpu.name} has no engine for {kind} by channel: choose another DPU, or leave the layer out"
+    return ""
+
+
 def _hard_sigmoid(op: Op, dpu: Dpu) -> str:
     return "" if "hsigmoid" in dpu.other else f"{dpu.name} has no hard sigmoid: {_ADVICE_RELU}"
 
@@ -171,6 +178,7 @@ _CHECKS = {
     "transposed-conv2d-fix": _transposed,
     "pool-fix": _pooling,
     "eltwise-fix": _elementwise,
+    "depthwise-fix": _by_channel,
     "hard-sigmoid-fix": _hard_sigmoid,
     "upsample-fix": _upsample,
     "concat-fix": _moves,

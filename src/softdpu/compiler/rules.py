@@ -107,7 +107,22 @@ def elementwise(chain: Chain) -> Op:
     if core.kind == "mul" and len(chain.inputs["input"]) != 2:
         raise NotForDpu(f"a product of {len(chain.inputs['input'])} tensors: multiply two at a time")
     kind = {"add": "ADD", "mul": "MUL"}[core.kind]
+    by_channel = _map_and_channels(chain.inputs["input"])
+    if by_channel and chain.activation == "NONE":
+        op = chain.op("depthwise-fix", {"type": kind})
+        op.inputs = {"input": by_channel}
+        return op
     return chain.op("eltwise-fix", {"type": kind, "nonlinear": chain.activation})
+
+
+def _map_and_channels(sources: list[Op]) -> list[Op]:
+    """Return [feature map, one number a channel] if the two operands are that, in either order; else nothing."""
+    if len(sources) != 2:
+        return []
+    for image, numbers in (sources, sources[::-1]):
+        if len(image.shape) == 4 and numbers.shape == (1, 1, 1, image.shape[3]) and image.shape[1:3] != (1, 1):
+            return [image, numbers]
+    return []
 
 
 def activation_alone(chain: Chain) -> Op:

@@ -31,7 +31,7 @@ def workload(op: Op, dpu: Dpu) -> tuple[int, int] | None:
     if op.kind == "pool-fix":
         width, height = op.attrs["kernel"]
         return _pixels(op, dpu, width * height)
-    if op.kind == "eltwise-fix" and len(op.inputs["input"]) > 1:
+    if op.kind in ("eltwise-fix", "depthwise-fix") and len(op.inputs["input"]) > 1:
         return _pixels(op, dpu, len(op.inputs["input"]) - 1)
     return None
 
