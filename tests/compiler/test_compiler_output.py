@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -39,6 +40,16 @@ def test_same_bytes_from_any_folder(model: Path, tmp_path: Path) -> None:
     compile_model(model, "zcu102", first)
     compile_model(shutil.copy(model, tmp_path / "elsewhere" / "m.h5"), "zcu102", second)
     assert first.read_bytes() == second.read_bytes()
+
+
+def test_same_bytes_in_any_process(model: Path, tmp_path: Path) -> None:
+    made = set()
+    for seed in ("1", "2"):
+        command = [sys.executable, ROOT / "scripts/compile.py", "--model", model, "--target", "zcu102"]
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        subprocess.run([*command, "--output", tmp_path / "o.xmodel"], env=environment, check=True, capture_output=True)
+        made.add((tmp_path / "o.xmodel").read_bytes())
+    assert len(made) == 1
 
 
 def test_summary(model: Path, tmp_path: Path) -> None:
