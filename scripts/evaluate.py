@@ -10,7 +10,8 @@ from __future__ import annotations
 import argparse
 
 from softdpu.cli import program
-from softdpu.training import common, quantization, recipe
+from softdpu.dataset import options
+from softdpu.training import common, quantization
 
 
 @program
@@ -20,7 +21,7 @@ def main() -> None:
     parser.add_argument("--model", required=True, help="the .h5 model")
     common.add_data_arguments(parser, train=False)
     parser.add_argument("--output", required=True, help="path of the JSON file")
-    parser.add_argument("--threads", type=recipe.positive, default=2, help="threads to compute with (default: 2)")
+    parser.add_argument("--threads", type=options.positive, default=2, help="threads to compute with (default: 2)")
     quantization.evaluate_model(parser.parse_args())
 
 

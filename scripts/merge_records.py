@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 
 from softdpu.cli import program
-from softdpu.dataset import make
+from softdpu.dataset import make, options
 
 
 @program
@@ -17,7 +17,7 @@ def main() -> None:
     """Parse the command line and merge."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--records", required=True, metavar="DIR", help="folder with data_<i>.json of every shard")
-    parser.add_argument("--shards", type=int, required=True, help="number of shards")
+    parser.add_argument("--shards", type=options.positive, required=True, help="number of shards")
     make.add_skipped_argument(parser)
     args = parser.parse_args()
     make.merge(args.records, args.shards, args.max_skipped)

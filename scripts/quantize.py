@@ -10,7 +10,8 @@ from __future__ import annotations
 import argparse
 
 from softdpu.cli import program
-from softdpu.training import common, quantization, recipe
+from softdpu.dataset import options
+from softdpu.training import common, quantization
 
 
 @program
@@ -22,7 +23,7 @@ def main() -> None:
     quantization.add_quantizer_arguments(parser)
     parser.add_argument("--output", required=True, help="path of the quantized .h5 model")
     parser.add_argument("--seed", type=int, default=1, help="of whatever is random in the quantizer (default: 1)")
-    parser.add_argument("--threads", type=recipe.positive, default=2, help="threads to compute with (default: 2)")
+    parser.add_argument("--threads", type=options.positive, default=2, help="threads to compute with (default: 2)")
     quantization.quantize(parser.parse_args())
 
 

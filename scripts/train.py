@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 
 from softdpu.cli import program
+from softdpu.dataset import options
 from softdpu.training import common, float_model, recipe
 
 
@@ -20,8 +21,8 @@ def main() -> None:
     common.add_data_arguments(parser)
     parser.add_argument("--output", required=True, help="path of the .h5 file")
     parser.add_argument("--tensorboard", required=True, metavar="DIR", help="folder for TensorBoard's logs")
-    parser.add_argument("--classes", type=recipe.positive, required=True, help="number of classes")
-    parser.add_argument("--size", type=recipe.positive, default=224, help="of the input, in pixels (default: 224)")
+    parser.add_argument("--classes", type=options.positive, required=True, help="number of classes")
+    parser.add_argument("--size", type=options.positive, default=224, help="of the input, in pixels (default: 224)")
     parser.add_argument("--alpha", type=float, default=1.0, help="MobileNet's width (default: 1.0)")
     parser.add_argument("--dropout", type=float, default=0.001, help="before the head (default: 0.001)")
     parser.add_argument("--weights", help="'imagenet' or the path of an .h5 file (default: random weights)")

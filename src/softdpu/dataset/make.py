@@ -16,6 +16,7 @@ from softdpu.dataset import records
 from softdpu.dataset.fashion_mnist import FashionMnist
 from softdpu.dataset.folder import ImageFolder
 from softdpu.dataset.imagenet import ImagenetTrain, ImagenetVal
+from softdpu.dataset.options import positive, share
 from softdpu.dataset.source import Source
 from softdpu.errors import SoftdpuError
 from softdpu.files import PathLike
@@ -59,19 +60,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--split", choices=SPLITS, required=True, help="which part of the data set")
     add("--output", required=True, metavar="DIR", help="folder for data_<i>.tfrecord and data_<i>.json")
     add("--shard", type=int, metavar="I", help="write this one alone, counted from 0 (default: all, and the manifest)")
-    add("--jobs", type=int, default=os.cpu_count(), help="shards to write at once (default: one a processor)")
+    add("--jobs", type=positive, default=os.cpu_count(), help="shards to write at once (default: one a processor)")
     add(
         "--shards",
         type=int,
         default=1,
         help="fashion_mnist, image_folder: files to spread the records over (default: 1)",
     )
-    add("--images", type=int, metavar="N", help="fashion_mnist: take the first N images of the split (default: all)")
+    add(
+        "--images",
+        type=positive,
+        metavar="N",
+        help="fashion_mnist: take the first N images of the split (default: all)",
+    )
     add("--jpeg-quality", type=int, default=100, help="fashion_mnist: of the JPEG files made (default: 100)")
-    add("--classes", type=int, metavar="N", help="imagenet: take the first N synsets (default: all)")
+    add("--classes", type=positive, metavar="N", help="imagenet: take the first N synsets (default: all)")
     add("--train-source", metavar="TAR", help="imagenet, val: the training tar, which names the classes")
     add("--ground-truth", metavar="FILE", help="imagenet, val: val.txt or a tar that holds it")
-    add("--images-per-shard", type=int, default=5000, help="imagenet, val: images in a file (default: 5000)")
+    add("--images-per-shard", type=positive, default=5000, help="imagenet, val: images in a file (default: 5000)")
     add("--val-share", type=float, default=0.2, help="image_folder without train/ and val/: for val (default: 0.2)")
     add("--seed", type=int, default=1, help="image_folder without train/ and val/: of the choice (default: 1)")
     add("--verify", action="store_true", help="decode every image; otherwise the structure of JPEG files is checked")
@@ -82,7 +88,7 @@ def add_skipped_argument(parser: argparse.ArgumentParser) -> None:
     """Add the option that says how many broken images are too many."""
     parser.add_argument(
         "--max-skipped",
-        type=float,
+        type=share,
         default=0.01,
         metavar="SHARE",
         help="share of broken images, 0 to 1, above which the data set is refused (default: 0.01)",

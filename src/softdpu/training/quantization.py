@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from softdpu.dataset.options import positive
 from softdpu.errors import SoftdpuError
 from softdpu.files import PathLike, write_json
 from softdpu.training import recipe as recipes
 from softdpu.training.common import finish, train_batches, val_batches
 from softdpu.training.fit import evaluate, fit, report
 from softdpu.training.keras2 import KerasBatches, deterministic, keras
-from softdpu.training.recipe import positive
 
 
 def add_quantizer_arguments(parser: argparse.ArgumentParser) -> None:
@@ -91,8 +91,9 @@ def load(path: PathLike) -> Any:
     """
     if not os.path.isfile(path):
         raise SoftdpuError(f"there is no model {path}; build it first")
+    scope = vitis_quantize().quantize_scope()
     try:
-        with vitis_quantize().quantize_scope():
+        with scope:
             return keras.models.load_model(str(path), compile=False)
     except Exception as error:
         raise SoftdpuError(f"{path} is not a Keras-2 .h5 model that can be loaded: {error}") from None

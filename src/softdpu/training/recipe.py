@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 
+from softdpu.dataset.options import positive, share
 from softdpu.dataset.pipeline import Augmentation
 
 COSINE = "cosine"
@@ -75,9 +76,9 @@ def add_arguments(parser: argparse.ArgumentParser, defaults: Recipe) -> None:
     add("learning_rate", float, "the highest learning rate")
     add("schedule", str, "how the learning rate falls", choices=SCHEDULES)
     add("warmup_epochs", float, "epochs over which the learning rate rises from 0")
-    add("final_rate", float, "share of the learning rate at which the cosine ends")
+    add("final_rate", share, "share of the learning rate at which the cosine ends")
     add("lr_steps", _step, "for --schedule step: epoch:factor pairs, as in 6:0.1 11:0.01", nargs="*", metavar="E:F")
-    add("label_smoothing", float, "share of the label that is spread over the other classes")
+    add("label_smoothing", share, "share of the label that is spread over the other classes")
     add("weight_decay", float, "weight decay of adamw")
     add("seed", int, "of the weights, the shuffle, dropout and the augmentation")
     add("threads", positive, "threads to compute with; another number gives other last bits")
@@ -86,7 +87,7 @@ def add_arguments(parser: argparse.ArgumentParser, defaults: Recipe) -> None:
         parser.add_argument(f"--augment-{name}", action="store_true", help=text)
     for name in ("brightness", "contrast", "saturation"):
         parser.add_argument(
-            f"--augment-{name}", type=float, default=0.0, help="change it by up to this share at random"
+            f"--augment-{name}", type=share, default=0.0, help="change it by up to this share at random"
         )
 
 
@@ -96,14 +97,6 @@ def from_arguments(args: argparse.Namespace) -> Recipe:
     values["lr_steps"] = tuple(values["lr_steps"])
     augmentation = {field.name: getattr(args, "augment_" + field.name) for field in fields(Augmentation)}
     return Recipe(augmentation=Augmentation(**augmentation), **values)
-
-
-def positive(text: str) -> int:
-    """Read a whole number above 0; argparse tells the user otherwise."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, got {value}")
-    return value
 
 
 def _step(text: str) -> tuple[int, float]:
