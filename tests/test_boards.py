@@ -98,6 +98,7 @@ def test_table_holds_what_the_target_factory_defines() -> None:
         (lambda: boards.dpu_from_fingerprint(0xFF00000000000001), ["no known DPU"]),
         (lambda: boards.dpu_from_fingerprint(0x10100001601040F), ["unknown size"]),
         (lambda: boards.choose_target(), ["give a target"]),
+        (lambda: boards.choose_target(None, "4.0", "0x101000056010407"), ["4.0", "3.5"]),
         (lambda: boards.choose_target("zcu102", None, "0x101000056010407", "a.json"), ["not both"]),
     ],
 )

@@ -178,9 +178,11 @@ def target_from_fingerprint(fingerprint: int, vitis_ai: str | None = None) -> Ta
     """Return a target for a bare fingerprint, without a board.
 
     Raises:
-        SoftdpuError: the number is no known DPU.
+        SoftdpuError: the number is no known DPU, or there is no such version.
     """
     dpu = dpu_from_fingerprint(fingerprint)
+    if vitis_ai not in (None, *VITIS_AI_VERSIONS):
+        raise SoftdpuError(f"unknown Vitis AI version '{vitis_ai}': choose one of {', '.join(VITIS_AI_VERSIONS)}")
     version = vitis_ai or (dpu.vitis_ai[-1] if dpu.vitis_ai else VITIS_AI_VERSIONS[-1])
     return Target(f"{fingerprint:#x}", f"{dpu.name} by fingerprint", version, dpu, 1, 0, "")
 
