@@ -102,13 +102,21 @@ class VitisAveragePooling2D(keras.layers.AveragePooling2D):
     def _sum(self, inputs: tf.Tensor, factor: float) -> tf.Tensor:
         """Return the window sums times `factor`: a sum of integers times an integer, exact in float32."""
         kernel = tf.fill([*self.pool_size, inputs.shape[-1], 1], tf.cast(factor, inputs.dtype))
-        return tf.nn.depthwise_conv2d(inputs, kernel, (1, *self.strides, 1), self.padding.upper())
+        rows, columns = self.strides
+        if rows == columns:
+            return tf.nn.depthwise_conv2d(inputs, kernel, (1, rows, columns, 1), self.padding.upper())
+        # A depthwise convolution takes one stride for both directions only.
+        if self.padding == "same":
+            pads = [_same_padding(inputs.shape[1 + axis], self.pool_size[axis], self.strides[axis]) for axis in (0, 1)]
+            inputs = tf.pad(inputs, [(0, 0), *pads, (0, 0)])
+        return tf.nn.depthwise_conv2d(inputs, kernel, (1, 1, 1, 1), "VALID")[:, ::rows, ::columns]
 
     def _border_correction(self, inputs: tf.Tensor, count: int) -> Any:
         """Return count / (number of window cells inside the image): the padding of SAME does not count."""
-        if self.padding == "valid":
-            return 1.0
-        ones = tf.ones_like(inputs[:1, :, :, :1])
-        kernel = tf.ones([*self.pool_size, 1, 1], inputs.dtype)
-        inside = tf.nn.depthwise_conv2d(ones, kernel, (1, *self.strides, 1), "SAME")
-        return count / inside
+        return 1.0 if self.padding == "valid" else count / self._sum(tf.ones_like(inputs[:1, :, :, :1]), 1.0)
+
+
+def _same_padding(size: int, window: int, stride: int) -> tuple[int, int]:
+    """Return TensorFlow's padding of one direction, before and after."""
+    total = max((-(-size // stride) - 1) * stride + window - size, 0)
+    return total // 2, total - total // 2
