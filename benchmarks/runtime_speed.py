@@ -201,10 +201,11 @@ def soak(cycles: int, runs: int) -> None:
             runner = vart.Runner.create_runner(subgraph, "run")
             runner.wait(runner.execute_async([image], [output]))
 
-    cycle(50)
+    cycle(cycles // 2)
     before, threads = resident(), threading.active_count()
     cycle(cycles)
-    print(f"{cycles} runners: {resident() - before:+.1f} MiB, {threading.active_count() - threads:+d} threads")
+    growth = resident() - before
+    print(f"{cycles} runners after {cycles // 2}: {growth:+.1f} MiB, {threading.active_count() - threads:+d} threads")
     runner = vart.Runner.create_runner(subgraph, "run")
     before = resident()
     for _ in range(runs):
