@@ -226,12 +226,13 @@ def test_a_shared_layer_is_quantized_at_each_call():
     assert {"quant_twice", "quant_twice_1"} <= set(positions_report(quantized))
 
 
-def test_a_dead_relu_spoils_nothing():
+@pytest.mark.parametrize("strategy", ["pof2s", "pof2s_tqt"])
+def test_a_dead_relu_spoils_nothing(strategy):
     inputs = keras.Input((6, 6, 3))
     conv = L.Conv2D(4, 3, name="conv")
     model = keras.Model(inputs, L.Dense(3)(L.Flatten()(L.ReLU(name="dead")(conv(inputs)))))
     conv.set_weights([conv.get_weights()[0], np.full(4, -90.0)])
-    report = positions_report(Quantizer(model).quantize_model(calib_dataset=images(model)))
+    report = positions_report(Quantizer(model, quantize_strategy=strategy).quantize_model(calib_dataset=images(model)))
     assert report["quant_dead"]["output_0_pos"] == report["quant_" + inputs.name]["quant_" + inputs.name + "_pos"]
     assert report["quant_conv"]["kernel_pos"] <= 12
 

@@ -6,6 +6,7 @@ chose, the earliest of a tie. The pass runs eagerly: tracing a graph would take 
 
 from __future__ import annotations
 
+import itertools
 from typing import Any, Iterator  # noqa: UP035 - not generic in collections.abc before Python 3.9
 
 import numpy as np
@@ -41,11 +42,8 @@ def batches(dataset: Any, batch_size: int | None, steps: int | None) -> Iterator
             tf.nest.map_structure(lambda array, at=at: array[at : at + size], arrays)
             for at in range(0, sizes.pop(), size)
         )
-    for index, batch in enumerate(source):
-        if steps is not None and index >= steps:
-            return
-        inputs = batch[0] if isinstance(batch, tuple) else batch
-        yield inputs
+    for batch in itertools.islice(source, steps):
+        yield batch[0] if isinstance(batch, tuple) else batch
 
 
 def _quantizers(model: keras.Model) -> dict[str, Quantizer]:

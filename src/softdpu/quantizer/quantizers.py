@@ -167,6 +167,10 @@ class Quantizer:
         """Return the tensor's position, float32[] (or one a channel)."""
         raise NotImplementedError
 
+    def set_position(self, position: float) -> None:
+        """Change the tensor's position."""
+        raise NotImplementedError
+
     def initialize(self, x: tf.Tensor) -> None:
         """Set the variables from the one tensor `x`, outside any graph: how weights and biases are calibrated."""
         raise NotImplementedError
@@ -182,6 +186,10 @@ class Pof2SQuantizer(Quantizer):
     def position(self) -> tf.Tensor:
         """Return the stored position."""
         return self.weights["quant_pos_var"]
+
+    def set_position(self, position: float) -> None:
+        """Change the stored position."""
+        self.weights["quant_pos_var"].assign(float(position))
 
     def _train(self, x: tf.Tensor) -> tf.Tensor:
         quantized, f_min, f_max, position = ops.fake_quantize_by_range(x, self.method, self.form)
@@ -215,6 +223,10 @@ class TQTQuantizer(Quantizer):
     def position(self) -> tf.Tensor:
         """Return the position that the threshold stands for."""
         return self.bit_width - 1 - tf.math.ceil(self.weights["log_th_var"])
+
+    def set_position(self, position: float) -> None:
+        """Change the threshold to the one of a position."""
+        self.weights["log_th_var"].assign(float(self.bit_width - 1 - position))
 
     def threshold(self, f_min: tf.Tensor, f_max: tf.Tensor) -> tf.Tensor:
         """Return log2 of the threshold at which a range does not saturate."""

@@ -13,7 +13,7 @@ import tf_keras as keras
 from softdpu import fixed_point
 from softdpu.quantizer import dpu_layers
 from softdpu.quantizer.configs import NoQuantizeActivation, NoQuantizeConfig
-from softdpu.quantizer.quantizers import Pof2SQuantizer
+from softdpu.quantizer.quantizers import Pof2SQuantizer, Quantizer
 from softdpu.quantizer.wrappers import QuantizeWrapper, VitisQuantize, quantized_layers
 
 L = keras.layers
@@ -40,7 +40,7 @@ class Position:
 
     def set(self, value: int) -> None:
         """Change the position."""
-        self.quantizer.weights["quant_pos_var"].assign(float(value))
+        self.quantizer.set_position(value)
 
 
 def _position(quantizer: Any) -> Position | None:
@@ -61,14 +61,17 @@ def inputs_of(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
     return list(found) if isinstance(found, (list, tuple)) else [found]
 
 
+def output_quantizer(layer: keras.layers.Layer) -> Quantizer | None:
+    """Return the quantizer of what a layer gives, or None if the layer does not quantize it."""
+    for slot in layer.slots() if hasattr(layer, "slots") else []:
+        if slot.kind in ("input", "activation", "output"):
+            return slot.quantizer
+    return None
+
+
 def own_output(layer: keras.layers.Layer) -> Position | None:
     """Return the position of what a layer gives, or None if the layer does not quantize it."""
-    if not hasattr(layer, "slots"):
-        return None
-    for slot in layer.slots():
-        if slot.kind in ("input", "activation", "output"):
-            return _position(slot.quantizer)
-    return None
+    return _position(output_quantizer(layer))
 
 
 def parameter(layer: QuantizeWrapper, suffix: str) -> Position | None:
@@ -79,13 +82,18 @@ def parameter(layer: QuantizeWrapper, suffix: str) -> Position | None:
     return None
 
 
-def input_position(layer: keras.layers.Layer, index: int = 0) -> Position | None:
-    """Return the position of an input; Reshape, Flatten and ZeroPadding2D before it are looked through."""
+def input_quantizer(layer: keras.layers.Layer, index: int = 0) -> Quantizer | None:
+    """Return the quantizer of an input; Reshape, Flatten and ZeroPadding2D before it are looked through."""
     before = inputs_of(layer)[index]
-    position = own_output(before)
-    if position is None and isinstance(before, QuantizeWrapper) and isinstance(before.layer, _TRANSPARENT):
-        return input_position(before)
-    return position
+    quantizer = output_quantizer(before)
+    if quantizer is None and isinstance(before, QuantizeWrapper) and isinstance(before.layer, _TRANSPARENT):
+        return input_quantizer(before)
+    return quantizer
+
+
+def input_position(layer: keras.layers.Layer, index: int = 0) -> Position | None:
+    """Return the position of an input, as `input_quantizer` finds it."""
+    return _position(input_quantizer(layer, index))
 
 
 def input_positions(layer: keras.layers.Layer) -> list[Position | None]:
@@ -256,12 +264,12 @@ def revive(model: keras.Model, dead: set[str]) -> None:
     them through the shift_cut rule.
     """
     for layer in quantized_layers(model):
-        result = own_output(layer)
-        if result is None or result.quantizer.key not in dead or isinstance(layer, VitisQuantize):
+        result = output_quantizer(layer)
+        if result is None or result.key not in dead or isinstance(layer, VitisQuantize):
             continue
         before = inputs_of(layer)[0]
-        source = input_position(before) if is_joined(before) else input_position(layer)
-        result.set(source.value if source is not None else 0)
+        source = input_quantizer(before) if is_joined(before) else input_quantizer(layer)
+        result.set_position(float(source.position()) if source is not None else 0.0)
 
 
 def apply(model: keras.Model, options: dict[str, Any]) -> None:

@@ -228,8 +228,7 @@ class VitisQuantizer:
             held = list(calibration.batches(dataset, size, steps))
             dataset, size, steps = ((inputs,) for inputs in held), None, None
         dead = calibration.calibrate(model, dataset, size, steps, last_batch=thresholds, verbose=verbose)
-        if not thresholds:
-            refine.revive(model, dead)
+        refine.revive(model, dead)
         rules = self._strategy.options("refine_pipeline_config")
         self._recipe.after_calibration(model, held, lambda: refine.apply(model, rules))
 
@@ -297,11 +296,12 @@ class VitisQuantizer:
                 "computes with the power-of-two scales that the model has"
             )
         with quantize_scope():
-            deployed = _with_positions(model, {}) if convert_to_pof2s_quantize_strategy else _rebuilt(model, {})
+            own = _own_classes(model)
+            deployed = _with_positions(model, own) if convert_to_pof2s_quantize_strategy else _rebuilt(model, own)
             if convert_to_pof2s_quantize_strategy:
                 deploy.make_legal(deployed)
             if input_shape is not None:
-                deployed = _with_input_shape(deployed, input_shape, {})
+                deployed = _with_input_shape(deployed, input_shape, own)
             if add_shape_info:
                 export.add_shape_info(deployed)
             export.save(
@@ -334,6 +334,14 @@ class VitisQuantizer:
         if not isinstance(new_quantize_strategy, dict):
             new_quantize_strategy = load_json(new_quantize_strategy)
         self._strategy.update(new_quantize_strategy)
+
+
+def _own_classes(model: keras.Model) -> dict[str, Any]:
+    """Return {name: class} of the user's own layers in a model."""
+    classes = {type(layer).__name__: type(layer) for layer in model._flatten_layers()}
+    return {
+        name: kind for name, kind in classes.items() if kind.__module__.split(".")[0] not in ("tf_keras", "softdpu")
+    }
 
 
 def _rebuilt(model: keras.Model, custom_objects: dict[str, Any]) -> keras.Model:
