@@ -11,7 +11,7 @@ import argparse
 
 from softdpu.cli import program
 from softdpu.dataset import options
-from softdpu.training import common, float_model, recipe
+from softdpu.training import common, float_model, model, recipe
 
 
 @program
@@ -27,6 +27,12 @@ def main() -> None:
     parser.add_argument("--dropout", type=float, default=0.001, help="before the head (default: 0.001)")
     parser.add_argument("--weights", help="'imagenet' or the path of an .h5 file (default: random weights)")
     parser.add_argument("--freeze-base", action="store_true", help="train the head alone")
+    parser.add_argument(
+        "--bn-momentum",
+        type=options.share,
+        default=model.BN_MOMENTUM,
+        help="how slowly BatchNormalization's means follow; 0.9 for short trainings (default: 0.99)",
+    )
     parser.add_argument(
         "--cache-features",
         action="store_true",

@@ -98,7 +98,9 @@ def test_saved_models_are_equal_bytes_and_keras_2(tmp_path: Path) -> None:
 
 
 def test_the_network_is_the_tutorials() -> None:
-    network = models.mobilenet(10, 32, alpha=0.25)
+    network = models.mobilenet(10, 32, alpha=0.25, bn_momentum=0.9)
+    norms = [layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    assert len(norms) == 27 and {layer.get_config()["momentum"] for layer in norms} == {0.9}
     assert network.input_shape == (None, 32, 32, 3) and network.output_shape == (None, 10)
     kinds = [type(layer).__name__ for layer in network.layers[-3:]]
     assert kinds == ["GlobalAveragePooling2D", "Dropout", "Dense"]

@@ -21,7 +21,9 @@ def train_float(args: argparse.Namespace) -> None:
     """Train the float network; writes the model, and beside it metrics.json and model_summary.txt."""
     recipe = recipes.from_arguments(args)
     deterministic(recipe.seed, recipe.threads)
-    model = mobilenet(args.classes, args.size, args.alpha, args.dropout, args.weights, args.freeze_base)
+    model = mobilenet(
+        args.classes, args.size, args.alpha, args.dropout, args.weights, args.freeze_base, args.bn_momentum
+    )
     data = train_batches(args, args.size, args.classes, recipe)
     val = val_batches(args, args.size, args.classes, recipe.threads, recipe.val_images)
     train(model, data, val, recipe, args.cache_features, args.tensorboard)
