@@ -172,6 +172,25 @@ def test_runners_side_by_side():
     assert not failures
 
 
+def test_runners_made_in_their_threads():
+    graph, results = compiled(), []
+
+    def work(seed):
+        runner = vart.Runner.create_runner(dpu_of(graph), "run")
+        inputs, outputs = buffers(runner, seed)
+        runner.wait(runner.execute_async(inputs, outputs))
+        results.append((runner, inputs, outputs))
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(results) == 8
+    for made, inputs, outputs in results:
+        check(made, inputs, outputs)
+
+
 def test_one_runner_in_many_threads(runner):
     results = []
 

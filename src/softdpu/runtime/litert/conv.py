@@ -13,7 +13,7 @@ from softdpu import fixed_point
 from softdpu.runtime.litert.elementwise import store_hard
 from softdpu.runtime.litert.lowering import OFFSET, UP, Lowering, NotExactError, lowering, scale_of
 from softdpu.runtime.litert.model import Operator, option
-from softdpu.runtime.litert.rounding import EXACT, floor_and_store, relu6_limit, unary
+from softdpu.runtime.litert.rounding import EXACT, binary, floor_and_store, relu6_limit, store_whole, unary
 from softdpu.runtime.program import Node, Value
 
 _CUT_SIGNED, _CUT_POSITIVE = 14, 15  # the largest shifts at which 1 + 2**-23 moves ties and nothing else
@@ -246,7 +246,8 @@ def _emit_transposed(
 def _in_float(model: Lowering, node: Node, filters: Filters, cut: int) -> None:
     """A float32 convolution, whose sums are whole numbers below 2**24 and so exact, then FLOOR.
 
-    Numbers are in output steps: weights and bias are multiplied by 2**-cut.
+    Numbers are in output steps, weights and bias multiplied by 2**-cut; whole for LeakyReLU with a large cut, whose
+    products with 13 would not fit.
     """
     kind = node.attrs.get("nonlinear") or "NONE"
     leaky = kind == "LEAKYRELU"
@@ -254,15 +255,16 @@ def _in_float(model: Lowering, node: Node, filters: Filters, cut: int) -> None:
         raise NotExactError(f"transposed with shift_cut {cut} and {kind}")
     if filters.reach() + 2.0 ** max(cut, 0) >= EXACT or not _is_whole(filters.bias):
         raise NotExactError("sums past 24 bits")
-    if not -100 < cut <= (9 if leaky else 20):
+    if not -100 < cut <= 16:
         raise NotExactError(f"shift_cut {cut}")
+    split = leaky and cut > 0
     source, padding, _ = padded_input(model, node, node.input, filters, plain=True)
     shape = tuple(_shape_of(node, filters, padding))
     wide = model.float32(shape)
     model.builder.operator(Operator.DEQUANTIZE, [source], [wide])
-    rise = 0.0 if leaky else 0.5
-    weights = np.ldexp(filters.weights.astype(np.float32), node.input.position - cut)
-    bias = (np.ldexp(filters.bias, -cut) + rise).astype(np.float32)
+    rise, unit = 0.0 if leaky else 0.5, 0 if split else cut
+    weights = np.ldexp(filters.weights.astype(np.float32), node.input.position - unit)
+    bias = (np.ldexp(filters.bias, -unit) + rise).astype(np.float32)
     options = option(
         "Conv2D" if filters.code == Operator.CONV_2D else "DepthwiseConv2D",
         padding=padding,
@@ -272,6 +274,9 @@ def _in_float(model: Lowering, node: Node, filters: Filters, cut: int) -> None:
     sums = model.float32(node.output.shape)
     indices = [wide, model.builder.constant(weights), model.builder.constant(bias)]
     model.builder.operator(filters.code, indices, [sums], options)
+    if split:
+        store_whole(model, node, _bent(model, sums, cut, node.output.shape), False)
+        return
     if leaky:
         slope = option("LeakyRelu", alpha=fixed_point.LEAKY_RELU_ALPHA)
         bent = unary(model, Operator.LEAKY_RELU, sums, node.output.shape, slope)
@@ -279,6 +284,32 @@ def _in_float(model: Lowering, node: Node, filters: Filters, cut: int) -> None:
         model.add([bent, model.numbers(0.5, rank=4)], sums)
     limit = relu6_limit(node.output.position) if kind == "RELU6" else None
     floor_and_store(model, node, sums, limit, kind in ("RELU", "RELU6"))
+
+
+def _bent(model: Lowering, sums: int, cut: int, shape: tuple[int, ...]) -> int:
+    """Return LeakyReLU of whole sums below 2**24 in whole output steps, never leaving what float32 holds exactly.
+
+    Of what is positive floor(x / 2**cut + 1/2). Of what is negative floor((13 * x + 2**(cut + 6)) / 2**(cut + 7)) with
+    x = 4096 * high + low, which is floor((13 * high + floor((13 * low + 2**(cut + 6)) / 4096)) / 2**(cut - 5)).
+    """
+
+    def step(code: int, x: int, number: float) -> int:
+        return binary(model, code, x, model.numbers(number, rank=4), shape)
+
+    def scaled(x: int, factor: float, offset: float = 0.0) -> int:
+        x = step(Operator.MUL, x, factor)
+        return step(Operator.ADD, x, offset) if offset else x
+
+    def floor(x: int) -> int:
+        return unary(model, Operator.FLOOR, x, shape)
+
+    above = floor(scaled(step(Operator.MAXIMUM, sums, 0.0), 2.0**-cut, 0.5))
+    below = step(Operator.MINIMUM, sums, 0.0)
+    high = floor(scaled(below, 1 / 4096))
+    low = binary(model, Operator.ADD, below, scaled(high, -4096.0), shape)
+    carry = floor(scaled(scaled(low, 13.0, 2.0 ** (cut + 6)), 1 / 4096))
+    total = binary(model, Operator.ADD, scaled(high, 13.0), carry, shape)
+    return binary(model, Operator.ADD, above, floor(scaled(total, 2.0 ** (5 - cut))), shape)
 
 
 def _shape_of(node: Node, filters: Filters, padding: int) -> list[int]:
