@@ -99,6 +99,15 @@ def test_folding_after_training_is_exact():
     assert np.array_equal(deployed.predict(images, verbose=0), qat.predict(images, verbose=0))
 
 
+def test_normalization_that_cannot_be_trained_is_folded():
+    x = inputs = keras.Input((4, 4, 2))
+    x = L.BatchNormalization()(L.Conv2DTranspose(2, 2)(L.BatchNormalization()(x)))
+    model = keras.Model(inputs, L.BatchNormalization()(L.Dense(3)(L.Flatten()(x))))
+    qat = Quantizer(model).get_qat_model(train_with_bn=True)
+    kinds = [type(layer.layer).__name__ for layer in qat.layers[2:]]
+    assert kinds == ["DepthwiseConv2D", "Conv2DTranspose", "Flatten", "Dense"]
+
+
 def test_statistics_freeze_after_the_delay():
     images = np.random.default_rng(0).normal(size=(64, 8, 8, 2)).astype(np.float32)
     model = Quantizer(float_model()).get_qat_model(train_with_bn=True, freeze_bn_delay=3)

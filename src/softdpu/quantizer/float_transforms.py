@@ -222,9 +222,9 @@ def apply(graph: Graph, options: dict[str, Any]) -> None:
             transform(graph)
     if options["train_with_bn"]:
         join_batch_normalization(graph)
-    else:
-        for name, transform in FOLDS.items():
-            if options[name]:
-                transform(graph)
-        if options["fold_conv_bn"]:
-            fold_batch_normalization(graph)
+    # What could not be joined is folded nevertheless: no DPU has BatchNormalization.
+    for name, transform in FOLDS.items():
+        if options[name]:
+            transform(graph)
+    if options["fold_conv_bn"]:
+        fold_batch_normalization(graph)
