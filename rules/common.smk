@@ -8,6 +8,8 @@ import time
 from pathlib import Path
 
 from softdpu import boards, build_lock, config as configuration
+from softdpu.dataset.folder import state
+from softdpu.dataset.imagenet import val_shards
 from softdpu.errors import SoftdpuError
 from softdpu.sources import sources
 
@@ -50,9 +52,24 @@ def code(script):
     return sources(ROOT / script, ROOT)
 
 
-def option(name, value):
-    """Return a command-line option with its value, quoted for the shell, or nothing for null."""
-    return "" if value is None else f"{name} {shlex.quote(str(value))}"
+def options(values):
+    """Return a section of the config as command-line options: flags for true, nothing for null, false and []."""
+    words = []
+    for key, value in sorted(values.items()):
+        name = f"--{key.replace('_', '-')}"
+        if isinstance(value, dict):
+            words.append(
+                options({f"{key}_{inner}": content for inner, content in value.items()})
+            )
+        elif value is True:
+            words.append(name)
+        elif value not in (None, False, []):
+            words.append(
+                shlex.join(
+                    [name, *map(str, value if isinstance(value, list) else [value])]
+                )
+            )
+    return " ".join(filter(None, words))
 
 
 def weights_file():
@@ -61,6 +78,7 @@ def weights_file():
     return [] if weights in (None, "imagenet") else [weights]
 
 
+DATASET = config["dataset"]
 FASHION_MNIST = collect(
     "data/fashion_mnist/{part}-ubyte.gz",
     part=[
@@ -70,17 +88,56 @@ FASHION_MNIST = collect(
         "t10k-labels-idx1",
     ],
 )
+GROUND_TRUTH = "data/imagenet/val.txt"
 
 
 def shards(split):
     """Return the number of record files of a split."""
-    return config["dataset"][f"{split}_shards"]
+    if DATASET["kind"] != "imagenet":
+        return DATASET[f"{split}_shards"]
+    if split == "train":
+        return DATASET["classes"]
+    given = GROUND_TRUTH if Path(GROUND_TRUTH).is_file() else None
+    return val_shards(given, DATASET["classes"], DATASET["images_per_shard"])
 
 
 def records(split):
     """Return the record files of a split, and the manifest that is written when all of them are."""
-    return collect(
+    files = collect(
         "build/tfrec_{split}/data_{shard}.tfrecord",
         split=split,
         shard=range(shards(split)),
-    ) + [f"build/tfrec_{split}/manifest.json"]
+    )
+    return [*files, f"build/tfrec_{split}/manifest.json"]
+
+
+def source_files(wildcards):
+    """Return the files that a split's records are made from; those of a folder are params, see source_options."""
+    tars = [DATASET["val_tar"], DATASET["train_tar"], GROUND_TRUTH]
+    if DATASET["kind"] == "imagenet":
+        return tars if wildcards.split == "val" else tars[1:2]
+    return FASHION_MNIST if DATASET["kind"] == "fashion_mnist" else []
+
+
+def source_options(wildcards):
+    """Return the options that tell make_records.py what to read."""
+    if DATASET["kind"] == "fashion_mnist":
+        chosen = {
+            "source": "data/fashion_mnist",
+            "images": DATASET[f"{wildcards.split}_images"],
+        }
+        chosen.update(
+            shards=shards(wildcards.split), jpeg_quality=DATASET["jpeg_quality"]
+        )
+    elif DATASET["kind"] == "image_folder":
+        chosen = {"source": DATASET["path"], "shards": shards(wildcards.split)}
+        chosen.update(val_share=DATASET["val_share"], seed=DATASET["seed"])
+    else:
+        chosen = {
+            "source": DATASET[f"{wildcards.split}_tar"],
+            "classes": DATASET["classes"],
+        }
+        if wildcards.split == "val":
+            chosen.update(train_source=DATASET["train_tar"], ground_truth=GROUND_TRUTH)
+            chosen.update(images_per_shard=DATASET["images_per_shard"])
+    return options({"kind": DATASET["kind"], "split": wildcards.split, **chosen})

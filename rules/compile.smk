@@ -23,7 +23,7 @@ rule compile:
         mem_mb=1000,
         runtime=10,
     params:
-        vitis_ai=option("--vitis-ai", config["compile"]["vitis_ai"]),
+        vitis_ai=options(config["compile"]),
     message:
         "compile for {wildcards.target}"
     shell:

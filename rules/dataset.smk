@@ -1,7 +1,7 @@
 """Images become records.
 
 REQUIRED: what config.yaml's section dataset names. PROVIDES: build/tfrec_train/ and build/tfrec_val/, each with its
-shards data_<i>.tfrecord, labels.txt and manifest.json.
+shards data_<i>.tfrecord, labels.txt and manifest.json; inspect_records draws build/inspect_train.png and _val.png.
 """
 
 
@@ -17,16 +17,36 @@ rule fetch_data:
     conda:
         ENV
     params:
-        folder=option("--folder", config["dataset"]["path"]),
+        folder=options({"folder": DATASET["path"]}),
     message:
         "Fashion-MNIST into data/fashion_mnist"
     shell:
         "python {input.script} --output data/fashion_mnist {params.folder} 2>&1 | tee {log:q}"
 
 
+rule fetch_ground_truth:
+    input:
+        [DATASET["ground_truth"]] if DATASET["ground_truth"] else [],
+        script="scripts/fetch_data.py",
+        code=code("scripts/fetch_data.py"),
+    output:
+        GROUND_TRUTH,
+    log:
+        "logs/fetch_ground_truth.log",
+    localrule: True
+    conda:
+        ENV
+    params:
+        folder=options({"folder": DATASET["ground_truth"]}),
+    message:
+        "ImageNet's ground truth into {output}"
+    shell:
+        "python {input.script} --kind imagenet --output {output} {params.folder} 2>&1 | tee {log:q}"
+
+
 rule records_shard:
     input:
-        FASHION_MNIST,
+        source_files,
         script="scripts/make_records.py",
         code=code("scripts/make_records.py"),
     output:
@@ -40,19 +60,18 @@ rule records_shard:
         ENV
     resources:
         mem_mb=500,
-        runtime=10,
+        runtime=30,
     params:
-        shards=lambda wildcards: shards(wildcards.split),
-        images=lambda wildcards: option(
-            "--images", config["dataset"][f"{wildcards.split}_images"]
+        source=source_options,
+        # The images of a folder are too many to list; their names, sizes and times make one number.
+        state=lambda wildcards: (
+            state(DATASET["path"]) if DATASET["kind"] == "image_folder" else ""
         ),
-        quality=config["dataset"]["jpeg_quality"],
     message:
         "records of the {wildcards.split} images, shard {wildcards.shard}"
     shell:
-        "python {input.script} --kind fashion_mnist --source data/fashion_mnist --split {wildcards.split}"
-        " --shards {params.shards} --shard {wildcards.shard} {params.images} --jpeg-quality {params.quality}"
-        " --output build/tfrec_{wildcards.split} 2>&1 | tee {log:q}"
+        "python {input.script} {params.source} --shard {wildcards.shard} --output build/tfrec_{wildcards.split}"
+        " 2>&1 | tee {log:q}"
 
 
 rule records_manifest:
@@ -75,7 +94,33 @@ rule records_manifest:
         ENV
     params:
         shards=lambda wildcards: shards(wildcards.split),
+        skipped=DATASET["max_skipped"],
     message:
         "manifest of the {wildcards.split} records"
     shell:
-        "python {input.script} --records build/tfrec_{wildcards.split} --shards {params.shards} 2>&1 | tee {log:q}"
+        "python {input.script} --records build/tfrec_{wildcards.split} --shards {params.shards}"
+        " --max-skipped {params.skipped} 2>&1 | tee {log:q}"
+
+
+rule contact_sheet:
+    input:
+        lambda wildcards: records(wildcards.split),
+        script="scripts/inspect_records.py",
+        code=code("scripts/inspect_records.py"),
+    output:
+        "build/inspect_{split}.png",
+    log:
+        "logs/inspect_{split}.log",
+    localrule: True
+    conda:
+        ENV
+    message:
+        "contact sheet of the {wildcards.split} records"
+    shell:
+        "python {input.script} --records build/tfrec_{wildcards.split} --output {output} 2>&1 | tee {log:q}"
+
+
+rule inspect_records:
+    input:
+        collect("build/inspect_{split}.png", split=["train", "val"]),
+    localrule: True

@@ -36,13 +36,14 @@ rule package:
     params:
         images=config["package"]["images"],
         golden=config["package"]["golden"],
-        vitis_ai=option("--vitis-ai", config["compile"]["vitis_ai"]),
+        fit=DATASET["fit"],
+        vitis_ai=options(config["compile"]),
     message:
         "package build/target_{wildcards.target} with {params.images} images"
     shell:
         "python {input.script} --model {input.xmodel} --records build/tfrec_val --app {input.app}"
         " --images {params.images} --golden {params.golden} --target {wildcards.target} {params.vitis_ai}"
-        " --output build/target_{wildcards.target} 2>&1 | tee {log:q}"
+        " --fit {params.fit} --output build/target_{wildcards.target} 2>&1 | tee {log:q}"
 
 
 rule run:

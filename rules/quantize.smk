@@ -27,15 +27,14 @@ rule quantize:
         mem_mb=2500,
         runtime=20,
     params:
-        recipe=config["quantize"],
+        recipe=options(config["quantize"]),
         threads=config["train"]["threads"],
+        fit=DATASET["fit"],
     message:
-        "quantize with {params.recipe[calib_images]} calibration images, recipe {params.recipe[recipe]}"
+        "quantize, and measure: {params.recipe}"
     shell:
         "python {input.script} --model {input.model} --train-records build/tfrec_train --val-records build/tfrec_val"
-        " --recipe {params.recipe[recipe]} --calib-images {params.recipe[calib_images]}"
-        " --calib-batch {params.recipe[batch_size]} --threads {params.threads}"
-        " --output {output.model} 2>&1 | tee {log:q}"
+        " --fit {params.fit} {params.recipe} --threads {params.threads} --output {output.model} 2>&1 | tee {log:q}"
 
 
 rule finetune:
@@ -60,16 +59,14 @@ rule finetune:
         mem_mb=3500,
         runtime=60,
     params:
-        calibration=config["quantize"],
-        recipe=config["finetune"],
+        calibration=options(config["quantize"]),
+        recipe=options(config["finetune"]),
         seed=config["train"]["seed"],
         threads=config["train"]["threads"],
+        fit=DATASET["fit"],
     message:
-        "fine-tune the quantized model, {params.recipe[epochs]} epochs"
+        "fine-tune the quantized model, and measure"
     shell:
         "python {input.script} --model {input.model} --train-records build/tfrec_train --val-records build/tfrec_val"
-        " --recipe {params.calibration[recipe]} --calib-images {params.calibration[calib_images]}"
-        " --calib-batch {params.calibration[batch_size]} --epochs {params.recipe[epochs]}"
-        " --batch-size {params.recipe[batch_size]} --learning-rate {params.recipe[learning_rate]}"
-        " --seed {params.seed} --threads {params.threads} --tensorboard logs/tensorboard/finetune"
-        " --output {output.model} 2>&1 | tee {log:q}"
+        " --fit {params.fit} {params.calibration} {params.recipe} --seed {params.seed} --threads {params.threads}"
+        " --tensorboard logs/tensorboard/finetune --output {output.model} 2>&1 | tee {log:q}"

@@ -28,16 +28,18 @@ rule train:
         runtime=60,
     params:
         model=config["model"],
-        recipe=config["train"],
-        weights=option("--weights", config["model"]["weights"]),
-        freeze="--freeze-base" if config["model"]["freeze_base"] else "",
+        recipe=options(config["train"]),
+        start=options(
+            {
+                key: config["model"][key]
+                for key in ("dropout", "weights", "freeze_base", "bn_momentum")
+            }
+        ),
+        fit=DATASET["fit"],
     message:
-        "train MobileNet {params.model[alpha]} at {params.model[input_size]}x{params.model[input_size]}, {params.recipe[epochs]} epochs"
+        "train MobileNet {params.model[alpha]} at {params.model[input_size]}x{params.model[input_size]}"
     shell:
-        "python {input.script} --train-records build/tfrec_train --val-records build/tfrec_val"
+        "python {input.script} --train-records build/tfrec_train --val-records build/tfrec_val --fit {params.fit}"
         " --classes $(wc -l <{input.labels}) --size {params.model[input_size]} --alpha {params.model[alpha]}"
-        " --dropout {params.model[dropout]} {params.weights} {params.freeze}"
-        " --epochs {params.recipe[epochs]} --batch-size {params.recipe[batch_size]}"
-        " --learning-rate {params.recipe[learning_rate]} --seed {params.recipe[seed]}"
-        " --threads {params.recipe[threads]} --tensorboard logs/tensorboard/float"
-        " --output {output.model} 2>&1 | tee {log:q}"
+        " {params.start} {params.recipe} --tensorboard logs/tensorboard/float --output {output.model}"
+        " 2>&1 | tee {log:q}"

@@ -1,4 +1,4 @@
-"""Prove that a card folder gives the quantized Keras model's results: every output, every class, the accuracy.
+r"""Prove that a card folder gives the quantized Keras model's results: every output, every class, the accuracy.
 
 Leaves with exit code 1 if anything differs.
 

@@ -1,4 +1,4 @@
-"""Evaluate a float or quantized .h5 model on all validation records and write its metrics as JSON.
+r"""Evaluate a float or quantized .h5 model on all validation records and write its metrics as JSON.
 
 Example:
     python scripts/evaluate.py --model build/quant_model/quant_model.h5 --val-records build/tfrec_val \

@@ -1,4 +1,4 @@
-"""Fine-tune a float model with int8 fake quantization (QAT) and evaluate it; writes metrics.json beside the model.
+r"""Fine-tune a float model with int8 fake quantization (QAT) and evaluate it; writes metrics.json beside the model.
 
 Example:
     python scripts/finetune.py --model build/float_model/float_model.h5 --train-records build/tfrec_train \

@@ -1,4 +1,4 @@
-"""Print the accuracies of float, PTQ, QAT and on-target side by side, the card folder and the command to run next.
+r"""Print the accuracies of float, PTQ, QAT and on-target side by side, the card folder and the command to run next.
 
 Example:
     python scripts/ladder.py --float build/float_model/metrics.json --ptq build/quant_model/metrics.json \

@@ -1,4 +1,4 @@
-"""Make TFRecords of one split of a data set: all shards and the manifest, or one shard with its report.
+r"""Make TFRecords of one split of a data set: all shards and the manifest, or one shard with its report.
 
 Example:
     python scripts/make_records.py --kind fashion_mnist --source data/fashion_mnist --split val --shards 2 \

@@ -1,4 +1,4 @@
-"""Make the folder for the SD card: app, model, images, golden vectors, README.txt and MANIFEST.sha256.
+r"""Make the folder for the SD card: app, model, images, golden vectors, README.txt and MANIFEST.sha256.
 
 Example:
     python scripts/package.py --model build/compiled_model_zcu102/mobilenet.xmodel --records build/tfrec_val \

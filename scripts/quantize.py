@@ -1,4 +1,4 @@
-"""Quantize a float model to int8 after training (PTQ) and evaluate it; writes metrics.json beside the model.
+r"""Quantize a float model to int8 after training (PTQ) and evaluate it; writes metrics.json beside the model.
 
 Example:
     python scripts/quantize.py --model build/float_model/float_model.h5 --train-records build/tfrec_train \

@@ -1,4 +1,4 @@
-"""Train MobileNet v1 on record files; keeps the best epoch as .h5 and writes metrics.json beside it.
+r"""Train MobileNet v1 on record files; keeps the best epoch as .h5 and writes metrics.json beside it.
 
 Example:
     python scripts/train.py --train-records build/tfrec_train --val-records build/tfrec_val --classes 10 --size 64 \

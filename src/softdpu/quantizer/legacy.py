@@ -8,27 +8,8 @@ import tf_keras as keras
 from tf_keras.src.engine import functional
 from tf_keras.src.saving.legacy import serialization
 
+from softdpu.keras2_config import legacy_config
 from softdpu.quantizer.errors import QuantizerError
-
-_NEW_KEYS = {"module", "class_name", "config", "registered_name"}
-
-
-def legacy_config(value: Any) -> Any:
-    """Return `value`, a configuration of any depth, in the form of Keras 2.12."""
-    if isinstance(value, (list, tuple)):
-        return [legacy_config(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    if set(value) >= _NEW_KEYS:
-        if value["class_name"] == "function":
-            return value["config"]
-        name = value["registered_name"] or value["class_name"]
-        return {"class_name": name, "config": legacy_config(value["config"])}
-    result = {key: legacy_config(item) for key, item in value.items() if key != "shared_object_id"}
-    if result.get("class_name") == "InputLayer":
-        result["config"].pop("optional", None)
-    result.pop("build_config", None)
-    return result
 
 
 def serialize(instance: Any) -> dict[str, Any]:

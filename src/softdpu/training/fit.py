@@ -9,6 +9,7 @@ import numpy as np
 
 from softdpu.errors import SoftdpuError
 from softdpu.files import PathLike, whole_file, write_json
+from softdpu.keras2_config import make_legacy
 from softdpu.training.keras2 import KerasBatches, keras, tf
 from softdpu.training.recipe import Recipe
 
@@ -99,6 +100,7 @@ def save(model: Any, path: PathLike) -> None:
     with whole_file(path) as part, warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # Keras calls HDF5 legacy; it is what AMD's tools read
         model.save(str(part), save_format="h5", include_optimizer=False)
+        make_legacy(part)
 
 
 def report(metrics: dict[str, Any], path: PathLike, what: str) -> None:
