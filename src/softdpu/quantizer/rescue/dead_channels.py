@@ -92,7 +92,7 @@ def replace(net: Network, vanishing: dict[str, np.ndarray]) -> dict[str, Dead]:
         assert statistics is not None
         constant = np.clip(statistics.mean, *clip_range(item.reference)).astype(np.float32)
         bias = np.where(alive > 0, bias, constant)
-        statistics.mean = np.where(alive > 0, statistics.mean, constant)
+        item.statistics = dataclasses.replace(statistics, mean=np.where(alive > 0, statistics.mean, constant))
         item.set_float(scale_outputs(item.kernel, item.reference, alive), bias)
         found[item.name] = dead
     return found

@@ -15,6 +15,7 @@ L = keras.layers
 SWEEPS = 20
 MARGIN = 1.05  # a scaled channel stays this factor below the clip of ReLU6
 LARGEST_FACTOR = 16.0
+BIAS_SHARE = 0.5  # biases have eight bits too: the largest one counts as half of the largest weight
 # What commutes with a positive factor for each channel.
 TRANSPARENT = (
     L.ZeroPadding2D,
@@ -87,6 +88,10 @@ def factors(pair: Pair) -> np.ndarray:
     axis = input_axis(pair.tail.reference)
     assert axis is not None and pair.head.statistics is not None
     head = np.abs(by_output(pair.head.kernel, pair.head.reference)).max(axis=1)
+    bias = pair.head.float_bias
+    if bias is not None and np.any(bias):
+        share = np.abs(bias) / np.abs(bias).max()
+        head = np.where(head > 0, np.maximum(head, BIAS_SHARE * head.max() * share), 0)
     tail = np.abs(by_input(pair.tail.kernel, axis)).max(axis=1)
     usable = (head > 0) & (tail > 0)
     factor = np.ones_like(head)

@@ -23,26 +23,39 @@ L = keras.layers
 WEIGHTED = (L.Conv2D, L.DepthwiseConv2D, L.Conv2DTranspose, L.Dense)
 CHUNK = 16  # images a batch: small enough for the processor's cache
 ELEMENTS = 1 << 28  # the largest tensor that is held for all images at once
+UNSEEN = 1e-4  # weight of an error that no calibration image shows
+ROWS = 512  # values of each channel that are kept
 SAMPLES = 1 << 19  # values of a tensor that its position is chosen by
 
 
 @dataclasses.dataclass
 class Statistics:
-    """Of a layer's float result before its activation, over all calibration images; arrays are float32[channels].
+    """Of a layer's float result before its activation, over all calibration images.
 
     Attributes:
-        mean, low, high: mean, smallest and largest value.
-        active: share of values that the activation behind the layer does not clip away.
+        mean, low, high: mean, smallest and largest value, float32[channels].
+        sample: some of the values, float32[n, channels].
+        clip: what the activation behind the layer lets through, (0, 6) for ReLU6.
     """
 
     mean: np.ndarray
     low: np.ndarray
     high: np.ndarray
-    active: np.ndarray
+    sample: np.ndarray
+    clip: tuple[float, float]
 
     def scaled(self, factor: np.ndarray) -> Statistics:
         """Return the statistics after each channel is multiplied by a positive factor."""
-        return Statistics(self.mean * factor, self.low * factor, self.high * factor, self.active)
+        return Statistics(self.mean * factor, self.low * factor, self.high * factor, self.sample * factor, self.clip)
+
+    def shift_error(self, shift: np.ndarray) -> float:
+        """Return the mean squared error behind the activation if the result is off by a constant a channel.
+
+        Where the activation clips both values there is none; a small share of the shift's square stands for images
+        that are not in the calibration set.
+        """
+        seen = np.clip(self.sample + shift, *self.clip) - np.clip(self.sample, *self.clip)
+        return float(np.mean(seen**2) + UNSEEN * np.mean(shift**2))
 
 
 def get_position(quantizer: Quantizer) -> int:
@@ -127,7 +140,7 @@ class Weighted:
             return self.layer.layer.call(x)
 
     def choose_bias_position(self, bias: np.ndarray) -> None:
-        """Choose the bias' position by its error in the channels where the activation lets it through.
+        """Choose the bias' position by its error behind the activation.
 
         Positions that the DPU's shift_bias does not reach are left out.
         """
@@ -136,12 +149,10 @@ class Weighted:
             return
         x = tf.convert_to_tensor(bias)
         first = float(ops.position_without_overflow(*ops.full_range(x, slot.quantizer.form), slot.quantizer.form))
-        weight = np.maximum(self.statistics.active, 0.01) if self.statistics is not None else 1.0
         candidates = [p for p in range(int(first), int(first) + ops.CANDIDATES) if self._bias_shift_exists(p)]
-        errors = [
-            float(np.sum(weight * (bias - fixed_point.fake_quantize(bias, p, slot.quantizer.round_mode)) ** 2))
-            for p in candidates
-        ]
+        shifts = [fixed_point.fake_quantize(bias, p, slot.quantizer.round_mode) - bias for p in candidates]
+        assert self.statistics is not None
+        errors = [self.statistics.shift_error(shift) for shift in shifts]
         set_position(slot.quantizer, candidates[int(np.argmin(errors))] if candidates else first)
 
     def _shift_positions(self) -> list[int] | None:
@@ -207,13 +218,24 @@ class Network:
 
         return _comparable(run(self.reference, self.batches, call))
 
-    def error(self, outputs: list[list[tf.Tensor]]) -> float:
+    @property
+    def held_out(self) -> int:
+        """How many of the last batches a step that learns must not see."""
+        return max(1, len(self.batches) // 4)
+
+    def error(self, outputs: list[list[tf.Tensor]], batches: int = 0) -> float:
         """Return the squared error of outputs against the float network's, relative to the float outputs' square.
 
         Probabilities are compared by their logarithms, so that a sure answer does not hide an error.
+
+        Args:
+            outputs: of all batches.
+            batches: judge by so many of the last batches only, by all if 0.
         """
         noise = signal = 0.0
+        images = sum(len(parts[0]) for parts in outputs[-batches:])
         for output, target in zip(_comparable(outputs), self._targets):  # noqa: B905
+            output, target = output[-images:], target[-images:]
             noise += float(np.sum((output - target) ** 2, dtype=np.float64))
             signal += float(np.sum(target**2, dtype=np.float64))
         return noise / max(signal, 1e-30)
@@ -287,11 +309,11 @@ def _statistics(outputs: list[tf.Tensor], clip: tuple[float, float]) -> Statisti
     axes = list(range(len(outputs[0].shape) - 1))
     low = np.min([tf.reduce_min(y, axes) for y in outputs], axis=0)
     high = np.max([tf.reduce_max(y, axes) for y in outputs], axis=0)
-    active = np.ones_like(low)
-    if np.isfinite(clip[0]) or np.isfinite(clip[1]):
-        passing = [tf.cast((y > clip[0]) & (y < clip[1]), tf.float32) for y in outputs]
-        active = mean(passing)
-    return Statistics(mean(outputs), low, high, active)
+    rows = [np.reshape(y, (-1, low.size)) for y in outputs]
+    # Odd, so that every column of an image is met although its width is often a power of two.
+    step = max(1, sum(len(part) for part in rows) // ROWS) | 1
+    sample = np.concatenate([part[::step] for part in rows])
+    return Statistics(mean(outputs), low, high, sample, clip)
 
 
 def mean(outputs: list[tf.Tensor]) -> np.ndarray:

@@ -18,6 +18,7 @@ from softdpu.quantizer.recipes import Recipe
 from softdpu.quantizer.rescue import dead_channels, equalization
 from softdpu.quantizer.rescue.network import Network, is_supported
 from softdpu.quantizer.rescue.position_search import PositionSearch
+from softdpu.quantizer.rescue.rounding import LearnedRounding
 from softdpu.quantizer.rescue.settle import Hook, settle
 
 logger = logging.getLogger(__name__)
@@ -101,37 +102,41 @@ class Trial:
         self._recipe = recipe
         self._net = net
         self._correct = False
-        self._error = net.error(settle(net, correct=False, choose=False))
+        self._judged = 0
+        self._outputs = self._settled = settle(net, correct=False, choose=False)
         self._steps: dict[str, Callable[[], str]] = {
             "dead_channels": self._dead_channels,
             "bias_correction": self._bias_correction,
             "equalization": self._equalization,
             "position_search": self._position_search,
+            "learned_rounding": self._learned_rounding,
         }
 
     def run(self) -> None:
         """Try every step of the recipe; one that does not lower the output error is undone, and the log says so."""
-        logger.info("recipe rescue: output error of AMD's recipe %s", decibels(self._error))
+        logger.info("recipe rescue: output error of AMD's recipe %s", decibels(self._net.error(self._outputs)))
         for name in STEPS:
             if name in self._recipe.steps:
                 self._try(name, self._steps[name])
 
     def _try(self, name: str, step: Callable[[], str]) -> None:
-        start, before = time.perf_counter(), self._error
+        self._judged = self._net.held_out if name == "learned_rounding" else 0
+        start, before = time.perf_counter(), self._net.error(self._outputs, self._judged)
         snapshot, correct = self._net.snapshot(), self._correct
-        self._after = before
+        self._settled = self._outputs
         detail = step()
-        kept = self._after < before
+        after = self._net.error(self._settled, self._judged)
+        kept = after < before
         if kept:
-            self._error = self._after
+            self._outputs = self._settled
         else:
             self._net.restore(snapshot)
             self._correct = correct
         seconds = time.perf_counter() - start
         verdict = "kept" if kept else "undone, it does not lower the output error"
-        logger.info("  %s: %s: %s -> %s, %s", name, detail, decibels(before), decibels(self._after), verdict)
+        logger.info("  %s: %s: %s -> %s, %s", name, detail, decibels(before), decibels(after), verdict)
         self._recipe.report.append(
-            {"step": name, "detail": detail, "before": before, "after": self._after, "kept": kept, "seconds": seconds}
+            {"step": name, "detail": detail, "before": before, "after": after, "kept": kept, "seconds": seconds}
         )
 
     def _settle(self, choose: bool, hook: Hook | None = None) -> None:
@@ -142,7 +147,7 @@ class Trial:
         if self._net.positions() != positions:
             outputs = settle(self._net, self._correct, choose=False)
             self._net.refine()
-        self._after = self._net.error(outputs)
+        self._settled = outputs
 
     def _reweighted(self) -> None:
         """Choose all positions anew after float weights have changed."""
@@ -176,6 +181,11 @@ class Trial:
         search = PositionSearch(self._net)
         self._settle(choose=False, hook=search)
         return f"{search.changed} of {len(self._net.weighted)} kernel positions moved"
+
+    def _learned_rounding(self) -> str:
+        rounding = LearnedRounding(self._net, self._recipe.budget)
+        self._settle(choose=False, hook=rounding)
+        return f"{rounding.learned} of {len(self._net.weighted)} layers"
 
 
 def decibels(error: float) -> str:

@@ -6,7 +6,7 @@ the same pass also tells the output error.
 
 from __future__ import annotations
 
-from typing import Any, Callable  # noqa: UP035 - not generic in collections.abc before Python 3.9
+from typing import Any, Callable, Container  # noqa: UP035 - not generic in collections.abc before Python 3.9
 
 import numpy as np
 import tensorflow as tf
@@ -22,17 +22,18 @@ from softdpu.quantizer.wrappers import QuantizeWrapper, VitisQuantize, replaced
 Hook = Callable[[Weighted, list], None]
 
 
-def settle(net: Network, correct: bool, choose: bool, hook: Hook | None = None, batches: Any = None) -> list:
+def settle(
+    net: Network, correct: bool, choose: bool, hook: Hook | None = None, only: Container[str] | None = None
+) -> list:
     """Walk through the quantized network and return its outputs.
 
     Args:
         correct: correct every bias against the float means, see `correct_bias`.
         choose: choose the positions of activations, by the least squared error over all images.
         hook: is given each weighted layer with its quantized inputs before the layer is passed.
-        batches: other images than the network's.
+        only: keys of the quantizers that act, all if None; the rest of the network stays float.
     """
-    visitor = _Visitor(net, correct, choose, hook)
-    return run(net.model, net.batches if batches is None else batches, visitor)
+    return run(net.model, net.batches, _Visitor(net, correct, choose, hook, only))
 
 
 def correct_bias(item: Weighted, results: list[tf.Tensor], bias: np.ndarray) -> None:
@@ -53,11 +54,14 @@ def correct_bias(item: Weighted, results: list[tf.Tensor], bias: np.ndarray) -> 
 
 
 class _Visitor:
-    def __init__(self, net: Network, correct: bool, choose: bool, hook: Hook | None) -> None:
+    def __init__(
+        self, net: Network, correct: bool, choose: bool, hook: Hook | None, only: Container[str] | None
+    ) -> None:
         self._net = net
         self._correct = correct
         self._choose = choose
         self._hook = hook
+        self._only = only
 
     def __call__(self, layer: keras.layers.Layer, arguments: Arguments) -> list:
         item = self._net.weighted.get(layer.name)
@@ -72,7 +76,7 @@ class _Visitor:
     def _weighted(self, item: Weighted, inputs: list[tf.Tensor]) -> list:
         if self._hook is not None:
             self._hook(item, inputs)
-        kernel = item.quantized_kernel()
+        kernel = self._quantized(item.kernel, item.kernel_slot.quantizer)
         bias = item.float_bias
         if self._correct and bias is not None:
             results = [item.accumulate(x, kernel, bias) for x in inputs]
@@ -80,8 +84,9 @@ class _Visitor:
             change = item.quantized_bias() - bias
             results = [y + change for y in results]
         else:
-            fixed = item.quantized_bias()
-            results = [item.accumulate(x, kernel, fixed) for x in inputs]
+            if item.bias_slot is not None:
+                bias = self._quantized(item.layer.layer.bias, item.bias_slot.quantizer)
+            results = [item.accumulate(x, kernel, bias) for x in inputs]
         for slot in item.layer.slots():
             if slot.kind == "activation":
                 return self._activated(getattr(item.layer.layer, slot.attribute), results, slot.quantizer)
@@ -93,7 +98,7 @@ class _Visitor:
         activation = None
         for slot in layer.slots():
             if slot.kind in ("weight", "bias"):
-                values[slot.attribute] = quantized(layer.parameter(slot.attribute), slot.quantizer)
+                values[slot.attribute] = self._quantized(layer.parameter(slot.attribute), slot.quantizer)
             elif slot.kind == "activation":
                 activation = slot
                 values[slot.attribute] = keras.activations.linear
@@ -114,7 +119,10 @@ class _Visitor:
     def _finished(self, results: list[tf.Tensor], quantizer: Quantizer) -> list[tf.Tensor]:
         if self._choose:
             choose_activation_position(results, quantizer)
-        return [quantized(y, quantizer) for y in results]
+        return [self._quantized(y, quantizer) for y in results]
+
+    def _quantized(self, x: Any, quantizer: Quantizer) -> tf.Tensor:
+        return quantized(x, quantizer) if self._only is None or quantizer.key in self._only else tf.convert_to_tensor(x)
 
 
 def choose_activation_position(results: list[tf.Tensor], quantizer: Quantizer) -> None:
@@ -124,7 +132,7 @@ def choose_activation_position(results: list[tf.Tensor], quantizer: Quantizer) -
     if max(-float(low), float(high)) <= 0:
         return  # a tensor that is always zero says nothing about its range
     total = sum(int(tf.size(y)) for y in results)
-    every = max(1, total // SAMPLES)
+    every = total // SAMPLES | 1  # odd, so that all channels are met although their number is often a power of two
     sample = tf.concat([tf.reshape(y, [-1])[::every] for y in results], axis=0)
     set_position(quantizer, float(ops.choose_position(sample, low, high, quantizer.method, quantizer.form)))
     quantizer.weights["min_var"].assign(low)
