@@ -229,6 +229,23 @@ def test_generated_code_is_that_of_the_schema(tmp_path: Path) -> None:
     assert ours == expected
 
 
+def test_another_definition_of_the_format_may_live_in_the_same_process() -> None:
+    """AMD's front end registers its own `serial_v2.Graph`, and protobuf takes a name once a process."""
+    from google.protobuf import descriptor_pb2, descriptor_pool
+
+    other = descriptor_pb2.FileDescriptorProto.FromString(xmodel_pb2.DESCRIPTOR.serialized_pb)
+    other.name, other.package = "graph_proto_v2.proto", "serial_v2"
+    old = xmodel_pb2.DESCRIPTOR.package
+    for message in other.message_type:
+        for part in (message, *message.nested_type):
+            for field in part.field:
+                if field.type_name:
+                    field.type_name = field.type_name.replace(f".{old}.", ".serial_v2.")
+    descriptor_pool.Default().AddSerializedFile(other.SerializeToString())
+    assert descriptor_pool.Default().FindMessageTypeByName("serial_v2.Graph") is not None
+    assert own_graph().serialize_to_string()
+
+
 def test_import_is_light() -> None:
     heavy = {"tensorflow", "numpy", "softdpu", "h5py", "cv2"}
     script = f"import sys, xir; print(sorted({heavy} & set(sys.modules)))"
