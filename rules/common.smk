@@ -7,7 +7,7 @@ import shlex
 import time
 from pathlib import Path
 
-from softdpu import boards, build_lock, config as configuration
+from softdpu import boards, build_lock, config as configuration, vitis_ai
 from softdpu.dataset.folder import state
 from softdpu.dataset.imagenet import val_shards
 from softdpu.errors import SoftdpuError

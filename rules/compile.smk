@@ -1,31 +1,60 @@
 """An int8 model becomes an .xmodel for a board.
 
 REQUIRED: build/quant_ft_model/quant_ft.h5. PROVIDES: build/compiled_model_{target}/mobilenet.xmodel and summary.json,
-which says for every layer where it runs and why.
+which says for every layer where it runs and why (the latter with our own compiler only).
 """
 
+if config["toolchain"] == "vitis-ai":
 
-rule compile:
-    input:
-        model="build/quant_ft_model/quant_ft.h5",
-        script="scripts/compile.py",
-        code=code("scripts/compile.py"),
-    output:
-        xmodel="build/compiled_model_{target}/mobilenet.xmodel",
-        summary="build/compiled_model_{target}/summary.json",
-    log:
-        "logs/compile_{target}.log",
-    benchmark:
-        "logs/benchmarks/compile_{target}.tsv"
-    conda:
-        ENV
-    resources:
-        mem_mb=1000,
-        runtime=10,
-    params:
-        vitis_ai=options(config["compile"]),
-    message:
-        "compile for {wildcards.target}"
-    shell:
-        "python {input.script} --model {input.model} --target {wildcards.target} {params.vitis_ai}"
-        " --summary {output.summary} --output {output.xmodel} 2>&1 | tee {log:q}"
+    rule compile:
+        input:
+            model="build/quant_ft_model/quant_ft.h5",
+        output:
+            xmodel="build/compiled_model_{target}/mobilenet.xmodel",
+        log:
+            "logs/compile_{target}.log",
+        benchmark:
+            "logs/benchmarks/compile_{target}.tsv"
+        container:
+            vitis_ai.image(config["compile"]["vitis_ai"])
+        resources:
+            mem_mb=4000,
+            runtime=30,
+        params:
+            activate=vitis_ai.ACTIVATE,
+            arch=lambda wildcards: vitis_ai.arch_file(
+                wildcards.target, config["compile"]["vitis_ai"]
+            ),
+            folder=lambda wildcards: f"build/compiled_model_{wildcards.target}",
+        message:
+            "compile for {wildcards.target} with AMD's compiler"
+        shell:
+            "({params.activate}; vai_c_tensorflow2 --model {input.model} --arch {params.arch}"
+            " --output_dir {params.folder} --net_name mobilenet) 2>&1 | tee {log:q}"
+
+else:
+
+    rule compile:
+        input:
+            model="build/quant_ft_model/quant_ft.h5",
+            script="scripts/compile.py",
+            code=code("scripts/compile.py"),
+        output:
+            xmodel="build/compiled_model_{target}/mobilenet.xmodel",
+            summary="build/compiled_model_{target}/summary.json",
+        log:
+            "logs/compile_{target}.log",
+        benchmark:
+            "logs/benchmarks/compile_{target}.tsv"
+        conda:
+            ENV
+        resources:
+            mem_mb=1000,
+            runtime=10,
+        params:
+            vitis_ai=options(config["compile"]),
+        message:
+            "compile for {wildcards.target}"
+        shell:
+            "python {input.script} --model {input.model} --target {wildcards.target} {params.vitis_ai}"
+            " --summary {output.summary} --output {output.xmodel} 2>&1 | tee {log:q}"
