@@ -1,0 +1,50 @@
+"""Print what a finished build took, by rule, and how long Snakemake takes to find nothing to do, beside a bare start.
+
+Run it in the project's folder after `make target_zcu102`:
+    python benchmarks/build_time.py target_zcu102
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import subprocess
+import time
+from pathlib import Path
+
+
+def rules(folder: Path) -> None:
+    """Print wall time, processor time and peak memory of every rule that kept a benchmark file."""
+    print(f"{'rule':<24}{'seconds':>9}{'processor':>11}{'MiB':>8}")
+    rows = {path.stem: next(csv.DictReader(path.open(), delimiter="\t")) for path in sorted(folder.glob("*.tsv"))}
+    for name, row in rows.items():
+        print(f"{name:<24}{float(row['s']):>9.1f}{float(row['cpu_time']):>11.1f}{float(row['max_rss']):>8.0f}")
+    total = sum(float(row["s"]) for row in rows.values())
+    peak = max((float(row["max_rss"]) for row in rows.values()), default=0.0)
+    print(f"{'sum, largest':<24}{total:>9.1f}{'':>11}{peak:>8.0f}")
+
+
+def fastest(command: list[str], times: int = 3) -> float:
+    """Return the shortest wall time of a command, in seconds."""
+    taken = []
+    for _ in range(times):
+        start = time.perf_counter()
+        subprocess.run(command, check=True, capture_output=True)
+        taken.append(time.perf_counter() - start)
+    return min(taken)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("target", nargs="?", default="target_zcu102", help="that was built (default: target_zcu102)")
+    args = parser.parse_args()
+    rules(Path("logs/benchmarks"))
+    idle = ["snakemake", "-n", args.target]
+    if "Nothing to be done" not in subprocess.run(idle, capture_output=True, text=True).stderr:
+        raise SystemExit(f"error: {args.target} is not built; build it first")
+    found, bare = fastest(idle), fastest(["snakemake", "--version"])
+    print(f"snakemake -n {args.target}: {found:.2f} s, {found / bare:.1f} times `snakemake --version` ({bare:.2f} s)")
+
+
+if __name__ == "__main__":
+    main()
