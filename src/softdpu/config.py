@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,9 +35,19 @@ def _filling_validator(schema: dict[str, Any]) -> Any:
             for key, sub in known.items():
                 if "default" in sub:
                     instance.setdefault(key, sub["default"])
+                _read_text(instance, key, base(sub))
         yield from base.VALIDATORS["properties"](validator, known, instance, schema)
 
     return jsonschema.validators.extend(base, {"properties": properties})(schema)
+
+
+def _read_text(section: dict[str, Any], key: str, wanted: Any) -> None:
+    """Read a text as the YAML that it is, in place: values given with --config come as text."""
+    value = section.get(key)
+    if isinstance(value, str) and not wanted.is_valid(value):
+        with contextlib.suppress(yaml.YAMLError):
+            read = yaml.safe_load(value)
+            section[key] = value if read is None else read
 
 
 def _tell(error: jsonschema.ValidationError) -> str:

@@ -33,6 +33,14 @@ def test_the_shipped_config_says_the_defaults() -> None:
             assert values == filled[section]
 
 
+def test_text_from_the_command_line_is_read_as_yaml() -> None:
+    given: dict[str, Any] = {"train": {"epochs": "2", "augment": {"flip": "true"}}, "compile": {"vitis_ai": "2.5"}}
+    config.check(given, SCHEMA)
+    assert given["train"]["epochs"] == 2
+    assert given["train"]["augment"]["flip"] is True
+    assert given["compile"]["vitis_ai"] == "2.5"
+
+
 @pytest.mark.parametrize(
     ("given", "told"),
     [
