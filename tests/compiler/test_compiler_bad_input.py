@@ -178,3 +178,24 @@ def test_window_larger_than_the_image(tmp_path: Path) -> None:
     toy = H5Model()
     bad = toy.conv(toy.input((3, 3, 2)), (2, 2), 5, padding="valid")
     refused(toy.write(tmp_path / "m.h5", [bad]), tmp_path, bad, "does not fit")
+
+
+def test_layer_that_changes_the_shape_in_an_unknown_way(tmp_path: Path) -> None:
+    model = H5Model()
+    x = model.bare("Conv1D", "conv1d", [model.input((6, 6, 4))])
+    refused(model.write(tmp_path / "m.h5", [model.conv(x, (4, 2))]), tmp_path, "conv1d", "add_shape_info")
+
+
+def test_layer_with_several_outputs(tmp_path: Path) -> None:
+    model = H5Model()
+    model.conv(model.input((6, 6, 4)), (4, 2), name="c")
+    model.layers[-1]["inbound_nodes"][0][0][2] = 1
+    refused(model.write(tmp_path / "m.h5", ["quant_c"]), tmp_path, "several tensors")
+
+
+def test_file_that_another_program_writes(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def locked(*_: Any) -> None:
+        raise BlockingIOError(11, "unable to lock file")
+
+    monkeypatch.setattr(h5py, "File", locked)
+    refused(model, tmp_path, "another program")

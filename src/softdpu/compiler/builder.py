@@ -18,6 +18,7 @@ class Builder:
         self.model = model
         self.ops: list[Op] = []
         self._names: set[str] = set()
+        self._vectors: set[Op] = set()
 
     def error(self, layer: Layer, problem: str) -> SoftdpuError:
         """Return an error that names the file and the layer."""
@@ -85,6 +86,27 @@ class Builder:
         marks = {"quant_in_signed": True, "quant_out_signed": True} if marked else {}
         return self._append(Op(name, "const", {}, marks, data.shape, data=data, layer=layer.name))
 
+    def vector(self, op: Op) -> Op:
+        """Mark `op`, one number a channel, as what Keras counts as a vector though the graph keeps the 1 x 1 extent."""
+        self._vectors.add(op)
+        return op
+
+    def is_vector(self, op: Op) -> bool:
+        """Whether Keras counts the result of `op` as a vector though the graph keeps its 1 x 1 extent."""
+        return op in self._vectors
+
+    def of_one_rank(self, layer: Layer, name: str, sources: list[Op]) -> list[Op]:
+        """Return `sources` with the 1 x 1 extent of vectors taken off where other sources have none."""
+        if all(len(op.shape) == len(sources[0].shape) for op in sources):
+            return sources
+        flat: dict[Op, Op] = {}
+        for op in sources:
+            if op in self._vectors and op not in flat:
+                attrs = {"start_axis": 1, "end_axis": len(op.shape) - 1}
+                shape = (op.shape[0], op.shape[-1])
+                flat[op] = self.add(layer, f"{name}_{op.name}_flat", "flatten", {"input": [op]}, attrs, shape)
+        return [flat.get(op, op) for op in sources]
+
     def weight_fix(self, layer: Layer, key: str) -> Fix | None:
         """Return how the weight `key` is quantized: its position, rounded half to even; None if it is float."""
         position = layer.position(key)
@@ -103,7 +125,14 @@ class Builder:
             raise SoftdpuError(f"{self.model.path}: layer '{op.layer}' makes a second operation named '{op.name}'")
         self._names.add(op.name)
         self.ops.append(op)
+        sources = [source for source in op.inputs.get("input", []) if not _is_parameter(source)]
+        if op.kind not in ("flatten", "reshape") and sources and self._vectors.issuperset(sources):
+            self._vectors.add(op)
         return op
+
+
+def _is_parameter(op: Op) -> bool:
+    return op.is_constant or (op.kind == "fix" and op.input.is_constant)
 
 
 def _has(layer: Layer, group: str) -> bool:

@@ -93,6 +93,8 @@ def read_keras_model(path: str | Path) -> KerasModel:
             return _read(path, file)
     except SoftdpuError:
         raise
+    except BlockingIOError as error:
+        raise SoftdpuError(f"{path}: another program has it open for writing: try again when it is done") from error
     except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError, IndexError) as error:
         raise SoftdpuError(f"{path}: not a readable Keras HDF5 model, damaged or cut short ({error})") from error
 
@@ -118,7 +120,7 @@ def _read(path: Path, file: h5py.File) -> KerasModel:
     if kind == "Sequential":
         return KerasModel(config["name"], path, tuple(layers), ((layers[0].name, 0),), ((layers[-1].name, 0),))
     return KerasModel(
-        config["name"], path, tuple(layers), _ends(config["input_layers"]), _ends(config["output_layers"])
+        config["name"], path, tuple(layers), _ends(path, config["input_layers"]), _ends(path, config["output_layers"])
     )
 
 
@@ -131,35 +133,51 @@ def _implied_input(config: dict[str, Any]) -> Layer:
     return Layer(shape["name"], "InputLayer", "", shape, shape, (Call(()),), {}, {})
 
 
-def _ends(items: Any) -> tuple[tuple[str, int], ...]:
+def _ends(path: Path, items: Any) -> tuple[tuple[str, int], ...]:
     """Read input_layers or output_layers: [name, 0, 0], or a list or dict of such."""
     if isinstance(items, dict):
         items = list(items.values())
     if items and isinstance(items[0], str):
         items = [items]
-    return tuple((str(item[0]), int(item[1])) for item in items)
+    return tuple(_tensor(path, item) for item in items)
 
 
 def _calls(path: Path, item: dict[str, Any]) -> tuple[Call, ...]:
     nodes = item.get("inbound_nodes") or []
     if any(isinstance(node, dict) for node in nodes):
         raise SoftdpuError(f"{path}: a Keras 3 file: save the model with Keras 2 (tf_keras)")
-    return tuple(_call(node) for node in nodes) or (Call(()),)
+    return tuple(_call(path, node) for node in nodes) or (Call(()),)
 
 
-def _call(node: list[Any]) -> Call:
-    """Read one call: [[layer, call, tensor, {arguments}], ...]; a TFOpLambda has a single such entry without list."""
+def _call(path: Path, node: list[Any]) -> Call:
+    """Read one call: [[layer, call, tensor, {arguments}], ...]; a TFOpLambda has a single such entry without list.
+
+    Where a function's first operand is a number, the entry is ["_CONSTANT_VALUE", -1, number, {arguments}].
+    """
     entries = [node] if node and isinstance(node[0], str) else node
     inputs: list[tuple[str, int]] = []
     arguments: dict[str, Any] = {}
     for entry in entries:
-        inputs.append((str(entry[0]), int(entry[1])))
+        if entry[0] == "_CONSTANT_VALUE":
+            arguments["x"] = entry[2]
+        else:
+            inputs.append(_tensor(path, entry))
         for key, value in (entry[3] if len(entry) > 3 else {}).items():
             if isinstance(value, list) and len(value) >= 3 and isinstance(value[0], str):
-                inputs.append((value[0], int(value[1])))
+                inputs.append(_tensor(path, value))
             elif value is not None and key != "name":
                 arguments[key] = value
     return Call(tuple(inputs), arguments)
+
+
+def _tensor(path: Path, entry: list[Any]) -> tuple[str, int]:
+    """Read [layer, call, tensor, ...]."""
+    if int(entry[2]) != 0:
+        raise SoftdpuError(
+            f"{path}: layer '{entry[0]}' makes several tensors (tf.split?): only layers with one are supported; "
+            "use slices x[..., a:b]"
+        )
+    return str(entry[0]), int(entry[1])
 
 
 def _layer(item: dict[str, Any], calls: tuple[Call, ...], weights: h5py.Group, shapes: Any) -> Layer:

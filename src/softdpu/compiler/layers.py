@@ -15,6 +15,18 @@ from softdpu.compiler.builder import Builder
 from softdpu.compiler.graph import Fix, Op
 from softdpu.compiler.keras_h5 import Call, Layer
 from softdpu.compiler.layers_activation import activation, elu, leaky_relu, prelu, relu, softmax, vitis_sigmoid
+from softdpu.compiler.layers_arithmetic import (
+    add,
+    average,
+    batch_normalization,
+    maximum,
+    minimum,
+    multiply,
+    normalization,
+    rescaling,
+    subtract,
+)
+from softdpu.compiler.layers_functions import slicing, tf_function
 from softdpu.compiler.layers_image import (
     average_pooling,
     concatenate,
@@ -51,106 +63,9 @@ def quantize(build: Builder, layer: Layer, name: str, sources: list[Op], call: C
     return build.fixed(layer, name, sources[0], Fix(positions[0], bits))
 
 
-def add(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
-    """Add."""
-    return _elementwise(build, layer, name, "add", sources)
-
-
-def multiply(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
-    """Multiply."""
-    return _elementwise(build, layer, name, "mul", sources)
-
-
-def subtract(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
-    """Subtract."""
-    return _elementwise(build, layer, name, "sub", sources)
-
-
-def maximum(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
-    """Maximum."""
-    return _elementwise(build, layer, name, "max", sources)
-
-
-def minimum(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
-    """Minimum."""
-    return _elementwise(build, layer, name, "min", sources)
-
-
-def _elementwise(build: Builder, layer: Layer, name: str, kind: str, sources: list[Op]) -> Op:
-    try:
-        shape = np.broadcast_shapes(*(op.shape for op in sources))
-    except ValueError:
-        raise build.error(layer, f"inputs of shapes {', '.join(str(op.shape) for op in sources)} do not fit") from None
-    return build.quantized(layer, build.add(layer, name, kind, {"input": list(sources)}, {}, shape))
-
-
 def passed_through(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
     """A layer that does nothing at inference."""
     return sources[0]
-
-
-def batch_normalization(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
-    """A BatchNormalization that was not folded: x * scale + offset on the CPU, quantized if the layer is."""
-    epsilon = float(layer.config.get("epsilon", 1e-3))
-    variance = np.asarray(layer.weights["moving_variance"], np.float64)
-    scale = layer.weights.get("gamma", 1.0) / np.sqrt(variance + epsilon)
-    offset = layer.weights.get("beta", 0.0) - layer.weights["moving_mean"] * scale
-    op = sources[0]
-    for kind, suffix, value in (("mul", "_scale", scale), ("add", "", offset)):
-        const = build.constant(layer, f"{name}{suffix}_const", value)
-        op = build.add(layer, name + suffix, kind, {"input": [op, const]}, {}, op.shape)
-    return build.quantized(layer, op)
-
-
-_LAMBDAS = {
-    "math.multiply": "mul",
-    "math.add": "add",
-    "math.subtract": "sub",
-    "math.truediv": "div",
-    "math.divide": "div",
-    "__operators__.mul": "mul",
-    "__operators__.add": "add",
-    "__operators__.sub": "sub",
-    "__operators__.truediv": "div",
-    "math.maximum": "max",
-    "math.minimum": "min",
-    "math.sigmoid": "sigmoid",
-    "math.tanh": "tanh",
-    "nn.relu": "relu",
-    "nn.relu6": "relu6",
-    "nn.sigmoid": "sigmoid",
-    "nn.tanh": "tanh",
-    "nn.softmax": "softmax",
-    "nn.elu": "elu",
-    "nn.gelu": "gelu",
-    "linalg.matmul": "matmul",
-}
-
-
-def tf_function(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
-    """A TensorFlow function called on Keras tensors (TFOpLambda)."""
-    function = str(layer.config.get("function"))
-    kind = _LAMBDAS.get(function)
-    if kind is None:
-        known = ", ".join(sorted(_LAMBDAS))
-        raise build.error(layer, f"unknown function tf.{function}: known are {known}; or write a custom layer")
-    if kind in ("add", "sub", "mul", "div", "max", "min"):
-        operands = list(sources)
-        if "y" in call.arguments or "x" in call.arguments:
-            const = build.constant(layer, f"{name}_const", call.arguments.get("y", call.arguments.get("x")))
-            operands = [*operands, const] if "y" in call.arguments else [const, *operands]
-        return _elementwise(build, layer, name, kind, operands)
-    if kind == "matmul":
-        turns = [bool(call.arguments.get(f"transpose_{side}")) for side in "ab"]
-        first, second = (_turned(op.shape, turn) for op, turn in zip(sources, turns, strict=True))
-        marks = {"transpose_a": turns[0], "transpose_b": turns[1]}
-        return build.add(layer, name, "matmul", {"input": sources}, marks, (*first[:-1], second[-1]))
-    attrs: dict[str, Any] = {"axis": -1} if kind == "softmax" else {"alpha": 1.0} if kind == "elu" else {}
-    return build.add(layer, name, kind, {"input": sources}, attrs, sources[0].shape)
-
-
-def _turned(shape: tuple[int, ...], swap: bool) -> tuple[int, ...]:
-    return (*shape[:-2], shape[-1], shape[-2]) if swap else shape
 
 
 def custom_layer(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
@@ -161,6 +76,12 @@ def custom_layer(build: Builder, layer: Layer, name: str, sources: list[Op], cal
         for key, value in layer.weights.items()
         if not key.endswith(marks) and np.ndim(value)
     ]
+    if not layer.file_shape and layer.wrapper != "CustomOpWrapper" and _changes_shape(layer.kind):
+        raise build.error(
+            layer,
+            "is not known here, nor is the shape of what it makes: build the model with 2D layers, or quantize with "
+            "add_shape_info=True, which makes it an operation of its own for the CPU",
+        )
     shape = (1, *layer.file_shape[1:]) if layer.file_shape else sources[0].shape if sources else ()
     attrs = {
         "shape": list(shape),
@@ -172,6 +93,17 @@ def custom_layer(build: Builder, layer: Layer, name: str, sources: list[Op], cal
             attrs[key] = list(value) if isinstance(value, tuple) else value
     op = build.add(layer, name, layer.kind, {"input": [*sources, *constants]}, attrs, shape)
     return build.quantized(layer, op)
+
+
+def _changes_shape(kind: str) -> bool:
+    """Whether a layer of Keras makes another shape than it reads."""
+    return kind.endswith(("1D", "3D")) or kind in _SHAPERS
+
+
+_SHAPERS = (
+    *("Dot", "Embedding", "RepeatVector", "TimeDistributed", "Resizing", "CenterCrop", "LocallyConnected2D"),
+    *("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "ConvLSTM2D", "MultiHeadAttention", "EinsumDense"),
+)
 
 
 def _plain(value: Any) -> bool:
@@ -217,6 +149,10 @@ LAYERS: dict[str, LayerFunction] = {
     "Permute": permute,
     "Dropout": passed_through,
     "SpatialDropout2D": passed_through,
+    "Average": average,
+    "Rescaling": rescaling,
+    "Normalization": normalization,
     "BatchNormalization": batch_normalization,
     "TFOpLambda": tf_function,
+    "SlicingOpLambda": slicing,
 }

@@ -118,7 +118,7 @@ def elu(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) 
 
 def softmax(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
     """A Softmax layer."""
-    axis = layer.config.get("axis", -1)
+    axis = -1 if build.is_vector(sources[0]) else layer.config.get("axis", -1)
     return build.add(layer, name, "softmax", {"input": sources}, {"axis": int(axis)}, sources[0].shape)
 
 

@@ -38,6 +38,8 @@ def global_max_pooling(build: Builder, layer: Layer, name: str, sources: list[Op
     batch, height, width, channels = image(build, layer, sources[0].shape)
     attrs = {"kernel": [width, height], "stride": [1, 1], "pad_mode": "FLOOR", "pad": [0, 0, 0, 0], "global": True}
     op = build.add(layer, name, "maxpool2d", {"input": sources}, attrs, (batch, 1, 1, channels))
+    if not layer.config.get("keepdims"):
+        build.vector(op)
     return build.quantized(layer, op)
 
 
@@ -66,6 +68,8 @@ def global_average_pooling(build: Builder, layer: Layer, name: str, sources: lis
         "count_include_invalid": True,
     }
     op = build.add(layer, name, "avgpool2d", {"input": sources}, attrs, (batch, 1, 1, channels))
+    if not layer.config.get("keepdims"):
+        build.vector(op)
     if layer.wrapper != "QuantizeWrapper":
         return op
     return build.quantized(layer, op, scaled(build, layer, op, pooling_factor(height, width, is_global=True)))
@@ -123,30 +127,48 @@ def flatten(build: Builder, layer: Layer, name: str, sources: list[Op], call: Ca
 
 
 def reshape(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
-    """Reshape all but the batch; one -1 is worked out."""
-    target = [int(size) for size in layer.config["target_shape"]]
-    count = math.prod(sources[0].shape[1:])
+    """Reshape all but the batch."""
+    return reshaped(build, layer, name, sources[0], [int(size) for size in layer.config["target_shape"]])
+
+
+def reshaped(build: Builder, layer: Layer, name: str, source: Op, target: list[int]) -> Op:
+    """Append a reshape of all but the batch to `target`; one -1 is worked out."""
+    count, wanted = math.prod(source.shape[1:]), list(target)
     known = math.prod(size for size in target if size != -1)
     if target.count(-1) == 1 and known and count % known == 0:
         target[target.index(-1)] = count // known
     if math.prod(target) != count:
-        raise build.error(layer, f"{count} values do not fit the shape {layer.config['target_shape']}")
-    shape = (sources[0].shape[0], *target)
-    return build.add(layer, name, "reshape", {"input": sources}, {"shape": list(shape)}, shape)
+        raise build.error(layer, f"{count} values do not fit the shape {wanted}")
+    shape = (source.shape[0], *target)
+    return build.add(layer, name, "reshape", {"input": [source]}, {"shape": list(shape)}, shape)
 
 
 def permute(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
     """Permute."""
-    order = [0, *(int(axis) for axis in layer.config["dims"])]
-    shape = tuple(sources[0].shape[axis] for axis in order)
-    return build.add(layer, name, "transpose", {"input": sources}, {"order": order}, shape)
+    return permuted(build, layer, name, sources[0], [0, *(int(axis) for axis in layer.config["dims"])])
+
+
+def permuted(build: Builder, layer: Layer, name: str, source: Op, order: list[int]) -> Op:
+    """Append a transpose to `order`, the batch first."""
+    if sorted(order) != list(range(len(source.shape))):
+        raise build.error(layer, f"orders the axes as {order}, the input has the shape {source.shape}")
+    shape = tuple(source.shape[axis] for axis in order)
+    return build.add(layer, name, "transpose", {"input": [source]}, {"order": order}, shape)
 
 
 def concatenate(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
     """Concatenate."""
+    return build.quantized(layer, joined(build, layer, name, sources, int(layer.config.get("axis", -1))))
+
+
+def joined(build: Builder, layer: Layer, name: str, sources: list[Op], axis: int) -> Op:
+    """Append a concat of `sources` along `axis`, counted as Keras counts it."""
+    sources = build.of_one_rank(layer, name, sources)
     rank = len(sources[0].shape)
-    axis = int(layer.config.get("axis", -1)) % rank
+    axis = rank - 1 if all(build.is_vector(op) for op in sources) else axis % rank
+    others = {op.shape[:axis] + op.shape[axis + 1 :] for op in sources}
+    if len(others) > 1 or any(len(op.shape) != rank for op in sources):
+        raise build.error(layer, f"inputs of shapes {', '.join(str(op.shape) for op in sources)} do not fit")
     shape = list(sources[0].shape)
     shape[axis] = sum(op.shape[axis] for op in sources)
-    op = build.add(layer, name, "concat", {"input": list(sources)}, {"axis": axis}, tuple(shape))
-    return build.quantized(layer, op)
+    return build.add(layer, name, "concat", {"input": list(sources)}, {"axis": axis}, tuple(shape))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from softdpu.compiler.graph import Graph, Op
 from softdpu.compiler.keras_h5 import KerasModel
 
+_MOVES = ("reshape-fix", "reshape", "flatten")  # beside what does a layer's work
 _BORDERS = ("upload", "download", "fix2float", "float2fix")
 
 
@@ -75,8 +76,9 @@ def _place(
     neighbours: dict[str, tuple[list[str], list[str]]],
 ) -> Place:
     if name in own:
-        on_cpu = [op for op in own[name] if op.device == "CPU"]
-        shown = on_cpu or own[name]
+        work = [op for op in own[name] if op.kind not in _MOVES] or own[name]
+        on_cpu = [op for op in work if op.device == "CPU"]
+        shown = on_cpu or work
         reason = next((op.reason for op in on_cpu if op.reason), "")
         return Place(name, kind, shown[0].device, shown[0].kind, reason)
     if name not in before:
@@ -85,8 +87,10 @@ def _place(
     moves = before[name][0].kind in ("pad", "flatten", "reshape")
     for direction in (1, 0) if moves else (0, 1):
         holder = _nearest(name, direction, own, neighbours)
-        if holder and own[holder][0].device != "USER":
-            return Place(name, kind, own[holder][0].device, f"in {holder}", "")
+        if holder:
+            place = _place(holder, kind, own, before, neighbours)
+            into = f"in {holder}" if place.device != "USER" else "in the input"
+            return Place(name, kind, place.device, into, place.reason)
     return Place(name, kind, "USER", "in the input", "")
 
 

@@ -33,4 +33,4 @@ def _make(graph: xir.Graph, op: Op, inputs: dict[str, list[xir.Op]]) -> xir.Op:
 
 def dtype_name(op: Op) -> str:
     """Return the data type of an operation's output as xir writes it."""
-    return "XINT8" if op.kind.endswith("-fix") or op.kind in ("float2fix", "upload", "download") else "float32"
+    return "XINT8" if op.is_integer else "float32"

@@ -1,0 +1,134 @@
+"""TensorFlow functions called on Keras tensors (TFOpLambda, SlicingOpLambda) in the front end's graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from softdpu.compiler.builder import Builder
+from softdpu.compiler.graph import Op
+from softdpu.compiler.keras_h5 import Call, Layer
+from softdpu.compiler.layers_activation import activation_function
+from softdpu.compiler.layers_arithmetic import elementwise
+from softdpu.compiler.layers_image import joined, permuted, reshaped
+
+Function = Callable[[Builder, Layer, str, list[Op], dict[str, Any]], Op]
+
+
+def tf_function(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
+    """A TensorFlow function."""
+    function = str(layer.config.get("function"))
+    make = FUNCTIONS.get(function)
+    if make is None:
+        known = ", ".join(sorted(FUNCTIONS))
+        raise build.error(layer, f"unknown function tf.{function}: known are {known}; or write a custom layer")
+    return make(build, layer, name, sources, call.arguments)
+
+
+def _arithmetic(kind: str) -> Function:
+    def make(build: Builder, layer: Layer, name: str, sources: list[Op], arguments: dict[str, Any]) -> Op:
+        operands = list(sources)
+        for key in ("x", "y"):
+            if key in arguments:
+                const = build.constant(layer, f"{name}_const", arguments[key])
+                operands = [*operands, const] if key == "y" else [const, *operands]
+        return elementwise(build, layer, name, kind, operands)
+
+    return make
+
+
+def _activation(function: str) -> Function:
+    def make(build: Builder, layer: Layer, name: str, sources: list[Op], arguments: dict[str, Any]) -> Op:
+        op = activation_function(build, layer, name, sources[0], function)
+        for key in {"alpha", "axis"} & set(arguments) & set(op.attrs):
+            op.attrs[key] = type(op.attrs[key])(arguments[key])
+        return op
+
+    return make
+
+
+def _reduction(kind: str) -> Function:
+    def make(build: Builder, layer: Layer, name: str, sources: list[Op], arguments: dict[str, Any]) -> Op:
+        shape = sources[0].shape
+        axes = arguments.get("axis", list(range(len(shape))))
+        axes = sorted({int(axis) % len(shape) for axis in ([axes] if isinstance(axes, int) else axes)})
+        if 0 in axes:
+            raise build.error(layer, "reduces over the images of a batch, which are computed one by one: keep axis 0")
+        keep = bool(arguments.get("keepdims", False))
+        sizes = [1 if axis in axes else size for axis, size in enumerate(shape)]
+        left = tuple(size for axis, size in enumerate(sizes) if keep or axis not in axes)
+        return build.add(layer, name, kind, {"input": sources}, {"axis": axes, "keep_dims": keep}, left)
+
+    return make
+
+
+def _matmul(build: Builder, layer: Layer, name: str, sources: list[Op], arguments: dict[str, Any]) -> Op:
+    turns = [bool(arguments.get(f"transpose_{side}")) for side in "ab"]
+    first, second = (_turned(op.shape, turn) for op, turn in zip(sources, turns, strict=True))
+    marks = {"transpose_a": turns[0], "transpose_b": turns[1]}
+    return build.add(layer, name, "matmul", {"input": sources}, marks, (*first[:-1], second[-1]))
+
+
+def _turned(shape: tuple[int, ...], swap: bool) -> tuple[int, ...]:
+    return (*shape[:-2], shape[-1], shape[-2]) if swap else shape
+
+
+def _reshape(build: Builder, layer: Layer, name: str, sources: list[Op], arguments: dict[str, Any]) -> Op:
+    first, *sizes = (int(size) for size in arguments["shape"])
+    if first not in (-1, 1):
+        raise build.error(layer, f"reshapes across the images of a batch to {arguments['shape']}: keep axis 0")
+    if first == -1 and -1 in sizes:
+        raise build.error(layer, f"more than one -1 in the shape {arguments['shape']}")
+    return reshaped(build, layer, name, sources[0], sizes)
+
+
+def _transpose(build: Builder, layer: Layer, name: str, sources: list[Op], arguments: dict[str, Any]) -> Op:
+    order = [int(axis) for axis in arguments.get("perm") or reversed(range(len(sources[0].shape)))]
+    if order[0] != 0:
+        raise build.error(layer, f"moves the images of a batch to another axis ({order}): keep axis 0")
+    return permuted(build, layer, name, sources[0], order)
+
+
+def _concat(build: Builder, layer: Layer, name: str, sources: list[Op], arguments: dict[str, Any]) -> Op:
+    return joined(build, layer, name, sources, int(arguments.get("axis", 0)))
+
+
+def slicing(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
+    """Indexing of a Keras tensor, such as x[..., :4]: slices with positive steps."""
+    shape = sources[0].shape
+    spec = list(call.arguments.get("slice_spec") or [])
+    whole: list[dict[str, Any]] = [{}] * len(shape)
+    dots = next((at for at, part in enumerate(spec) if part == {"class_name": "__ellipsis__"}), None)
+    before, after = (spec, []) if dots is None else (spec[:dots], spec[dots + 1 :])
+    parts = [*before, *whole[len(before) + len(after) :], *after]
+    if len(parts) != len(shape) or not all(isinstance(part, dict) for part in parts):
+        raise build.error(layer, "indexing with numbers or new axes is not supported: use slices, then Reshape")
+    cuts = [slice(part.get("start"), part.get("stop"), part.get("step")) for part in parts]
+    ranges = [range(size)[cut] for size, cut in zip(shape, cuts, strict=True)]
+    if cuts[0] != slice(None) or any(r.step < 1 or not r for r in ranges):
+        raise build.error(layer, f"cuts {spec} of the shape {shape}: keep axis 0, use positive steps, leave something")
+    attrs = {
+        "begin": [r.start for r in ranges],
+        "end": [r.stop for r in ranges],
+        "strides": [r.step for r in ranges],
+    }
+    return build.add(layer, name, "strided_slice", {"input": sources}, attrs, tuple(len(r) for r in ranges))
+
+
+FUNCTIONS: dict[str, Function] = {
+    **dict.fromkeys(("math.add", "__operators__.add"), _arithmetic("add")),
+    **dict.fromkeys(("math.subtract", "__operators__.sub"), _arithmetic("sub")),
+    **dict.fromkeys(("math.multiply", "__operators__.mul"), _arithmetic("mul")),
+    **dict.fromkeys(("math.truediv", "math.divide", "__operators__.truediv"), _arithmetic("div")),
+    "math.maximum": _arithmetic("max"),
+    "math.minimum": _arithmetic("min"),
+    **dict.fromkeys(("math.sigmoid", "nn.sigmoid"), _activation("sigmoid")),
+    **dict.fromkeys(("math.tanh", "nn.tanh"), _activation("tanh")),
+    **dict.fromkeys(("nn.silu", "nn.swish"), _activation("swish")),
+    **{f"nn.{kind}": _activation(kind) for kind in ("relu", "relu6", "leaky_relu", "softmax", "elu", "gelu")},
+    **{f"math.reduce_{kind}": _reduction(f"reduction_{kind}") for kind in ("mean", "sum", "max")},
+    "linalg.matmul": _matmul,
+    "reshape": _reshape,
+    **dict.fromkeys(("transpose", "compat.v1.transpose"), _transpose),
+    "concat": _concat,
+}
