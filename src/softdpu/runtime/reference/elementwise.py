@@ -33,8 +33,13 @@ def _kind(node: Node) -> str:
 
 
 def _fold(function: Callable[[Any, Any], Any]) -> Kernel:
+    """Return arithmetic as TensorFlow does it, each step rounded to float32; float64 stays float64.
+
+    What is float64 here is exact, or nearly so, and must stay it until a fix op rounds: means, convolutions.
+    """
+
     def kernel(node: Node, args: Args) -> np.ndarray:
-        return np.asarray(functools.reduce(function, [x.astype(np.float64) for x in args["input"]]))
+        return np.asarray(functools.reduce(function, args["input"]))
 
     return kernel
 

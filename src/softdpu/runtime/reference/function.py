@@ -22,9 +22,10 @@ ROUND_MODES = {
 
 @float_kernel("fix")
 def fix(node: Node, args: Args) -> np.ndarray:
-    """Round to the grid of a position and saturate; the numbers stay real."""
+    """Round to the grid of a position and saturate; the numbers stay real, and are float32's again."""
     low, high, mode = _format(node)
-    return fixed_point.fake_quantize(_snapped(args["input"][0], node), int(node.attr("fix_point")), mode, low, high)
+    position = int(node.attr("fix_point"))
+    return fixed_point.fake_quantize(_snapped(args["input"][0], node), position, mode, low, high).astype(np.float32)
 
 
 @float_kernel("float2fix")
@@ -89,8 +90,8 @@ _FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "mish": lambda x: x * np.tanh(_softplus(x)),
     "exp": np.exp,
     "neg": np.negative,
-    "hard-sigmoid": lambda x: np.clip(x + 3, 0, 6) / 6,
-    "hard-swish": lambda x: x * np.clip(x + 3, 0, 6) / 6,
+    "hard-sigmoid": lambda x: np.clip(x + 3.0, 0, 6, dtype=np.float64) / 6,
+    "hard-swish": lambda x: x * np.clip(x + 3.0, 0, 6, dtype=np.float64) / 6,
     "hard-tanh": lambda x: np.clip(x, -1, 1),
     "identity": lambda x: x,
     "selu": lambda x: 1.0507009873554805 * np.where(x > 0, x, 1.6732632423543772 * np.expm1(np.minimum(x, 0))),
@@ -118,9 +119,9 @@ def elu(node: Node, args: Args) -> np.ndarray:
 
 @float_kernel("leaky-relu")
 def leaky_relu(node: Node, args: Args) -> np.ndarray:
-    """x, or x * alpha where x < 0."""
-    x = args["input"][0]
-    return np.where(x > 0, x, x * float(node.attr("alpha")))
+    """x, or x * alpha rounded to float32 where x < 0, as TensorFlow computes it."""
+    x = args["input"][0].astype(np.float32)
+    return np.where(x > 0, x, x * np.float32(node.attr("alpha")))
 
 
 @float_kernel("prelu")
