@@ -5,7 +5,7 @@ VENV := .venv
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help env test lint clean
+.PHONY: all help env test lint clean
 
 help: ## this list
 	@echo "make target_zcu102   build the SD-card folder build/target_zcu102 (also target_zcu104, target_kv260, target_vck190, ...)"
@@ -24,7 +24,10 @@ $(READY): requirements.lock pyproject.toml
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-target_% run_% check_% all: $(READY)
+all: $(READY) # every target of config.yaml
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" snakemake -j$(JOBS) all
+
+target_% run_% check_%: $(READY)
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" snakemake -j$(JOBS) $@
 
 test: $(READY) ## run the tests
