@@ -88,6 +88,8 @@ def _lower(segment: Lowering, node: Node) -> str | None:
     """Add an op to a segment, or leave the segment as it was and return why the op cannot be added."""
     if node.kind not in LOWERINGS:
         return "it has no lowering"
+    if any(value.dtype.kind == "f" for value in (node.output, *node.all_inputs())):
+        return "it computes in float"
     mark, held, inputs = segment.builder.mark(), dict(segment.held), dict(segment.inputs)
     try:
         LOWERINGS[node.kind](segment, node)
