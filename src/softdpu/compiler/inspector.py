@@ -33,6 +33,8 @@ _OUTPUT_QUANTIZED = (
     *("Add", "Multiply", "Concatenate", "MaxPooling2D", "AveragePooling2D", "GlobalAveragePooling2D"),
     *("UpSampling2D", "PReLU", "LeakyReLU", "ReLU", "VitisSigmoid"),
 )
+_QUANTIZED_FUNCTIONS = ("linalg.matmul", "math.truediv", "__operators__.add")
+_POOLS = ("MaxPooling2D", "AveragePooling2D", "GlobalAveragePooling2D")
 _MOVING = ("ZeroPadding2D", "Reshape", "Permute", "Flatten")
 _INPUT_QUANTIZED = ("softmax", "tanh", "elu", "gelu", "hard_sigmoid")  # functions computed in float
 _POSITIONS = {"pos": np.float32(4), "kernel_pos": np.float32(7), "bias_pos": np.float32(7)}
@@ -89,7 +91,7 @@ class _Dressing:
             self._vanish(layer)
         elif layer.kind == "InputLayer":
             self._add(layer, "InputLayer")
-            self._quantizer(layer)
+            self._add_quantizer(layer)
         elif layer.kind == "BatchNormalization":
             self._batch_normalization(layer)
         elif layer.kind == "SeparableConv2D":
@@ -98,13 +100,16 @@ class _Dressing:
             self._weighted(layer, _WEIGHTED[layer.kind])
         elif layer.kind == "Activation":
             self._activation(layer, activation_name(layer.config.get("activation")))
-        elif layer.kind in _OUTPUT_QUANTIZED:
+        elif layer.kind in _OUTPUT_QUANTIZED and (layer.kind not in _JOINING or self._joins(layer)):
             self._output_quantized(layer)
         elif layer.kind in _MOVING:
             self._add(layer, layer.kind, wrapper="QuantizeWrapper")
         else:
             self._add(layer, layer.kind)
-            self._quantizer(layer)
+            if layer.kind == "TFOpLambda" and layer.config.get("function") in _QUANTIZED_FUNCTIONS:
+                self._add_quantizer(layer)
+            else:
+                self._quantizer(layer)
 
     def _renamed(self, call: Call) -> Call:
         return replace(call, inputs=tuple(self._as[key] for key in call.inputs))
@@ -129,8 +134,17 @@ class _Dressing:
         self.folded.append((layer.name, layer.kind, layer.calls[0].inputs[0][0]))
 
     def _quantizer(self, layer: Layer) -> None:
-        if layer.name in self._outputs:
+        """Add a quantizer behind a float layer whose only reader is a quantized layer with this one input."""
+        readers = self._readers[layer.name]
+        while len(readers) == 1 and readers[0].kind in _SKIPPED:
+            readers = self._readers[readers[0].name]
+        quantized = (*_WEIGHTED, *_OUTPUT_QUANTIZED, *_MOVING, "BatchNormalization", "SeparableConv2D")
+        if len(readers) != 1 or readers[0].kind in _JOINING or readers[0].kind not in quantized:
             return
+        if len(readers[0].calls[0].inputs) == 1:
+            self._add_quantizer(layer)
+
+    def _add_quantizer(self, layer: Layer) -> None:
         config = {"quantizer": {"config": {"bit_width": 8}}}
         quantizer = replace(self._follow(layer), config=config)
         self._add(quantizer, "VitisQuantize", "VitisQuantize", f"quant_{layer.name}", pos_pos=_POSITIONS["pos"])
@@ -164,11 +178,26 @@ class _Dressing:
                 return False
             reader = readers[0]
             if reader.kind in _JOINING:
+                if reader.kind == "LeakyReLU" and layer.kind in ("Add", "Multiply"):
+                    return False
                 function = activation_name(reader.config.get("activation")) if reader.kind == "Activation" else "relu"
                 return function not in ("sigmoid", "swish", "silu")
             if reader.kind not in ("BatchNormalization", *_SKIPPED):
                 return False
             layer = reader
+
+    def _joins(self, layer: Layer) -> bool:
+        """Whether an activation is taken in by the layer before it, behind what was folded into that."""
+        source = layer.calls[0].inputs[0]
+        before = next((made for made in self.layers if made.name == source[0]), None)
+        original = next((key for key, now in self._as.items() if now == source), source)
+        if before is None or before.wrapper != "QuantizeWrapper" or not self._has_one_reader(original):
+            return False
+        takers = ("Add", "Multiply", *_POOLS) if layer.kind != "LeakyReLU" else ()
+        return before.kind in (*_WEIGHTED, *takers)
+
+    def _has_one_reader(self, key: tuple[str, int]) -> bool:
+        return self._uses[key] == 1 and key[0] not in self._outputs
 
     def _separable(self, layer: Layer) -> None:
         first = replace(
@@ -197,10 +226,15 @@ class _Dressing:
         source = layer.calls[0].inputs[0]
         before = next((made for made in self.layers if made.name == source[0]), None)
         original = next((key for key, now in self._as.items() if now == source), source)
-        if before is not None and before.kind in _WEIGHTED and self._uses[original] == 1:
+        if before is not None and before.kind in _WEIGHTED and self._has_one_reader(original):
             self._vanish(layer)
             return
         channels = int(layer.weights["moving_mean"].size)
+        if self._is_of_vectors(source):
+            config = {"use_bias": True, "activation": "linear"}
+            kernel = {"kernel": np.eye(channels, dtype=np.float32), "bias": np.zeros(channels, np.float32)}
+            self._weighted(replace(layer, kind="Dense", config=config, weights=kernel), "kernel")
+            return
         weights: dict[str, Any] = {
             "depthwise_kernel": np.ones((1, 1, channels, 1), np.float32),
             "depthwise_kernel_pos": _POSITIONS["kernel_pos"],
@@ -212,6 +246,18 @@ class _Dressing:
         config = {"padding": "valid", "strides": [1, 1], "use_bias": True, "activation": "linear"}
         self._add(replace(layer, config=config, weights={}), "DepthwiseConv2D", "QuantizeWrapper", **weights)
 
+    def _is_of_vectors(self, source: tuple[str, int]) -> bool:
+        """Whether what `source` makes is one vector an image."""
+        made = {layer.name: layer for layer in self.layers}
+        layer = made.get(source[0])
+        while layer is not None and layer.kind in ("VitisQuantize", "Activation", "ReLU", "LeakyReLU"):
+            layer = made.get(layer.calls[0].inputs[0][0])
+        if layer is None:
+            return False
+        if layer.kind == "InputLayer":
+            return len(layer.config.get("batch_input_shape") or ()) == 2
+        return layer.kind in ("Dense", "Flatten") or (layer.kind.startswith("Global") and not layer.config["keepdims"])
+
     def _activation(self, layer: Layer, function: str, name: str = "") -> None:
         name = name or layer.name
         if function == "linear":
@@ -220,12 +266,13 @@ class _Dressing:
             self._add(layer, "VitisSigmoid", "QuantizeWrapper", name, output_0_pos=np.float32(7))
         elif function in ("swish", "silu"):
             self._swish(layer, name)
+        elif name == layer.name and not self._joins(layer):
+            self._add(layer, "Activation")
+            self._quantizer(layer)
         else:
             config = {**layer.config, "activation": function}
             key = "pre_activation_pos" if function in _INPUT_QUANTIZED else "post_activation_pos"
             self._add(replace(layer, config=config), "Activation", "QuantizeWrapper", name, **{key: _POSITIONS["pos"]})
-            if function in _INPUT_QUANTIZED:
-                self._quantizer(layer)
 
     def _swish(self, layer: Layer, name: str) -> None:
         before = layer.calls

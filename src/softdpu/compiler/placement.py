@@ -80,6 +80,8 @@ def _place(
         on_cpu = [op for op in work if op.device == "CPU"]
         shown = on_cpu or work
         reason = next((op.reason for op in on_cpu if op.reason), "")
+        if shown[0].device == "CPU" and not reason:
+            reason = "stands between operations that run on the CPU"
         return Place(name, kind, shown[0].device, shown[0].kind, reason)
     if name not in before:
         return Place(name, kind, "", "nothing to do", "")
