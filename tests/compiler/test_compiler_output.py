@@ -220,6 +220,22 @@ def test_inspector_of_genuine_models(golden: Path) -> None:
     assert {"quant_" + name for name in on_cpu["float"]} >= {n for n in on_cpu["quant"] if n.startswith("quant_")}
 
 
+def test_inspector_of_models_inside_models_and_shared_layers(tmp_path: Path) -> None:
+    keras = pytest.importorskip("tf_keras")
+    layers = keras.layers
+    inside = layers.Input((8, 8, 4), name="inside")
+    block = keras.Model(inside, layers.Add()([inside, layers.Conv2D(4, 17, padding="same", name="huge")(inside)]))
+    stem = keras.Sequential([layers.Conv2D(4, 3, padding="same", name="c"), layers.ReLU(name="r")], name="stem")
+    image, shared = layers.Input((8, 8, 3)), layers.Conv2D(4, 3, padding="same", name="shared")
+    x = layers.ReLU(name="between")(shared(block(block(stem(image)))))
+    keras.Model(image, layers.Dense(3, name="head")(layers.Flatten()(shared(x)))).save(tmp_path / "m.h5")
+    device = {place.layer: place.device for place in inspect_model(tmp_path / "m.h5", boards.target("zcu102"))}
+    huge = {name: where for name, where in device.items() if name.endswith("/huge")}
+    assert len(huge) == 2
+    assert set(huge.values()) == {"CPU"}
+    assert {device[name] for name in ("stem/c", "stem/r", "shared", "between", "shared_1", "head")} == {"DPU"}
+
+
 def test_inspector_refuses_what_is_no_model(tmp_path: Path) -> None:
     (tmp_path / "x.h5").write_text("no")
     with pytest.raises(SoftdpuError, match=r"x\.h5"):

@@ -1,7 +1,8 @@
 """The project's invariant on the shapes of network that people bring: quantized Keras == reference == LiteRT.
 
 Each is built in Keras, quantized on random images, saved, loaded, compiled for a board and run subgraph by subgraph on
-both engines, and uncompiled by the reference; every output agrees bit for bit (softmax, in float32, to 1e-6).
+both engines, and uncompiled by the reference; every output agrees bit for bit (softmax, in float32, to 1e-6). The
+inspector, which sees the float model alone, predicts where each layer runs.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import xir
 from softdpu import boards, fixed_point
 from softdpu.compiler.compile import compile_keras
 from softdpu.compiler.frontend import front_end
+from softdpu.compiler.inspector import inspect_model
 from softdpu.compiler.keras_h5 import read_keras_model
 from softdpu.compiler.xir_io import to_xir
 from softdpu.runtime import create_engine, evaluate_graph
@@ -252,6 +254,13 @@ def test_keras_equals_both_engines(name: str, tmp_path: Path) -> None:
         for op, value, is_softmax in zip(compiled.graph.outputs, expected, soft, strict=True):
             assert close(value, slow[op.tensor], is_softmax), op.tensor
             assert len(np.unique(value)) > 4
+    model.save(tmp_path / "float.h5")
+    predicted = {place.layer: place.device for place in inspect_model(tmp_path / "float.h5", boards.target("zcu102"))}
+    actual = {place.layer.removeprefix("quant_"): place.device for place in compiled.places()}
+    both = set(predicted) & set(actual) - set(model.input_names)
+    assert len(both) >= 3
+    assert {layer: predicted[layer] for layer in both} == {layer: actual[layer] for layer in both}
+
     front = front_end(quantized)
     values = evaluate_graph(to_xir(front), by_name)
     for op, value in zip(front.outputs, expected, strict=True):

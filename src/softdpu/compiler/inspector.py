@@ -20,6 +20,7 @@ from softdpu.compiler.compile import compile_keras
 from softdpu.compiler.keras_h5 import Call, KerasModel, Layer, read_keras_model
 from softdpu.compiler.layers_activation import activation_name
 from softdpu.compiler.placement import Place
+from softdpu.errors import SoftdpuError
 
 _WEIGHTED = {
     "Conv2D": "kernel",
@@ -66,7 +67,7 @@ class _Dressing:
     """Walks a float model and makes the layers of the quantized one."""
 
     def __init__(self, model: KerasModel) -> None:
-        self.model = model
+        self.model = model = _with_single_calls(model)
         self.layers: list[Layer] = []
         self.folded: list[tuple[str, str, str]] = []  # layers that vanish: name, class, into which
         self.order = {layer.name: index for index, layer in enumerate(model.layers)}
@@ -291,6 +292,39 @@ class _Dressing:
         if layer.kind == "PReLU":
             weights["alpha_pos"] = _POSITIONS["kernel_pos"]
         self._add(replace(layer, config=config), layer.kind, "QuantizeWrapper", **weights)
+
+
+def _with_single_calls(model: KerasModel) -> KerasModel:
+    """Return the model with a layer for each use of a layer, as the quantizer makes them, each behind what it reads."""
+    named = {
+        (layer.name, number): layer.name if number == 0 else f"{layer.name}_{number}"
+        for layer in model.layers
+        for number in range(len(layer.calls))
+    }
+
+    def renamed(keys: tuple[tuple[str, int], ...]) -> tuple[tuple[str, int], ...]:
+        unknown = [name for name, number in keys if (name, number) not in named]
+        if unknown:
+            raise SoftdpuError(f"{model.path}: layer '{unknown[0]}' is read but does not exist: the file is damaged")
+        return tuple((named[key], 0) for key in keys)
+
+    waiting = []
+    for layer in model.layers:
+        for number, call in enumerate(layer.calls):
+            single = replace(call, inputs=renamed(call.inputs))
+            waiting.append(replace(layer, name=named[layer.name, number], calls=(single,)))
+    placed: dict[str, Layer] = {}
+    while waiting:
+        left = []
+        for layer in waiting:
+            if all(name in placed for name, _ in layer.calls[0].inputs):
+                placed[layer.name] = layer
+            else:
+                left.append(layer)
+        if len(left) == len(waiting):
+            raise SoftdpuError(f"{model.path}: layer '{left[0].name}' reads its own result: the file is damaged")
+        waiting = left
+    return replace(model, layers=tuple(placed.values()), inputs=renamed(model.inputs), outputs=renamed(model.outputs))
 
 
 def report(places: list[Place]) -> str:

@@ -7,7 +7,7 @@ Quantized files are those of AMD's vai_q_tensorflow2 and of softdpu's quantizer:
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ import h5py
 import numpy as np
 
 from softdpu.errors import SoftdpuError
+
+_Keys = tuple[tuple[str, int], ...]  # (layer, call number)
 
 
 @dataclass(frozen=True)
@@ -108,29 +110,90 @@ def _read(path: Path, file: h5py.File) -> KerasModel:
     kind = model.get("class_name")
     if kind not in ("Functional", "Model", "Sequential"):
         raise SoftdpuError(f"{path}: expected a Functional or Sequential Keras model, got {kind}")
-    shapes = file.get("optimizer_weights", {})
-    layers: list[Layer] = []
-    for item in config["layers"]:
-        previous = layers[-1] if layers else None
-        calls = _chain_call(previous) if kind == "Sequential" else _calls(path, item)
-        if kind == "Sequential" and previous is None and item["class_name"] != "InputLayer":
-            layers.append(_implied_input(item["config"]))
-            calls = _chain_call(layers[-1])
-        layers.append(_layer(item, calls, file["model_weights"], shapes))
-    if kind == "Sequential":
-        return KerasModel(config["name"], path, tuple(layers), ((layers[0].name, 0),), ((layers[-1].name, 0),))
-    return KerasModel(
-        config["name"], path, tuple(layers), _ends(path, config["input_layers"]), _ends(path, config["output_layers"])
-    )
+    reader = _Reader(path, file["model_weights"], file.get("optimizer_weights", {}))
+    inputs, outputs = reader.read(config, kind == "Sequential")
+    layers = tuple(_replaced(layer, reader.instead) for layer in reader.layers)
+    outputs = tuple(_final(key, reader.instead) for key in outputs)
+    return KerasModel(config["name"], path, layers, inputs, outputs)
 
 
-def _chain_call(previous: Layer | None) -> tuple[Call, ...]:
-    return (Call(((previous.name, 0),)),) if previous else (Call(()),)
+_MODELS = ("Functional", "Model", "Sequential")
 
 
-def _implied_input(config: dict[str, Any]) -> Layer:
-    shape = {"batch_input_shape": config["batch_input_shape"], "name": config["name"] + "_input"}
-    return Layer(shape["name"], "InputLayer", "", shape, shape, (Call(()),), {}, {})
+class _Reader:
+    """Collects the layers of a model and of the models inside it."""
+
+    def __init__(self, path: Path, weights: h5py.Group, shapes: Any) -> None:
+        self.path, self.weights, self.shapes = path, weights, shapes
+        self.layers: list[Layer] = []
+        self.instead: dict[tuple[str, int], tuple[str, int]] = {}  # a use of a model inside -> of its last layer
+
+    def read(self, config: dict[str, Any], is_chain: bool, prefix: str = "", group: str = "") -> tuple[_Keys, _Keys]:
+        """Append the layers of one model and return its inputs and outputs.
+
+        Args:
+            config: of the model.
+            is_chain: whether each layer reads the one before it (Sequential).
+            prefix: what the names of a model inside another begin with.
+            group: of the outermost model inside, which holds the weights of all layers in it.
+        """
+        items = list(config["layers"])
+        if is_chain and items[0]["class_name"] != "InputLayer":
+            items.insert(0, _implied_input(items[0]["config"]))
+        last: tuple[Call, ...] = (Call(()),)
+        for item in items:
+            name = prefix + (item.get("name") or item["config"]["name"])
+            calls = last if is_chain else _calls(self.path, item)
+            if prefix and not is_chain:
+                calls = tuple(replace(c, inputs=tuple((prefix + n, at) for n, at in c.inputs)) for c in calls)
+            if item["class_name"] in _MODELS and "layers" in item["config"]:
+                last = (Call((self._inside(item, name, calls, group),)),)
+            else:
+                self.layers.append(_layer(item, name, calls, self.weights, group, self.shapes))
+                last = (Call(((name, 0),)),)
+        if is_chain:
+            return ((prefix + _name(items[0]), 0),), last[0].inputs
+        ends = (_ends(self.path, config[key]) for key in ("input_layers", "output_layers"))
+        inputs, outputs = (tuple((prefix + name, number) for name, number in end) for end in ends)
+        return inputs, outputs
+
+    def _inside(self, item: dict[str, Any], name: str, calls: tuple[Call, ...], group: str) -> tuple[str, int]:
+        """Append a model inside once for each use of it; Keras counts these from 1. Return the last one's output."""
+        for number, call in enumerate(calls, 1):
+            prefix = f"{name}/" if number == 1 else f"{name}_{number - 1}/"
+            start = len(self.layers)
+            inputs, outputs = self.read(
+                item["config"], item["class_name"] == "Sequential", prefix, group or _name(item)
+            )
+            if len(outputs) != 1:
+                raise SoftdpuError(f"{self.path}: model '{name}' inside the model makes several tensors: build it flat")
+            given = dict(zip(inputs, call.inputs, strict=True))
+            heads = {layer for layer, _ in inputs}
+            self.layers[start:] = [layer for layer in self.layers[start:] if layer.name not in heads]
+            self.instead.update(given)
+            self.instead[name, number] = outputs[0]
+        return name, len(calls)
+
+
+def _replaced(layer: Layer, instead: dict[tuple[str, int], tuple[str, int]]) -> Layer:
+    calls = (replace(call, inputs=tuple(_final(key, instead) for key in call.inputs)) for call in layer.calls)
+    return replace(layer, calls=tuple(calls))
+
+
+def _final(key: tuple[str, int], instead: dict[tuple[str, int], tuple[str, int]]) -> tuple[str, int]:
+    while key in instead:
+        key = instead[key]
+    return key
+
+
+def _name(item: dict[str, Any]) -> str:
+    return str(item.get("name") or item["config"]["name"])
+
+
+def _implied_input(config: dict[str, Any]) -> dict[str, Any]:
+    """Return the InputLayer that a Sequential model does without."""
+    name = config["name"] + "_input"
+    return {"class_name": "InputLayer", "config": {"batch_input_shape": config["batch_input_shape"], "name": name}}
 
 
 def _ends(path: Path, items: Any) -> tuple[tuple[str, int], ...]:
@@ -180,9 +243,11 @@ def _tensor(path: Path, entry: list[Any]) -> tuple[str, int]:
     return str(entry[0]), int(entry[1])
 
 
-def _layer(item: dict[str, Any], calls: tuple[Call, ...], weights: h5py.Group, shapes: Any) -> Layer:
+def _layer(
+    item: dict[str, Any], name: str, calls: tuple[Call, ...], weights: h5py.Group, within: str, shapes: Any
+) -> Layer:
+    """Read one layer; the weights of one inside another model are `within` that model's group."""
     outer = item["config"]
-    name = item.get("name") or outer["name"]
     kind = item["class_name"].removeprefix("Vitis>")
     wrapper, config = "", outer
     if kind in ("QuantizeWrapper", "CustomOpWrapper"):
@@ -192,10 +257,12 @@ def _layer(item: dict[str, Any], calls: tuple[Call, ...], weights: h5py.Group, s
         wrapper = kind
     values: dict[str, np.ndarray] = {}
     paths: dict[str, str] = {}
-    group = weights.get(name)
+    group = weights.get(within or name)
     names = group.attrs.get("weight_names", []) if group is not None else []
     for raw in names:
         full = raw.decode() if isinstance(raw, bytes) else str(raw)
+        if within and _name(item) not in full.split("/")[:-1]:
+            continue
         short = full.split("/")[-1].split(":")[0]
         short = short if short not in values else full
         values[short] = group[full][()]
