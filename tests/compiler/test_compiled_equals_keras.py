@@ -137,6 +137,16 @@ def gate_in_float(keras: Any) -> Any:
     return keras.Model(image, layers.LeakyReLU(0.3)(layers.Conv2D(6, 3)(x)))
 
 
+@net
+def outputs_that_are_read_and_repeated(keras: Any) -> Any:
+    layers = keras.layers
+    image = layers.Input((8, 8, 3))
+    x = layers.Conv2D(4, 3)(image)
+    y = layers.ReLU()(x)
+    z = layers.Conv2D(5, 3)(y)
+    return keras.Model(image, [x, y, z, layers.Concatenate()([x, y]), z])
+
+
 @pytest.mark.parametrize("name", NETS)
 def test_network(name: str, tmp_path: Path) -> None:
     keras = pytest.importorskip("tf_keras")

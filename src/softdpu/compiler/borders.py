@@ -15,8 +15,10 @@ from softdpu.compiler.rules import explicit_pad
 def insert_borders(graph: Graph) -> Graph:
     """Put fix2float before every float operation that reads integers and after every integer output.
 
-    Integer constants that float operations read become float constants of the numbers that they stand for.
+    Integer constants that float operations read become float constants of the numbers that they stand for. A float
+    output that other operations read as well gets an identity, so that every output of the model ends the graph.
     """
+    read = {producer for op in graph.ops for producer in op.all_inputs()}
     ops: list[Op] = []
     converted: dict[Op, Op] = {}
     for op in graph.ops:
@@ -26,7 +28,11 @@ def insert_borders(graph: Graph) -> Graph:
                 for name, producers in op.inputs.items()
             }
         ops.append(op)
-    outputs = [_final(op, ops) if op.is_integer else op for op in graph.outputs]
+    final: dict[Op, Op] = {}
+    for op in graph.outputs:
+        if op not in final:
+            final[op] = _final(op, ops) if op.is_integer else _ended(op, ops) if op in read else op
+    outputs = [final[op] for op in graph.outputs]
     return Graph(graph.name, ops, outputs, graph.attrs).rewired({}).without_unused()
 
 
@@ -105,6 +111,13 @@ def _float(producer: Op, reader: Op, converted: dict[Op, Op], ops: list[Op]) -> 
 
 def _final(producer: Op, ops: list[Op]) -> Op:
     op = _fix2float(producer, producer.name + "_", producer.tensor + "_")
+    ops.append(op)
+    return op
+
+
+def _ended(producer: Op, ops: list[Op]) -> Op:
+    op = Op(f"{producer.name}_", "identity", {"input": [producer]}, {}, producer.shape, f"{producer.tensor}_")
+    op.layer, op.reason = producer.layer, producer.reason
     ops.append(op)
     return op
 
