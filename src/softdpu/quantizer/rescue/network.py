@@ -127,10 +127,6 @@ class Weighted:
         """Return the fake-quantized kernel."""
         return quantized(self.layer.parameter(self.kernel_slot.attribute), self.kernel_slot.quantizer)
 
-    def quantized_bias(self) -> tf.Tensor | None:
-        """Return the fake-quantized bias, or None."""
-        return None if self.bias_slot is None else quantized(self.layer.layer.bias, self.bias_slot.quantizer)
-
     def accumulate(self, x: tf.Tensor, kernel: tf.Tensor, bias: Any) -> tf.Tensor:
         """Return the layer's result on `x` with this kernel and bias, without activation."""
         values: dict[str, Any] = {self.kernel_slot.attribute: kernel, "activation": keras.activations.linear}

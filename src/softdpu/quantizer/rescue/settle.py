@@ -78,10 +78,10 @@ class _Visitor:
             self._hook(item, inputs)
         kernel = self._quantized(item.kernel, item.kernel_slot.quantizer)
         bias = item.float_bias
-        if self._correct and bias is not None:
+        if self._correct and bias is not None and item.bias_slot is not None:
             results = [item.accumulate(x, kernel, bias) for x in inputs]
             correct_bias(item, results, bias)
-            change = item.quantized_bias() - bias
+            change = self._quantized(item.layer.layer.bias, item.bias_slot.quantizer) - bias
             results = [y + change for y in results]
         else:
             if item.bias_slot is not None:
