@@ -147,6 +147,14 @@ def outputs_that_are_read_and_repeated(keras: Any) -> Any:
     return keras.Model(image, [x, y, z, layers.Concatenate()([x, y]), z])
 
 
+@net
+def noise_and_more_padding_than_a_window_takes(keras: Any) -> Any:
+    layers = keras.layers
+    image = layers.Input((8, 8, 3))
+    x = layers.ZeroPadding2D(20)(layers.GaussianNoise(0.1)(image))
+    return keras.Model(image, layers.DepthwiseConv2D(3)(layers.Conv2D(4, 5, strides=3, activation="relu")(x)))
+
+
 @pytest.mark.parametrize("name", NETS)
 def test_network(name: str, tmp_path: Path) -> None:
     keras = pytest.importorskip("tf_keras")

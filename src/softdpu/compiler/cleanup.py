@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from softdpu.boards import Dpu
 from softdpu.compiler.graph import Graph, Op
+from softdpu.compiler.limits import pad_fits
 
 _WINDOWED = ("conv2d-fix", "depthwise-conv2d-fix")
 _POINTWISE = ("hard-sigmoid-fix", "eltwise-fix")
 
 
 def fold_pads(graph: Graph) -> Graph:
-    """Add the zeros of a pad-fix to the pad of each convolution that reads it, less what no window reaches."""
+    """Add the zeros of a pad-fix to the pad of each convolution that reads it, less what no window reaches.
+
+    More padding than a convolution of the DPU takes stays an operation of its own.
+    """
     for op in graph.ops:
         if op.kind in _WINDOWED and op.input.kind == "pad-fix" and op.input.attrs["mode"] == "CONSTANT":
             batch_and_rows, channels = op.input.attrs["paddings"][:2], op.input.attrs["paddings"][6:]
@@ -18,8 +22,11 @@ def fold_pads(graph: Graph) -> Graph:
                 continue
             top, bottom, left, right = op.input.attrs["paddings"][2:6]
             pad = [own + more for own, more in zip(op.attrs["pad"], (left, right, top, bottom), strict=True)]
-            op.inputs["input"] = [op.input.input]
+            source, wanted = op.input, op.attrs["pad"]
+            op.inputs["input"] = [source.input]
             op.attrs["pad"] = _reached(op, pad)
+            if not pad_fits(op.attrs["pad"]):
+                op.inputs["input"], op.attrs["pad"] = [source], wanted
     return graph.without_unused()
 
 

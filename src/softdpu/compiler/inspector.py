@@ -28,7 +28,10 @@ _WEIGHTED = {
     "Conv2DTranspose": "kernel",
     "Dense": "kernel",
 }
-_SKIPPED = ("Dropout", "SpatialDropout2D", "GaussianNoise", "GaussianDropout", "ActivityRegularization")
+_SKIPPED = (
+    *("Dropout", "SpatialDropout2D", "GaussianNoise", "GaussianDropout", "AlphaDropout"),
+    "ActivityRegularization",
+)
 _JOINING = ("ReLU", "LeakyReLU", "Activation")  # activations that the layer before takes in
 _OUTPUT_QUANTIZED = (
     *("Add", "Multiply", "Concatenate", "MaxPooling2D", "AveragePooling2D", "GlobalAveragePooling2D"),

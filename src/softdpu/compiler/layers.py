@@ -147,8 +147,10 @@ LAYERS: dict[str, LayerFunction] = {
     "Flatten": flatten,
     "Reshape": reshape,
     "Permute": permute,
-    "Dropout": passed_through,
-    "SpatialDropout2D": passed_through,
+    **dict.fromkeys(
+        ("Dropout", "SpatialDropout2D", "GaussianNoise", "GaussianDropout", "AlphaDropout"), passed_through
+    ),
+    "ActivityRegularization": passed_through,
     "Average": average,
     "Rescaling": rescaling,
     "Normalization": normalization,

@@ -155,9 +155,15 @@ def _strides(op: Op, dpu: Dpu, engine: str) -> str:
     return f"stride {down}x{across}: {dpu.name} takes {_span(strides)}; use smaller strides in sequence"
 
 
+def pad_fits(pad: list[int]) -> bool:
+    """Whether a window of the DPU can have the padding {left, right, top, bottom}."""
+    left, right, top, bottom = pad
+    return max(left, top) <= _MAX_PAD_BEFORE and max(right, bottom) <= _MAX_PAD_AFTER
+
+
 def _pads(op: Op) -> str:
     left, right, top, bottom = op.attrs["pad"]
-    if max(left, top) <= _MAX_PAD_BEFORE and max(right, bottom) <= _MAX_PAD_AFTER:
+    if pad_fits([left, right, top, bottom]):
         return ""
     return f"padding {top}+{bottom} rows, {left}+{right} columns: the DPU takes 15 before and 255 after; pad less"
 
