@@ -92,7 +92,10 @@ def test_the_cards_program_sees_it_too(folder: Path, fit: str) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["files", "errors", "cli", *(f"dataset/{name}" for name in ("preprocess", "example", "tfrecord", "pipeline", "options"))]
+    [
+        *("files", "errors", "cli"),
+        *(f"dataset/{name}" for name in ("preprocess", "example", "tfrecord", "pipeline", "options")),
+    ]
     + [f"training/{path.stem}" for path in sorted((ROOT / "src/softdpu/training").glob("*.py"))],
 )
 def test_what_runs_in_amds_container_is_python_3_7(path: str) -> None:
