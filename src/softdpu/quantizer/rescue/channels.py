@@ -8,7 +8,7 @@ import tf_keras as keras
 L = keras.layers
 
 
-def output_axes(layer: L.Layer) -> tuple[int, ...]:
+def output_axes(layer: keras.layers.Layer) -> tuple[int, ...]:
     """Return the kernel's axes that number the output channels, in their order."""
     if isinstance(layer, L.DepthwiseConv2D):
         return 2, 3
@@ -17,7 +17,7 @@ def output_axes(layer: L.Layer) -> tuple[int, ...]:
     return (layer.kernel.shape.rank - 1,)
 
 
-def input_axis(layer: L.Layer) -> int | None:
+def input_axis(layer: keras.layers.Layer) -> int | None:
     """Return the kernel's axis that numbers the input channels, or None where it does not number all of them."""
     if isinstance(layer, L.Conv2DTranspose):
         return 3
@@ -26,7 +26,7 @@ def input_axis(layer: L.Layer) -> int | None:
     return 2 if layer.groups == 1 or isinstance(layer, L.DepthwiseConv2D) else None
 
 
-def by_output(kernel: np.ndarray, layer: L.Layer) -> np.ndarray:
+def by_output(kernel: np.ndarray, layer: keras.layers.Layer) -> np.ndarray:
     """Return the kernel as [output channels, weights of one]."""
     axes = output_axes(layer)
     moved = np.moveaxis(kernel, axes, range(len(axes)))
@@ -38,7 +38,7 @@ def by_input(kernel: np.ndarray, axis: int) -> np.ndarray:
     return np.moveaxis(kernel, axis, 0).reshape(kernel.shape[axis], -1)
 
 
-def scale_outputs(kernel: np.ndarray, layer: L.Layer, factor: np.ndarray) -> np.ndarray:
+def scale_outputs(kernel: np.ndarray, layer: keras.layers.Layer, factor: np.ndarray) -> np.ndarray:
     """Return the kernel with each output channel multiplied by its factor."""
     axes = output_axes(layer)
     shape = [kernel.shape[axis] if axis in axes else 1 for axis in range(kernel.ndim)]

@@ -56,18 +56,18 @@ def pairs(net: Network) -> list[Pair]:
     return found
 
 
-def _is_output(net: Network, layer: L.Layer) -> bool:
+def _is_output(net: Network, layer: keras.layers.Layer) -> bool:
     return any(output._keras_history.layer is layer for output in net.reference.outputs)
 
 
-def _only_input(layer: L.Layer) -> L.Layer | None:
+def _only_input(layer: keras.layers.Layer) -> keras.layers.Layer | None:
     if len(layer.inbound_nodes) != 1:
         return None
     before = layer.inbound_nodes[0].inbound_layers
     return None if isinstance(before, (list, tuple)) else before
 
 
-def _clip(layer: L.Layer) -> float | None:
+def _clip(layer: keras.layers.Layer) -> float | None:
     """Return where a layer clips, infinity if nowhere, None if a factor does not pass through it."""
     if isinstance(layer, TRANSPARENT):
         return np.inf

@@ -23,7 +23,7 @@ L = keras.layers
 WEIGHTED = (L.Conv2D, L.DepthwiseConv2D, L.Conv2DTranspose, L.Dense)
 CHUNK = 16  # images a batch: small enough for the processor's cache
 ELEMENTS = 1 << 28  # the largest tensor that is held for all images at once
-UNSEEN = 1e-4  # weight of an error that no calibration image shows
+UNSEEN = 1e-6  # weight of an error that no calibration image shows
 ROWS = 512  # values of each channel that are kept
 SAMPLES = 1 << 19  # values of a tensor that its position is chosen by
 
@@ -79,7 +79,7 @@ def quantized(x: Any, quantizer: Quantizer) -> tf.Tensor:
 class Weighted:
     """One convolution or Dense: its quantized layer, its float twin and what the float twin gives."""
 
-    def __init__(self, layer: QuantizeWrapper, reference: L.Layer) -> None:
+    def __init__(self, layer: QuantizeWrapper, reference: keras.layers.Layer) -> None:
         self.layer = layer
         self.reference = reference
         self.name: str = reference.name
@@ -206,7 +206,7 @@ class Network:
     def _measure_reference(self) -> list[np.ndarray]:
         """Take the float twin's statistics and return its outputs."""
 
-        def call(layer: L.Layer, arguments: Arguments) -> list[tf.Tensor]:
+        def call(layer: keras.layers.Layer, arguments: Arguments) -> list[tf.Tensor]:
             outputs = [layer(*args, **kwargs) for args, kwargs in arguments]
             if layer.name in self.by_name:
                 self.by_name[layer.name].statistics = _statistics(outputs, clip_range(layer))
@@ -284,7 +284,7 @@ def _chunks(batches: list[Any], limit: int) -> list[Any]:
     return [tf.nest.map_structure(lambda x, group=group: x[group], images) for group in groups]
 
 
-def clip_range(layer: L.Layer) -> tuple[float, float]:
+def clip_range(layer: keras.layers.Layer) -> tuple[float, float]:
     """Return the range that all readers of a float layer let through: (0, 6) before ReLU6, (0, inf) before ReLU."""
     ranges = [_activation_range(node.outbound_layer) for node in [*layer.outbound_nodes]]
     if not ranges:
@@ -292,7 +292,7 @@ def clip_range(layer: L.Layer) -> tuple[float, float]:
     return min(low for low, _ in ranges), max(high for _, high in ranges)
 
 
-def _activation_range(layer: L.Layer) -> tuple[float, float]:
+def _activation_range(layer: keras.layers.Layer) -> tuple[float, float]:
     if isinstance(layer, L.ReLU) and not layer.negative_slope and not layer.threshold:
         return 0.0, np.inf if layer.max_value is None else float(layer.max_value)
     if isinstance(layer, L.Activation):

@@ -87,10 +87,10 @@ class Rescue(Recipe):
 def add_bias(node: Node) -> None:
     """Add a bias of zeros to a convolution or Dense."""
     kernel = node.weights[kernel_name(node)]
-    channels = {
-        "DepthwiseConv2D": int(np.prod(kernel.shape[2:])),
-        "Conv2DTranspose": kernel.shape[2] if kernel.ndim == 4 else 0,
-    }.get(node.class_name, kernel.shape[-1])
+    if node.class_name == "DepthwiseConv2D":
+        channels = kernel.shape[2] * kernel.shape[3]
+    else:
+        channels = kernel.shape[2 if node.class_name == "Conv2DTranspose" else -1]
     node.config["use_bias"] = True
     node.weights["bias"] = np.zeros(channels, np.float32)
 

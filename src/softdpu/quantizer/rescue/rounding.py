@@ -68,7 +68,7 @@ def is_learnable(item: Weighted, places: int) -> bool:
     return isinstance(layer, L.Dense) or (layer.groups == 1 and layer.data_format == "channels_last")
 
 
-def patches(layer: L.Layer, x: tf.Tensor) -> tf.Tensor:
+def patches(layer: keras.layers.Layer, x: tf.Tensor) -> tf.Tensor:
     """Return what each output value of a layer is computed from, [n, rows, columns, kernel height * width * channels].
 
     For a 1x1 convolution and for Dense these are the inputs themselves.

@@ -6,13 +6,14 @@ computes is up to the caller; no graph is built or traced.
 
 from __future__ import annotations
 
-from typing import Any, Callable, Iterator  # noqa: UP035 - not generic in collections.abc before Python 3.9
+from typing import Any, Callable, Generator, Tuple  # noqa: UP035 - the generic ABCs and tuple are not in Python 3.7
 
 import tensorflow as tf
 import tf_keras as keras
 
 Arguments = list  # one (args, kwargs) of a layer call for each batch
 Call = Callable[[keras.layers.Layer, Arguments], list]
+Walk = Generator[Tuple[keras.layers.Layer, list], None, list]  # noqa: UP006
 
 
 def plain(layer: keras.layers.Layer, arguments: Arguments) -> list[Any]:
@@ -20,7 +21,7 @@ def plain(layer: keras.layers.Layer, arguments: Arguments) -> list[Any]:
     return [layer(*args, **kwargs) for args, kwargs in arguments]
 
 
-def walk(model: keras.Model, batches: list[Any], call: Call = plain) -> Iterator[tuple[keras.layers.Layer, list]]:
+def walk(model: keras.Model, batches: list[Any], call: Call = plain) -> Walk:
     """Yield (layer, outputs of every batch) in an order where inputs come first; the generator's value is the result.
 
     Args:

@@ -1,0 +1,95 @@
+"""From numbers to words: which layers cost the most, and why."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from softdpu.doctor.examine import Examination, LayerState
+
+WORST = 5
+STRETCHED = 4.0  # the largest channel against the median one
+COARSE_BIAS = 4.0  # steps of the result that half a step of the bias is worth
+
+
+def worst(found: Examination) -> list[str]:
+    """Return the names of the layers that cost the most when each alone is quantized, the worst first."""
+    return sorted(found.before, key=lambda name: found.before[name].alone_sqnr)[:WORST]
+
+
+def stretching_dead(found: Examination) -> list[str]:
+    """Return the layers whose dead channels need a larger range than their live ones, most lost bits first."""
+    names = [name for name, dead in found.dead.items() if dead.largest > dead.rest]
+    return sorted(names, key=lambda name: found.dead[name].rest / found.dead[name].largest)
+
+
+def diagnosis(found: Examination) -> list[str]:
+    """Return the network's diagnosis, one sentence an item."""
+    before, after = found.output_sqnr
+    lines = [f"The output's signal-to-noise ratio is {before:.1f} dB with AMD's recipe and {after:.1f} dB rescued."]
+    names = stretching_dead(found)
+    if names:
+        lines.append(
+            f"Cause: dead channels take the weight range of {_and(names)}: their outputs are constant, so their "
+            "weights do nothing, yet the one scale of the tensor must cover them."
+        )
+    starved = [name for name in names if name in found.starved_by]
+    if starved:
+        sources = _and([found.starved_by[name] for name in starved])
+        lines.append(
+            f"Cause of that: the channels before them are dead, in {sources}, so that {_and(starved)} read constants "
+            "there and their BatchNormalization divides by almost nothing."
+        )
+    rest = [name for name in found.dead if name not in names and name not in found.starved_by.values()]
+    if rest:
+        lines.append(f"Dead channels without a larger range, which cost little: {_and(rest)}.")
+    return lines
+
+
+def reasons(found: Examination, name: str) -> list[str]:
+    """Return why a layer loses accuracy, in words."""
+    layer, lines = found.before[name], []
+    dead = found.dead.get(name)
+    if dead is not None and dead.largest > dead.rest:
+        why = "BatchNormalization variance near zero" if dead.normalized_away else "constant on the images"
+        is_dead, reach = ("is dead", "reaches") if len(dead.channels) == 1 else ("are dead", "reach")
+        lines.append(
+            f"{_channels(dead.channels)} {is_dead} ({why}) and {reach} {dead.largest:.3g}, the live ones "
+            f"only {dead.rest:.3g}: {np.log2(dead.largest / dead.rest):.1f} bits of every live weight are lost"
+        )
+    elif layer.ranges.max() > STRETCHED * max(float(np.median(layer.ranges)), 1e-30):
+        lines.append(
+            f"channel {layer.stretching_channel} reaches {layer.ranges.max():.3g} and stretches the range, half of "
+            f"the channels stay below {np.median(layer.ranges):.3g}: their weights have few steps"
+        )
+    lines += _bias(layer)
+    if layer.output_pos is not None and _clipped(layer) > 0.01:
+        lines.append(f"its output clips {_clipped(layer):.0%} of the values at position {layer.output_pos}")
+    if not lines:
+        lines.append(f"no single channel stands out; the weights have {layer.weight_sqnr:.1f} dB in eight bits")
+    return lines
+
+
+def _bias(layer: LayerState) -> list[str]:
+    if layer.bias_pos is None or layer.output_pos is None:
+        return []
+    steps = 2.0 ** (layer.output_pos - layer.bias_pos - 1)
+    if steps < COARSE_BIAS:
+        return []
+    return [
+        f"its bias reaches {layer.bias_max:.3g}, so that eight bits leave steps of {2.0**-layer.bias_pos:g}: "
+        f"an error of up to {steps:g} steps of the output"
+    ]
+
+
+def _clipped(layer: LayerState) -> float:
+    assert layer.output_pos is not None
+    return float(np.mean((layer.sample > 127.5 * 2.0**-layer.output_pos) & (layer.sample > 0)))
+
+
+def _channels(numbers: list[int]) -> str:
+    shown = ", ".join(map(str, numbers[:8])) + (", ..." if len(numbers) > 8 else "")
+    return f"channel {shown}" if len(numbers) == 1 else f"{len(numbers)} channels ({shown})"
+
+
+def _and(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
