@@ -243,6 +243,21 @@ def _tensor(path: Path, entry: list[Any]) -> tuple[str, int]:
     return str(entry[0]), int(entry[1])
 
 
+def _weight_names(group: h5py.Group) -> list[str]:
+    """Return the names in the attribute weight_names, which Keras cuts into weight_names0, ... above 64 KiB."""
+    stored, part = list(group.attrs.get("weight_names", [])), 0
+    while f"weight_names{part}" in group.attrs:
+        stored += list(group.attrs[f"weight_names{part}"])
+        part += 1
+    return [raw.decode() if isinstance(raw, bytes) else str(raw) for raw in stored]
+
+
+def _own(names: list[str], layer: str) -> list[str]:
+    """Return those of a whole model's weight names that belong to one layer, whose own name may hold slashes."""
+    exact = [name for name in names if name.rpartition("/")[0] == layer]
+    return exact or [name for name in names if name.rpartition("/")[0].endswith(f"/{layer}")]
+
+
 def _layer(
     item: dict[str, Any], name: str, calls: tuple[Call, ...], weights: h5py.Group, within: str, shapes: Any
 ) -> Layer:
@@ -258,11 +273,8 @@ def _layer(
     values: dict[str, np.ndarray] = {}
     paths: dict[str, str] = {}
     group = weights.get(within or name)
-    names = group.attrs.get("weight_names", []) if group is not None else []
-    for raw in names:
-        full = raw.decode() if isinstance(raw, bytes) else str(raw)
-        if within and _name(item) not in full.split("/")[:-1]:
-            continue
+    names = _weight_names(group) if group is not None else []
+    for full in _own(names, _name(item)) if within else names:
         short = full.split("/")[-1].split(":")[0]
         short = short if short not in values else full
         values[short] = group[full][()]
