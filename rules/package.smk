@@ -132,6 +132,8 @@ for name in boards.target_names():
             card=collect(rules.package.output, target=name),
             ladder=f"build/ladder_{name}.json",
         localrule: True
+        message:
+            f"build/target_{name} is whole"
 
     rule:
         name:
