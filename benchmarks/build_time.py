@@ -40,7 +40,7 @@ def main() -> None:
     args = parser.parse_args()
     rules(Path("logs/benchmarks"))
     idle = ["snakemake", "-n", args.target]
-    if "Nothing to be done" not in subprocess.run(idle, capture_output=True, text=True).stderr:
+    if b"Nothing to be done" not in subprocess.run(idle, stdout=subprocess.PIPE, stderr=subprocess.STDOUT).stdout:
         raise SystemExit(f"error: {args.target} is not built; build it first")
     found, bare = fastest(idle), fastest(["snakemake", "--version"])
     print(f"snakemake -n {args.target}: {found:.2f} s, {found / bare:.1f} times `snakemake --version` ({bare:.2f} s)")
