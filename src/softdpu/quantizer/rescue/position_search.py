@@ -27,7 +27,7 @@ class PositionSearch:
                 self._batches.append(batch)
                 count += len(tf.nest.flatten(batch)[0])
         self._float = Follower(net.reference, self._batches, set(net.by_name))
-        self.changed = 0
+        self.moved: dict[str, int] = {}
 
     def __call__(self, item: Weighted, inputs: list[tf.Tensor]) -> None:
         """Choose the position of a layer's kernel."""
@@ -44,7 +44,8 @@ class PositionSearch:
                 errors[position] = output_error(item, inputs[: len(targets)], targets)
         best = min(errors, key=lambda position: errors[position])
         set_position(quantizer, best)
-        self.changed += best != start
+        if best != start:
+            self.moved[item.name] = best
 
 
 def output_error(item: Weighted, inputs: list[tf.Tensor], targets: list[tf.Tensor]) -> float:

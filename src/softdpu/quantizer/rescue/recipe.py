@@ -16,7 +16,7 @@ from softdpu.quantizer.float_transforms import CONVOLUTIONS, kernel_name
 from softdpu.quantizer.graph import Graph, Node
 from softdpu.quantizer.recipes import Recipe
 from softdpu.quantizer.rescue import dead_channels, equalization
-from softdpu.quantizer.rescue.network import Network, is_supported
+from softdpu.quantizer.rescue.network import Network, is_supported, set_position
 from softdpu.quantizer.rescue.position_search import PositionSearch
 from softdpu.quantizer.rescue.rounding import LearnedRounding
 from softdpu.quantizer.rescue.settle import Hook, settle
@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 STEPS = ("bias_correction", "dead_channels", "equalization", "position_search", "learned_rounding")
 DEFAULT = STEPS[:-1]
+GROUPS = 2  # groups of proposed positions that are tried
 
 
 class Rescue(Recipe):
@@ -178,9 +179,33 @@ class Trial:
         return f"{count} pairs of layers"
 
     def _position_search(self) -> str:
+        """Move the positions that the search proposes, together or, where that does not help, in ever smaller groups.
+
+        What is best for one layer need not be for the network, so the network's output error decides.
+        """
+        start, best = self._net.snapshot(), self._outputs
         search = PositionSearch(self._net)
         self._settle(choose=False, hook=search)
-        return f"{search.changed} of {len(self._net.weighted)} kernel positions moved"
+        names = list(search.moved)
+        accepted = names if self._net.error(self._settled) < self._net.error(best) else []
+        groups = [] if accepted or len(names) < 2 else [names[: len(names) // 2], names[len(names) // 2 :]]
+        if accepted:
+            start, best = self._net.snapshot(), self._settled
+        for _ in range(GROUPS):
+            self._net.restore(start)
+            if not groups:
+                break
+            group = groups.pop(0)
+            for name in group:
+                set_position(self._net.by_name[name].kernel_slot.quantizer, search.moved[name])
+            self._settle(choose=False)
+            if self._net.error(self._settled) < self._net.error(best):
+                start, best, accepted = self._net.snapshot(), self._settled, accepted + group
+            elif len(group) > 1:
+                groups += [group[: len(group) // 2], group[len(group) // 2 :]]
+        self._net.restore(start)
+        self._settled = best
+        return f"{len(accepted)} of {len(names)} proposed kernel positions moved"
 
     def _learned_rounding(self) -> str:
         rounding = LearnedRounding(self._net, self._recipe.budget)

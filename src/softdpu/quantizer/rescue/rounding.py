@@ -16,6 +16,9 @@ L = keras.layers
 ROWS = 12288  # input patches that a layer's rounding is learned from
 ENOUGH = 1.5  # patches an input: with fewer, rounding learns the calibration images by heart
 SWEEPS = 4
+SETTLED = 0.01  # share of weights that still move in the last sweep
+DEPTHWISE_ROWS = 4096  # enough for the few weights of one channel
+BLOCK = 32  # inputs whose moves are gathered into one matrix product
 DAMPING = 0.01  # of the mean diagonal: what the sample does not show must not move weights far
 
 
@@ -86,9 +89,11 @@ def _places(targets: list[tf.Tensor]) -> int:
     return sum(int(np.prod(target.shape[:-1])) for target in targets)
 
 
-def _sampled(item: Weighted, inputs: list[tf.Tensor], targets: list[tf.Tensor]) -> tuple[np.ndarray, np.ndarray]:
-    """Return (patches, float results) of the same ROWS places at most, both without their means."""
-    step = max(1, _places(targets) // ROWS) | 1
+def _sampled(
+    item: Weighted, inputs: list[tf.Tensor], targets: list[tf.Tensor], limit: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return (patches, float results) of the same places, `limit` at most, both without their means."""
+    step = max(1, _places(targets) // limit) | 1
     rows, results = [], []
     for x, target in zip(inputs, targets):  # noqa: B905 - strict is not in Python 3.7
         found = patches(item.reference, x)
@@ -110,7 +115,7 @@ def _rounded_dense(item: Weighted, inputs: list[tf.Tensor], targets: list[tf.Ten
     position = get_position(item.kernel_slot.quantizer)
     kernel = item.kernel
     matrix = kernel.reshape(-1, kernel.shape[-1])
-    x, y = _sampled(item, inputs, targets)
+    x, y = _sampled(item, inputs, targets, ROWS)
     numbers, low, high = (part.astype(np.float32) for part in _neighbours(matrix, position))
     y = np.ldexp(y, position)
     second = x.T @ x / len(x)
@@ -133,15 +138,21 @@ def descend(second: np.ndarray, gradient: np.ndarray, numbers: np.ndarray, low: 
     """
     for _ in range(SWEEPS):
         moved = 0
-        for j in range(len(numbers)):
-            best = np.clip(np.rint(numbers[j] - gradient[j] / second[j, j]), low[j], high[j])
-            change = best - numbers[j]
-            columns = np.flatnonzero(change)
-            if len(columns):
-                gradient[:, columns] += np.outer(second[:, j], change[columns])
-                numbers[j] = best
-                moved += len(columns)
-        if moved < 1e-3 * numbers.size:
+        for start in range(0, len(numbers), BLOCK):
+            block = slice(start, start + BLOCK)
+            # Inside the block every move updates the block's gradient; all others follow in one matrix product.
+            near, local, before = second[block, block], gradient[block].copy(), numbers[block].copy()
+            for j in range(len(local)):
+                row = numbers[start + j]
+                best = np.clip(np.rint(row - local[j] / near[j, j]), low[start + j], high[start + j])
+                change = best - row
+                if change.any():
+                    local += np.outer(near[:, j], change)
+                    numbers[start + j] = best
+            change = numbers[block] - before
+            gradient += second[:, block] @ change
+            moved += int(np.count_nonzero(change))
+        if moved < SETTLED * numbers.size:
             return
 
 
@@ -150,7 +161,7 @@ def _rounded_depthwise(item: Weighted, inputs: list[tf.Tensor], targets: list[tf
     position = get_position(item.kernel_slot.quantizer)
     kernel = item.kernel
     channels = kernel.shape[2]
-    x, y = _sampled(item, inputs, targets)
+    x, y = _sampled(item, inputs, targets, DEPTHWISE_ROWS)
     x = x.reshape(len(x), -1, channels)
     matrix = kernel.reshape(-1, channels)
     numbers, low, high = (part.astype(np.float32) for part in _neighbours(matrix, position))
