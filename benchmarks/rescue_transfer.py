@@ -18,7 +18,15 @@ from typing import Any
 
 import numpy as np
 import tf_keras as keras
-from rescue_scenario import GOLDEN, accuracy, dpu_logits, float_logits, pixels, prepare, transfer_model
+from rescue_scenario import (  # type: ignore[import-not-found] # beside this file
+    GOLDEN,
+    accuracy,
+    dpu_logits,
+    float_logits,
+    pixels,
+    prepare,
+    transfer_model,
+)
 
 from softdpu.quantizer import vitis_quantize
 
