@@ -19,5 +19,10 @@ include: "rules/package.smk"
 rule all:
     default_target: True
     input:
-        collect("build/ladder_{target}.json", target=config["targets"]),
+        collect(rules.package.output, target=config["targets"]),
+        collect(
+            "build/{result}_{target}.json",
+            result=["inspect", "ladder"],
+            target=config["targets"],
+        ),
     localrule: True

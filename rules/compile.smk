@@ -1,8 +1,31 @@
 """An int8 model becomes an .xmodel for a board.
 
-REQUIRED: build/quant_ft_model/quant_ft.h5. PROVIDES: build/compiled_model_{target}/mobilenet.xmodel and summary.json,
+REQUIRED: build/float_model/float_model.h5, build/quant_ft_model/quant_ft.h5. PROVIDES: build/inspect_{target}.json,
+which tells as soon as there is a float model which layers the DPU will not take, and what to change; build/compiled_model_{target}/mobilenet.xmodel and summary.json,
 which says for every layer where it runs and why (the latter with our own compiler only).
 """
+
+
+rule inspect:
+    input:
+        model="build/float_model/float_model.h5",
+        script="scripts/inspect_model.py",
+        code=code("scripts/inspect_model.py"),
+    output:
+        "build/inspect_{target}.json",
+    log:
+        "logs/inspect_{target}.log",
+    localrule: True
+    conda:
+        ENV
+    params:
+        vitis_ai=options(config["compile"]),
+    message:
+        "which layers of the float model the DPU of {wildcards.target} takes"
+    shell:
+        "python {input.script} {input.model} --target {wildcards.target} {params.vitis_ai} --output {output} &> {log:q};"
+        " grep -w CPU {log:q}"
+
 
 if config["toolchain"] == "vitis-ai":
 

@@ -131,6 +131,7 @@ for name in boards.target_names():
         input:
             card=collect(rules.package.output, target=name),
             ladder=f"build/ladder_{name}.json",
+            inspect=f"build/inspect_{name}.json",
         localrule: True
         message:
             f"build/target_{name} is whole"

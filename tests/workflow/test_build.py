@@ -28,6 +28,12 @@ def test_the_build_ends_with_the_ladder(built: Path) -> None:
     assert "cd build/target_zcu102 && python3 app_mt.py --threads 2" in log
 
 
+def test_the_float_model_is_inspected_early(built: Path) -> None:
+    layers = json.loads((built / "build/inspect_zcu102.json").read_text())["layers"]
+    assert "DPU" in {layer.get("device") for layer in layers}
+    assert "layers on the DPU, 0 on the CPU" in (built / "build.log").read_text()
+
+
 def test_the_card_folder_is_whole(built: Path) -> None:
     card = built / "build/target_zcu102"
     subprocess.run(["sha256sum", "--check", "--quiet", "MANIFEST.sha256"], cwd=card, check=True)

@@ -19,7 +19,8 @@ PACKAGE = {"package"} | FINISH
 COMPILE = {"compile"} | PACKAGE
 FINETUNE = {"finetune"} | COMPILE
 QUANTIZE = {"quantize", "ladder", "target_zcu102"}
-TRAIN = {"train"} | QUANTIZE | FINETUNE
+INSPECT = {"inspect", "target_zcu102"}
+TRAIN = {"train"} | INSPECT | QUANTIZE | FINETUNE
 RECORDS = {"records_shard", "records_manifest"} | TRAIN
 FETCH = {"fetch_data"} | RECORDS
 
@@ -70,16 +71,18 @@ def test_nothing_to_do_and_says_so_quickly(built: Path) -> None:
         ("scripts/finetune.py", FINETUNE),
         ("scripts/compile.py", COMPILE),
         ("scripts/package.py", PACKAGE),
+        ("scripts/inspect_model.py", INSPECT),
+        ("src/softdpu/package/card.py", PACKAGE),
         ("scripts/ladder.py", {"ladder", "target_zcu102"}),
         ("target_src/app_mt.py", PACKAGE),
         ("src/softdpu/dataset/fashion_mnist.py", FETCH),
         ("src/softdpu/training/float_model.py", TRAIN),
         ("src/softdpu/quantizer/__init__.py", QUANTIZE | FINETUNE),
-        ("src/softdpu/compiler/__init__.py", COMPILE),
-        ("src/softdpu/boards.py", COMPILE),
+        ("src/softdpu/compiler/__init__.py", COMPILE | INSPECT),
+        ("src/softdpu/boards.py", COMPILE | INSPECT),
         ("src/softdpu/runtime/__init__.py", PACKAGE),
         ("src/vart/__init__.py", FINISH),
-        ("src/xir/__init__.py", COMPILE),
+        ("src/xir/__init__.py", COMPILE | INSPECT),
         ("README.md", set()),
         ("data/fashion_mnist/train-images-idx3-ubyte.gz", RECORDS),
     ],
@@ -100,10 +103,11 @@ def test_an_edit_reruns_what_depends_on_it(built: Path, file: str, expected: set
         ("train={epochs: 1, batch_size: 64, seed: 2}", TRAIN),
         ("quantize={calib_images: 96}", QUANTIZE | FINETUNE),
         ("finetune={epochs: 1, batch_size: 32}", FINETUNE),
-        ('compile={vitis_ai: "2.5"}', COMPILE),
+        ('compile={vitis_ai: "2.5"}', COMPILE | INSPECT),
         ("package={images: 30, golden: 2}", PACKAGE),
         ("run={threads: 1}", {"run", "ladder", "target_zcu102"}),
         ("targets=[kv260]", set()),
+        ("toolchain=vitis-ai", COMPILE),
     ],
     ids=lambda value: value.split("=")[0] if isinstance(value, str) else "",
 )
