@@ -1,7 +1,8 @@
 """A float model becomes an int8 model, by calibration alone (PTQ) and by fine-tuning (QAT).
 
 REQUIRED: build/float_model/float_model.h5 and the records. PROVIDES: build/quant_model/quant_model.h5 and
-build/quant_ft_model/quant_ft.h5, each with metrics.json and the positions of every tensor beside it.
+build/quant_ft_model/quant_ft.h5, each with metrics.json and the positions of every tensor beside it; on request build/doctor/, which tells
+layer by layer what quantization does to the float model, with pictures.
 """
 
 
@@ -70,3 +71,29 @@ rule finetune:
         "python {input.script} --model {input.model} --train-records build/tfrec_train --val-records build/tfrec_val"
         " --fit {params.fit} {params.calibration} {params.recipe} --seed {params.seed} --threads {params.threads}"
         " --tensorboard logs/tensorboard/finetune --output {output.model} 2>&1 | tee {log:q}"
+
+
+rule doctor:
+    input:
+        records("train"),
+        model="build/float_model/float_model.h5",
+        script="scripts/doctor.py",
+        code=code("scripts/doctor.py"),
+    output:
+        "build/doctor/doctor.json",
+    log:
+        "logs/doctor.log",
+    conda:
+        ENV
+    threads: config["train"]["threads"]
+    resources:
+        mem_mb=2500,
+        runtime=20,
+    params:
+        threads=config["train"]["threads"],
+        fit=DATASET["fit"],
+    message:
+        "why the float model loses accuracy when it is quantized"
+    shell:
+        "python {input.script} {input.model} --records build/tfrec_train --fit {params.fit} --threads {params.threads}"
+        " --output build/doctor 2>&1 | tee {log:q}"
