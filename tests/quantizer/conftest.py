@@ -11,7 +11,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 GOLDEN = Path(__file__).resolve().parents[2].parent / "shared" / "golden" / "vai_q"
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def golden() -> Path:
     if not GOLDEN.is_dir():
         pytest.skip(f"AMD's golden models are not at {GOLDEN}")

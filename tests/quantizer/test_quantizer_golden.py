@@ -27,13 +27,9 @@ def file_contents(path):
 
 
 @pytest.fixture(scope="module")
-def quantized(tmp_path_factory):
-    from conftest import GOLDEN
-
-    if not GOLDEN.is_dir():
-        pytest.skip(f"AMD's golden models are not at {GOLDEN}")
-    images = np.load(GOLDEN / "calib.npz")["images"]
-    model = vitis_quantize.VitisQuantizer(load(GOLDEN / "float_model.h5")).quantize_model(
+def quantized(golden, tmp_path_factory):
+    images = np.load(golden / "calib.npz")["images"]
+    model = vitis_quantize.VitisQuantizer(load(golden / "float_model.h5")).quantize_model(
         calib_dataset=images, calib_batch_size=32
     )
     path = tmp_path_factory.mktemp("golden") / "quant_model.h5"
