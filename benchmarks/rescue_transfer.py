@@ -4,8 +4,8 @@ Two networks: the transfer scenario (see rescue_scenario.py) and a small MobileN
 networks are compiled, and their accuracy is that of the runtime, which computes what a DPU does. Float accuracies and
 features are kept in the scratch folder, so that a second run takes minutes.
 
-python benchmarks/rescue_transfer.py --scratch /var/tmp/rescue                    # all 10,000 test images
-python benchmarks/rescue_transfer.py --scratch /var/tmp/rescue --draws 5 --images 1000
+python benchmarks/rescue_transfer.py --scratch build/rescue                    # all 10,000 test images
+python benchmarks/rescue_transfer.py --scratch build/rescue --draws 5 --images 1000
 """
 
 from __future__ import annotations
