@@ -21,6 +21,8 @@ try:
     configuration.check(config, ROOT / "schemas/config.schema.yaml")
     for name in config["targets"]:
         boards.target(name, config["compile"]["vitis_ai"])
+    if config["toolchain"] == "vitis-ai":
+        vitis_ai.image(config["compile"]["vitis_ai"])
 except SoftdpuError as error:
     raise SystemExit(f"error: {error}")
 

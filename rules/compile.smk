@@ -1,8 +1,8 @@
 """An int8 model becomes an .xmodel for a board.
 
 REQUIRED: build/float_model/float_model.h5, build/quant_ft_model/quant_ft.h5. PROVIDES: build/inspect_{target}.json,
-which tells as soon as there is a float model which layers the DPU will not take, and what to change; build/compiled_model_{target}/mobilenet.xmodel and summary.json,
-which says for every layer where it runs and why (the latter with our own compiler only).
+which tells as soon as there is a float model which layers the DPU will not take, and what to change; and
+build/compiled_model_{target}/mobilenet.xmodel, with our own compiler also summary.json, which says where each layer runs.
 """
 
 

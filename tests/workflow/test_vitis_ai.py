@@ -69,3 +69,10 @@ def test_images() -> None:
     assert vitis_ai.image(None) == vitis_ai.image("3.0")
     with pytest.raises(SoftdpuError, match=r"no container image is known for Vitis AI 3\.5"):
         vitis_ai.image("3.5")
+
+
+def test_a_version_without_an_image_is_told_in_one_line(project: Path) -> None:
+    run = snakemake(project, "-n", ARGUMENTS[0], "--config", "toolchain=vitis-ai", "compile={vitis_ai: '3.5'}")
+    assert run.returncode != 0
+    assert "error: no container image is known for Vitis AI 3.5" in run.stdout
+    assert "Traceback" not in run.stdout
