@@ -6,6 +6,7 @@ it dies. Snakemake's own lock files are removed at the next start only while nob
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from pathlib import Path
@@ -18,7 +19,8 @@ def hold(state: Path) -> None:
     """Say that this process is building in the folder with Snakemake's state folder `state`, until it ends."""
     state.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(state / _ALIVE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
-    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with contextlib.suppress(BlockingIOError):  # with --nolock another build may live here; it says so itself
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     _held.append(descriptor)
 
 

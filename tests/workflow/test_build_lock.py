@@ -29,6 +29,8 @@ def test_only_a_dead_builds_lock_is_removed(tmp_path: Path) -> None:
         assert holder.stdout.readline() == "holding\n"
         assert not build_lock.clear_stale(tmp_path)
         assert lock.exists()
+        subprocess.run([sys.executable, "-c", _HOLDER.replace("60", "0"), str(tmp_path)], check=True)  # a second build
+        assert not build_lock.clear_stale(tmp_path)
     finally:
         holder.kill()
         holder.wait()
