@@ -12,10 +12,17 @@ from softdpu.files import PathLike, whole_file, write_json
 from softdpu.keras2_config import make_legacy
 from softdpu.training.keras2 import KerasBatches, keras, tf
 from softdpu.training.recipe import Recipe
+from softdpu.training.results import Predictions, write_history, write_predictions
 
 
 def fit(
-    model: Any, train: Any, val: Any, recipe: Recipe, tensorboard: PathLike | None = None, keep_start: bool = False
+    model: Any,
+    train: Any,
+    val: Any,
+    recipe: Recipe,
+    tensorboard: PathLike | None = None,
+    keep_start: bool = False,
+    history: PathLike | None = None,
 ) -> dict[str, list[float]]:
     """Train `model` in place and leave it with the weights of the epoch with the best validation accuracy.
 
@@ -26,6 +33,7 @@ def fit(
         recipe: the numbers.
         tensorboard: folder for its logs, None for none.
         keep_start: the weights that it comes with count as an epoch too, so that training never makes it worse.
+        history: path of a CSV file of each epoch's numbers, None for none.
 
     Returns:
         Keras' history: the values of each epoch by name.
@@ -34,8 +42,9 @@ def fit(
         SoftdpuError: if the loss is no number any more.
     """
     best = _BestWeights()
-    if keep_start:
-        best.offer(-1, evaluate(model, val)["accuracy"], model)
+    start = evaluate(model, val) if keep_start else None
+    if start is not None:
+        best.offer(-1, start["accuracy"], model)
     callbacks = [_Rate(recipe, len(train)), best, keras.callbacks.TerminateOnNaN()]
     if tensorboard is not None:
         callbacks.append(keras.callbacks.TensorBoard(log_dir=str(tensorboard), update_freq="epoch"))
@@ -44,16 +53,18 @@ def fit(
         loss=cross_entropy(recipe.label_smoothing),
         metrics=["accuracy"],
     )
-    history = model.fit(
+    found = model.fit(
         train, validation_data=val, epochs=recipe.epochs, callbacks=callbacks, shuffle=False, workers=1, verbose=1
     )
-    if best.weights is None or not np.isfinite(history.history["loss"]).all():
+    if best.weights is None or not np.isfinite(found.history["loss"]).all():
         raise SoftdpuError(
             f"training diverged: the loss is no number any more; learning_rate {recipe.learning_rate} is too high"
         )
     model.set_weights(best.weights)
     print(f"best epoch: {best.epoch + 1} of {recipe.epochs}, validation accuracy {best.accuracy:.4f}")
-    return dict(history.history)
+    if history is not None:
+        write_history(history, found.history, best.epoch + 1, start)
+    return dict(found.history)
 
 
 def optimizer(recipe: Recipe) -> Any:
@@ -77,21 +88,28 @@ def cross_entropy(label_smoothing: float) -> Any:
     return loss
 
 
-def evaluate(model: Any, batches: KerasBatches) -> dict[str, Any]:
+def evaluate(model: Any, batches: KerasBatches, predictions: PathLike | None = None) -> dict[str, Any]:
     """Return {"accuracy": 0..1, "loss": cross entropy, "images": count} of a model over all batches.
 
-    Computed from the logits in float64, so that the same logits give the same digits everywhere.
+    Computed from the logits in float64, so that the same logits give the same digits everywhere. `predictions` is the
+    path of a CSV file of each image's predicted class, None for none.
     """
     right, loss, count = 0, 0.0, 0
+    found = []
     bar = keras.utils.Progbar(len(batches), unit_name="batch")
     for i in range(len(batches)):
         images, labels = batches[i]
         logits = np.asarray(model.predict_on_batch(images), np.float64)
         right += int((logits.argmax(axis=1) == labels).sum())
         shifted = logits - logits.max(axis=1, keepdims=True)
-        loss += float((np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(labels)), labels]).sum())
+        sums = np.exp(shifted).sum(axis=1)
+        loss += float((np.log(sums) - shifted[np.arange(len(labels)), labels]).sum())
         count += len(labels)
+        found.append(Predictions(labels, logits.argmax(axis=1), 1 / sums))
         bar.update(i + 1)
+    if predictions is not None:
+        columns = [np.concatenate([batch[i] for batch in found]) for i in range(len(Predictions._fields))]
+        write_predictions(predictions, Predictions(*columns))
     return {"accuracy": right / count, "loss": loss / count, "images": count}
 
 

@@ -15,10 +15,11 @@ from softdpu.training.fit import fit
 from softdpu.training.keras2 import KerasBatches, deterministic, keras
 from softdpu.training.model import mobilenet
 from softdpu.training.recipe import Recipe
+from softdpu.training.results import HISTORY
 
 
 def train_float(args: argparse.Namespace) -> None:
-    """Train the float network; writes the model, and beside it metrics.json and model_summary.txt."""
+    """Train the float network; writes the model, and beside it metrics.json, CSV files and model_summary.txt."""
     recipe = recipes.from_arguments(args)
     deterministic(recipe.seed, recipe.threads)
     model = mobilenet(
@@ -26,7 +27,8 @@ def train_float(args: argparse.Namespace) -> None:
     )
     data = train_batches(args, args.size, args.classes, recipe)
     val = val_batches(args, args.size, args.classes, recipe.threads, recipe.val_images)
-    train(model, data, val, recipe, args.cache_features, args.tensorboard)
+    history = Path(args.output).parent / HISTORY
+    train(model, data, val, recipe, args.cache_features, args.tensorboard, history)
     del data, val  # their images, before the validation images are read
     lines: list[str] = []
     model.summary(print_fn=lambda line, **_: lines.append(line))
@@ -35,7 +37,13 @@ def train_float(args: argparse.Namespace) -> None:
 
 
 def train(
-    model: Any, train_data: KerasBatches, val_data: KerasBatches, recipe: Recipe, cache_features: bool, logs: PathLike
+    model: Any,
+    train_data: KerasBatches,
+    val_data: KerasBatches,
+    recipe: Recipe,
+    cache_features: bool,
+    logs: PathLike,
+    history: PathLike | None = None,
 ) -> None:
     """Train a network of model.mobilenet in place.
 
@@ -47,10 +55,11 @@ def train(
         cache_features: with a frozen base and no augmentation, compute what the head sees once, then train the head
             alone: the same training in a fraction of the time.
         logs: folder for TensorBoard.
+        history: path of a CSV file of each epoch's numbers, None for none.
     """
     frozen = not model.get_layer("conv1").trainable
     if not (frozen and cache_features) or recipe.augmentation.any():
-        fit(model, train_data, val_data, recipe, logs)
+        fit(model, train_data, val_data, recipe, logs, history=history)
         return
     dropout, logits = model.get_layer("dropout"), model.get_layer("logits")
     base = keras.Model(model.input, dropout.input)
@@ -66,7 +75,7 @@ def train(
         _features(base, data, "features of " + what) for data, what in ((train_data, "train"), (val_data, "val"))
     ]
     train_features = FeatureBatches(features[0], recipe.batch_size, recipe.seed)
-    fit(head, train_features, FeatureBatches(features[1], recipe.batch_size), recipe, logs)
+    fit(head, train_features, FeatureBatches(features[1], recipe.batch_size), recipe, logs, history=history)
     logits.set_weights(head.get_layer("logits").get_weights())
 
 
