@@ -54,7 +54,7 @@ def test_quantize_finetune_and_evaluate(build: Path) -> None:
     done = quantize(build, "--model", build / "float.h5", "--recipe", "vitis", "--output", build / "ptq/quant_model.h5")
     assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in (build / "ptq").iterdir()) == [
-        "metrics.json", "quant_model.h5", "quant_model.positions.json",
+        "metrics.json", "predictions.csv", "quant_model.h5", "quant_model.positions.json",
     ]  # fmt: skip
     assert "conv2d" in " ".join(json.loads((build / "ptq/quant_model.positions.json").read_text()))
     done = program(

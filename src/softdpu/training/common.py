@@ -10,6 +10,7 @@ from softdpu.dataset import preprocess
 from softdpu.training.fit import evaluate, report, save
 from softdpu.training.keras2 import KerasBatches
 from softdpu.training.recipe import Recipe
+from softdpu.training.results import PREDICTIONS
 
 EVAL_BATCH = 100
 METRICS = "metrics.json"
@@ -57,7 +58,11 @@ def val_batches(
 
 
 def finish(model: Any, args: argparse.Namespace, size: int, what: str, threads: int) -> None:
-    """Evaluate on all validation records; then write the model to args.output, and last its metrics beside it."""
-    metrics = evaluate(model, val_batches(args, size, model.output_shape[-1], threads))
+    """Evaluate on all validation records; then write the model to args.output, and last its metrics beside it.
+
+    The predicted class of each image stands beside it too, in predictions.csv.
+    """
+    predictions = Path(args.output).parent / PREDICTIONS
+    metrics = evaluate(model, val_batches(args, size, model.output_shape[-1], threads), predictions)
     save(model, args.output)
     report(metrics, Path(args.output).parent / METRICS, f"{what} {args.output}")

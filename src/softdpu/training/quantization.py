@@ -16,6 +16,7 @@ from softdpu.training import recipe as recipes
 from softdpu.training.common import finish, train_batches, val_batches
 from softdpu.training.fit import evaluate, fit, report
 from softdpu.training.keras2 import KerasBatches, deterministic, keras
+from softdpu.training.results import HISTORY
 
 
 def add_quantizer_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,7 +57,8 @@ def finetune(args: argparse.Namespace) -> None:
     classes = model.output_shape[-1]
     data = train_batches(args, size, classes, recipe)
     val = val_batches(args, size, classes, recipe.threads, recipe.val_images)
-    fit(trainable, data, val, recipe, args.tensorboard, keep_start=True)
+    history = Path(args.output).parent / HISTORY
+    fit(trainable, data, val, recipe, args.tensorboard, keep_start=True, history=history)
     del data, val  # their images, before all validation images are read
     with _messages():
         deployed = tool.VitisQuantizer.get_deploy_model(trainable)
