@@ -7,9 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
-import tf_keras as keras
 
+from softdpu.keras2 import keras, tf
 from softdpu.quantizer import refine as rules
 from softdpu.quantizer import vitis_quantize
 from softdpu.quantizer.rescue import Rescue, channels, dead_channels, equalization

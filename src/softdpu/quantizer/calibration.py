@@ -10,10 +10,9 @@ import itertools
 from typing import Any, Iterator  # noqa: UP035 - not generic in collections.abc before Python 3.9
 
 import numpy as np
-import tensorflow as tf
-import tf_keras as keras
 from tqdm import tqdm
 
+from softdpu.keras2 import keras, tf
 from softdpu.quantizer.errors import QuantizerError
 from softdpu.quantizer.quantizers import CALIBRATE, EVALUATE, Observer, Quantizer, TQTQuantizer
 from softdpu.quantizer.wrappers import quantized_layers, set_mode

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import tensorflow as tf
-import tf_keras as keras
-
+from softdpu.keras2 import keras, tf
 from softdpu.quantizer.legacy import legacy_config
 from softdpu.quantizer.quantizers import Quantizer, make_quantizer, register
 

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import tensorflow as tf
-import tf_keras as keras
-from tf_keras.src.utils import control_flow_util
-
+from softdpu.keras2 import internal, keras, tf
 from softdpu.quantizer import configs
 from softdpu.quantizer.float_transforms import folded_kernel
 from softdpu.quantizer.legacy import deserialize, deserialize_layer, serialize
 from softdpu.quantizer.quantizers import CALIBRATE, EVALUATE, TRAIN, register
 from softdpu.quantizer.wrappers import Slot, replaced
+
+control_flow_util = internal("utils.control_flow_util")
 
 
 class _ConvBN(keras.layers.Layer):

@@ -9,9 +9,8 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-import tf_keras as keras
-
 from softdpu import fixed_point
+from softdpu.keras2 import keras
 from softdpu.quantizer import dpu_layers
 from softdpu.quantizer.float_transforms import CONVOLUTIONS, new_node
 from softdpu.quantizer.graph import Graph, Node

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import tf_keras as keras
 
+from softdpu.keras2 import keras
 from softdpu.quantizer import refine
 from softdpu.quantizer.graph import Graph, Node
 

@@ -6,10 +6,9 @@ import math
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
-import tf_keras as keras
 
 from softdpu import fixed_point
+from softdpu.keras2 import keras, tf
 
 register = keras.utils.register_keras_serializable
 

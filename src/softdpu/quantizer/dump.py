@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
-import tf_keras as keras
 
 from softdpu import files, fixed_point
+from softdpu.keras2 import keras, tf
 from softdpu.quantizer.calibration import batches
 from softdpu.quantizer.errors import QuantizerError
 from softdpu.quantizer.wrappers import is_quantized, quantized_layers

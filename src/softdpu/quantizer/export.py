@@ -6,10 +6,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
-import tf_keras as keras
-
 from softdpu import files
+from softdpu.keras2 import keras, tf
 from softdpu.quantizer import legacy
 from softdpu.quantizer.errors import QuantizerError
 from softdpu.quantizer.graph import as_functional

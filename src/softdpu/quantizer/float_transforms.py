@@ -10,9 +10,8 @@ from __future__ import annotations
 from typing import Any, Callable  # noqa: UP035 - not generic in collections.abc before Python 3.9
 
 import numpy as np
-import tensorflow as tf
-import tf_keras as keras
 
+from softdpu.keras2 import keras, tf
 from softdpu.quantizer import legacy
 from softdpu.quantizer.errors import QuantizerError
 from softdpu.quantizer.graph import Graph, Node

@@ -11,13 +11,12 @@ import dataclasses
 from typing import Any, Callable, Iterator  # noqa: UP035 - the annotations' ABCs are not generic before Python 3.9
 
 import numpy as np
-import tensorflow as tf
-import tf_keras as keras
-from tf_keras.src.engine import functional
 
+from softdpu.keras2 import internal, keras, tf
 from softdpu.quantizer import legacy
 from softdpu.quantizer.errors import QuantizerError
 
+functional = internal("engine.functional")
 _CONSTANT = "_CONSTANT_VALUE"
 
 Ref = list  # [layer name, call index, tensor index] or the same with a dict of call arguments behind

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import tf_keras as keras
-from tf_keras.src.engine import functional
-from tf_keras.src.saving.legacy import serialization
-
+from softdpu.keras2 import internal, keras
 from softdpu.keras2_config import legacy_config
 from softdpu.quantizer.errors import QuantizerError
+
+functional = internal("engine.functional")
+serialization = internal("saving.legacy.serialization")
 
 
 def serialize(instance: Any) -> dict[str, Any]:
@@ -46,7 +46,7 @@ def model_config(model: keras.Model) -> dict[str, Any]:
             del model.use_legacy_config
 
 
-class Functional(functional.Functional):
+class Functional(functional.Functional):  # type: ignore[name-defined]
     """A functional model whose files AMD's tools can read: it writes its configuration as Keras 2.12 did.
 
     It carries the name of its base class because that name is what the file records.

@@ -13,9 +13,9 @@ import math
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from softdpu import fixed_point
+from softdpu.keras2 import tf
 from softdpu.quantizer.errors import QuantizerError
 
 NON_OVERFLOW, MIN_MSE = 0, 1

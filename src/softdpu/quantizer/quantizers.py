@@ -9,13 +9,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import tensorflow as tf
-import tf_keras as keras
-from tf_keras.src.utils import control_flow_util
-
+from softdpu.keras2 import internal, keras, tf
 from softdpu.quantizer import ops
 from softdpu.quantizer.errors import QuantizerError
 
+control_flow_util = internal("utils.control_flow_util")
 register = keras.utils.register_keras_serializable
 
 CALIBRATE, EVALUATE, TRAIN = "QCB", "QCBEV", "QAT"

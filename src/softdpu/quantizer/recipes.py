@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Callable  # noqa: UP035 - not generic in collections.abc before Python 3.9
 
-import tf_keras as keras
-
+from softdpu.keras2 import keras
 from softdpu.quantizer.errors import QuantizerError
 from softdpu.quantizer.graph import Graph
 

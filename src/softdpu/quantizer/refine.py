@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Callable  # noqa: UP035 - not generic in collections.abc before Python 3.9
 
-import tf_keras as keras
-
 from softdpu import fixed_point
+from softdpu.keras2 import keras
 from softdpu.quantizer import dpu_layers
 from softdpu.quantizer.configs import NoQuantizeActivation, NoQuantizeConfig
 from softdpu.quantizer.quantizers import Pof2SQuantizer, Quantizer

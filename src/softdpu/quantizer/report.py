@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import tf_keras as keras
 
 from softdpu import fixed_point
+from softdpu.keras2 import keras
 from softdpu.quantizer import refine
 from softdpu.quantizer.quantizers import TQTQuantizer
 from softdpu.quantizer.wrappers import QuantizeWrapper, quantized_layers

@@ -9,8 +9,7 @@ import logging
 import os
 from typing import Any
 
-import tf_keras as keras
-
+from softdpu.keras2 import keras
 from softdpu.quantizer import (
     calibration,
     configs,
@@ -340,7 +339,9 @@ def _own_classes(model: keras.Model) -> dict[str, Any]:
     """Return {name: class} of the user's own layers in a model."""
     classes = {type(layer).__name__: type(layer) for layer in model._flatten_layers()}
     return {
-        name: kind for name, kind in classes.items() if kind.__module__.split(".")[0] not in ("tf_keras", "softdpu")
+        name: kind
+        for name, kind in classes.items()
+        if kind.__module__.split(".")[0] not in ("tf_keras", "keras", "softdpu")
     }
 
 

@@ -1,38 +1,14 @@
-"""Keras 2, wherever it is: the package tf_keras, or inside the TensorFlow of AMD's container."""
+"""What training needs of Keras 2 beyond its API: batches as its Sequence, and runs that repeat bit by bit."""
 
 from __future__ import annotations
 
-import contextlib
 import os
-from typing import Iterator  # noqa: UP035 - this module also runs on the Python 3.7 of AMD's containers
+import random
+
+import numpy as np
 
 from softdpu.dataset import pipeline
-
-os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
-
-@contextlib.contextmanager
-def _without_notices() -> Iterator[None]:
-    """Keep what TensorFlow's C++ part prints while it is loaded off the screen; errors come as exceptions."""
-    screen = os.dup(2)
-    silence = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(silence, 2)
-    try:
-        yield
-    finally:
-        os.dup2(screen, 2)
-        os.close(silence)
-        os.close(screen)
-
-
-with _without_notices():
-    import tensorflow as tf
-
-    try:
-        import tf_keras as keras
-    except ImportError:
-        from tensorflow import keras
+from softdpu.keras2 import keras, tf
 
 __all__ = ["KerasBatches", "deterministic", "keras", "tf"]
 
@@ -50,5 +26,11 @@ def deterministic(seed: int, threads: int) -> None:
     """
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    tf.config.experimental.enable_op_determinism()
-    keras.utils.set_random_seed(seed)
+    if hasattr(tf.config.experimental, "enable_op_determinism"):
+        tf.config.experimental.enable_op_determinism()
+        keras.utils.set_random_seed(seed)
+    else:  # TensorFlow 2.3 to 2.7, the one of Vitis AI 1.4 and 2.0
+        os.environ["TF_DETERMINISTIC_OPS"] = "1"
+        random.seed(seed)
+        np.random.seed(seed)
+        tf.random.set_seed(seed)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import tf_keras as keras
+
+from softdpu.keras2 import keras
 
 L = keras.layers
 

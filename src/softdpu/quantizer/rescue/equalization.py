@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-import tf_keras as keras
 
+from softdpu.keras2 import keras
 from softdpu.quantizer import configs
 from softdpu.quantizer.rescue.channels import by_input, by_output, input_axis, scale_inputs, scale_outputs
 from softdpu.quantizer.rescue.network import Network, Weighted

@@ -10,10 +10,9 @@ import dataclasses
 from typing import Any, Callable  # noqa: UP035 - not generic in collections.abc before Python 3.9
 
 import numpy as np
-import tensorflow as tf
-import tf_keras as keras
 
 from softdpu import fixed_point
+from softdpu.keras2 import keras, tf
 from softdpu.quantizer import configs, ops, refine
 from softdpu.quantizer.quantizers import Quantizer, TQTQuantizer
 from softdpu.quantizer.rescue.walk import Arguments, run

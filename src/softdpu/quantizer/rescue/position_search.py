@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import tensorflow as tf
 
+from softdpu.keras2 import tf
 from softdpu.quantizer.rescue.network import Network, Weighted, clip_range, get_position, mean, set_position
 from softdpu.quantizer.rescue.walk import Follower
 

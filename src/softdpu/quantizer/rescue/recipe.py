@@ -9,8 +9,8 @@ import time
 from typing import Any, Callable  # noqa: UP035 - not generic in collections.abc before Python 3.9
 
 import numpy as np
-import tf_keras as keras
 
+from softdpu.keras2 import keras
 from softdpu.quantizer.errors import QuantizerError
 from softdpu.quantizer.float_transforms import CONVOLUTIONS, kernel_name
 from softdpu.quantizer.graph import Graph, Node

@@ -5,10 +5,9 @@ from __future__ import annotations
 import time
 
 import numpy as np
-import tensorflow as tf
-import tf_keras as keras
 
 from softdpu import fixed_point
+from softdpu.keras2 import keras, tf
 from softdpu.quantizer.rescue.network import Network, Weighted, get_position
 from softdpu.quantizer.rescue.walk import Follower
 

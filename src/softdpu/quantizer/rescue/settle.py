@@ -9,9 +9,8 @@ from __future__ import annotations
 from typing import Any, Callable, Container  # noqa: UP035 - not generic in collections.abc before Python 3.9
 
 import numpy as np
-import tensorflow as tf
-import tf_keras as keras
 
+from softdpu.keras2 import keras, tf
 from softdpu.quantizer import configs, ops
 from softdpu.quantizer.quantizers import Quantizer
 from softdpu.quantizer.rescue import network

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, Generator, Tuple  # noqa: UP035 - the generic ABCs and tuple are not in Python 3.7
 
-import tensorflow as tf
-import tf_keras as keras
+from softdpu.keras2 import keras, tf
 
 Arguments = list  # one (args, kwargs) of a layer call for each batch
 Call = Callable[[keras.layers.Layer, Arguments], list]
