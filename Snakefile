@@ -1,11 +1,24 @@
 """From labelled images to an SD-card folder for a DPU board. Start reading at rules/common.smk; the rules follow the data."""
 
+from pathlib import Path
+
 from snakemake.utils import min_version
+
+from softdpu import build_lock
 
 min_version("9.20")
 
 
 configfile: "config.yaml"
+
+
+pathvars:
+    build="build",
+    records="<build>",
+    float_model="<build>/float_model",
+    quant_model="<build>/quant_model",
+    quant_ft_model="<build>/quant_ft_model",
+    logs="logs",
 
 
 include: "rules/common.smk"
@@ -14,6 +27,15 @@ include: "rules/train.smk"
 include: "rules/quantize.smk"
 include: "rules/compile.smk"
 include: "rules/package.smk"
+include: "rules/targets.smk"
+
+
+if build_lock.clear_stale(Path(".snakemake")):
+    logger.info("The last build in this folder was killed; its lock is removed.")
+
+
+onstart:
+    build_lock.hold(Path(".snakemake"))
 
 
 rule all:
@@ -21,7 +43,7 @@ rule all:
     input:
         collect(rules.package.output, target=config["targets"]),
         collect(
-            "build/{result}_{target}.json",
+            "<build>/{result}_{target}.json",
             result=["inspect", "ladder"],
             target=config["targets"],
         ),

@@ -1,13 +1,14 @@
 """What all rules share.
 
-PROVIDES: the checked config, the constraints on wildcards, and functions that name inputs and options.
+PROVIDES: the checked config, the constraints on wildcards, the folders, and functions that name inputs and options.
+A rule names files by the pathvars of the Snakefile, such as "<build>/run_{target}.json", so that the variants of a sweep
+run the same rules in folders of their own. Where Snakemake replaces none (params, Python), the constants below stand.
 """
 
 import shlex
-import time
 from pathlib import Path
 
-from softdpu import boards, build_lock, config as configuration, vitis_ai
+from softdpu import boards, config as configuration, vitis_ai
 from softdpu.dataset.folder import state
 from softdpu.dataset.imagenet import val_shards
 from softdpu.errors import SoftdpuError
@@ -15,7 +16,6 @@ from softdpu.sources import sources
 
 ROOT = Path(workflow.basedir)
 ENV = "../envs/softdpu.yaml"
-STARTED = time.time()
 
 try:
     configuration.check(config, ROOT / "schemas/config.schema.yaml")
@@ -26,12 +26,7 @@ try:
 except SoftdpuError as error:
     raise SystemExit(f"error: {error}")
 
-if build_lock.clear_stale(Path(".snakemake")):
-    logger.info("The last build in this folder was killed; its lock is removed.")
-
-
-onstart:
-    build_lock.hold(Path(".snakemake"))
+BUILD, LOGS = map(workflow.pathvars.apply, ["<build>", "<logs>"])
 
 
 wildcard_constraints:
@@ -104,13 +99,8 @@ def shards(split):
 
 
 def records(split):
-    """Return the record files of a split, and the manifest that is written when all of them are."""
-    files = collect(
-        "build/tfrec_{split}/data_{shard}.tfrecord",
-        split=split,
-        shard=range(shards(split)),
-    )
-    return [*files, f"build/tfrec_{split}/manifest.json"]
+    """Return the manifest of a split's records, which is written when all of them are; it lies in their folder."""
+    return f"<records>/tfrec_{split}/manifest.json"
 
 
 def source_files(wildcards):

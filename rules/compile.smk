@@ -1,20 +1,20 @@
 """An int8 model becomes an .xmodel for a board.
 
-REQUIRED: build/float_model/float_model.h5, build/quant_ft_model/quant_ft.h5. PROVIDES: build/inspect_{target}.json,
+REQUIRED: <float_model>/float_model.h5, <quant_ft_model>/quant_ft.h5. PROVIDES: <build>/inspect_{target}.json,
 which tells as soon as there is a float model which layers the DPU will not take, and what to change; and
-build/compiled_model_{target}/mobilenet.xmodel, with our own compiler also summary.json, which says where each layer runs.
+<build>/compiled_model_{target}/mobilenet.xmodel, with our own compiler also summary.json, which says where each layer runs.
 """
 
 
 rule inspect:
     input:
-        model="build/float_model/float_model.h5",
+        model="<float_model>/float_model.h5",
         script="scripts/inspect_model.py",
         code=code("scripts/inspect_model.py"),
     output:
-        "build/inspect_{target}.json",
+        "<build>/inspect_{target}.json",
     log:
-        "logs/inspect_{target}.log",
+        "<logs>/inspect_{target}.log",
     localrule: True
     conda:
         ENV
@@ -31,13 +31,13 @@ if config["toolchain"] == "vitis-ai":
 
     rule compile:
         input:
-            model="build/quant_ft_model/quant_ft.h5",
+            model="<quant_ft_model>/quant_ft.h5",
         output:
-            xmodel="build/compiled_model_{target}/mobilenet.xmodel",
+            xmodel="<build>/compiled_model_{target}/mobilenet.xmodel",
         log:
-            "logs/compile_{target}.log",
+            "<logs>/compile_{target}.log",
         benchmark:
-            "logs/benchmarks/compile_{target}.tsv"
+            "<logs>/benchmarks/compile_{target}.tsv"
         container:
             vitis_ai.image(config["compile"]["vitis_ai"])
         resources:
@@ -48,27 +48,26 @@ if config["toolchain"] == "vitis-ai":
             arch=lambda wildcards: vitis_ai.arch_file(
                 wildcards.target, config["compile"]["vitis_ai"]
             ),
-            folder=lambda wildcards: f"build/compiled_model_{wildcards.target}",
         message:
             "compile for {wildcards.target} with AMD's compiler"
         shell:
             "({params.activate}; vai_c_tensorflow2 --model {input.model} --arch {params.arch}"
-            " --output_dir {params.folder} --net_name mobilenet) 2>&1 | tee {log:q}"
+            " --output_dir $(dirname {output.xmodel}) --net_name mobilenet) 2>&1 | tee {log:q}"
 
 else:
 
     rule compile:
         input:
-            model="build/quant_ft_model/quant_ft.h5",
+            model="<quant_ft_model>/quant_ft.h5",
             script="scripts/compile.py",
             code=code("scripts/compile.py"),
         output:
-            xmodel="build/compiled_model_{target}/mobilenet.xmodel",
-            summary="build/compiled_model_{target}/summary.json",
+            xmodel="<build>/compiled_model_{target}/mobilenet.xmodel",
+            summary="<build>/compiled_model_{target}/summary.json",
         log:
-            "logs/compile_{target}.log",
+            "<logs>/compile_{target}.log",
         benchmark:
-            "logs/benchmarks/compile_{target}.tsv"
+            "<logs>/benchmarks/compile_{target}.tsv"
         conda:
             ENV
         resources:

@@ -1,7 +1,7 @@
 """Images become records.
 
-REQUIRED: what config.yaml's section dataset names. PROVIDES: build/tfrec_train/ and build/tfrec_val/, each with its
-shards data_<i>.tfrecord, labels.txt and manifest.json; inspect_records draws build/inspect_train.png and _val.png.
+REQUIRED: what config.yaml's section dataset names. PROVIDES: <records>/tfrec_train/ and tfrec_val/, each with its
+shards data_<i>.tfrecord, labels.txt and manifest.json; inspect_records draws <build>/inspect_train.png and _val.png.
 """
 
 
@@ -12,7 +12,7 @@ rule fetch_data:
     output:
         FASHION_MNIST,
     log:
-        "logs/fetch_data.log",
+        "<logs>/fetch_data.log",
     localrule: True
     conda:
         ENV
@@ -32,7 +32,7 @@ rule fetch_ground_truth:
     output:
         GROUND_TRUTH,
     log:
-        "logs/fetch_ground_truth.log",
+        "<logs>/fetch_ground_truth.log",
     localrule: True
     conda:
         ENV
@@ -50,12 +50,12 @@ rule records_shard:
         script="scripts/make_records.py",
         code=code("scripts/make_records.py"),
     output:
-        "build/tfrec_{split}/data_{shard}.tfrecord",
-        "build/tfrec_{split}/data_{shard}.json",
+        records="<records>/tfrec_{split}/data_{shard}.tfrecord",
+        summary="<records>/tfrec_{split}/data_{shard}.json",
     log:
-        "logs/records_{split}_{shard}.log",
+        "<logs>/records_{split}_{shard}.log",
     benchmark:
-        "logs/benchmarks/records_{split}_{shard}.tsv"
+        "<logs>/benchmarks/records_{split}_{shard}.tsv"
     conda:
         ENV
     resources:
@@ -70,14 +70,14 @@ rule records_shard:
     message:
         "records of the {wildcards.split} images, shard {wildcards.shard}"
     shell:
-        "python {input.script} {params.source} --shard {wildcards.shard} --output build/tfrec_{wildcards.split}"
+        "python {input.script} {params.source} --shard {wildcards.shard} --output $(dirname {output.records})"
         " 2>&1 | tee {log:q}"
 
 
 rule records_manifest:
     input:
         lambda wildcards: collect(
-            "build/tfrec_{split}/data_{shard}.{kind}",
+            "<records>/tfrec_{split}/data_{shard}.{kind}",
             split=wildcards.split,
             shard=range(shards(wildcards.split)),
             kind=["tfrecord", "json"],
@@ -85,10 +85,10 @@ rule records_manifest:
         script="scripts/merge_records.py",
         code=code("scripts/merge_records.py"),
     output:
-        "build/tfrec_{split}/manifest.json",
-        "build/tfrec_{split}/labels.txt",
+        manifest="<records>/tfrec_{split}/manifest.json",
+        labels="<records>/tfrec_{split}/labels.txt",
     log:
-        "logs/records_{split}.log",
+        "<logs>/records_{split}.log",
     localrule: True
     conda:
         ENV
@@ -98,29 +98,29 @@ rule records_manifest:
     message:
         "manifest of the {wildcards.split} records"
     shell:
-        "python {input.script} --records build/tfrec_{wildcards.split} --shards {params.shards}"
+        "python {input.script} --records $(dirname {output.manifest}) --shards {params.shards}"
         " --max-skipped {params.skipped} 2>&1 | tee {log:q}"
 
 
 rule contact_sheet:
     input:
-        lambda wildcards: records(wildcards.split),
+        records=lambda wildcards: records(wildcards.split),
         script="scripts/inspect_records.py",
         code=code("scripts/inspect_records.py"),
     output:
-        "build/inspect_{split}.png",
+        "<build>/inspect_{split}.png",
     log:
-        "logs/inspect_{split}.log",
+        "<logs>/inspect_{split}.log",
     localrule: True
     conda:
         ENV
     message:
         "contact sheet of the {wildcards.split} records"
     shell:
-        "python {input.script} --records build/tfrec_{wildcards.split} --output {output} 2>&1 | tee {log:q}"
+        "python {input.script} --records $(dirname {input.records}) --output {output} 2>&1 | tee {log:q}"
 
 
 rule inspect_records:
     input:
-        collect("build/inspect_{split}.png", split=["train", "val"]),
+        collect("<build>/inspect_{split}.png", split=["train", "val"]),
     localrule: True

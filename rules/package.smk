@@ -1,9 +1,8 @@
 """An .xmodel becomes a folder for the SD card, which is then run on this machine.
 
-REQUIRED: build/compiled_model_{target}/mobilenet.xmodel, build/tfrec_val/, target_src/app_mt.py. PROVIDES:
-build/target_{target}/ (the folder), build/run_{target}.json (the app's results), build/check_{target}.json (those
-results against the Keras model's), build/ladder_{target}.json (and its table, printed
-when the build ends), and the names target_*, run_* and check_*.
+REQUIRED: <build>/compiled_model_{target}/mobilenet.xmodel, the records, target_src/app_mt.py. PROVIDES:
+<build>/target_{target}/ (the folder), run_{target}.json (the app's results), check_{target}.json (those results against
+the Keras model's) and ladder_{target}.json (the accuracies of all stages); their names are in targets.smk.
 """
 
 from softdpu.package.manifest import fixed_files, missing_images
@@ -11,23 +10,23 @@ from softdpu.package.manifest import fixed_files, missing_images
 # The images' names hold their labels, which nobody knows before they are written. Listing those that an earlier build
 # made and that are gone makes a deleted image a missing output.
 CARD_FILES = fixed_files(config["package"]["golden"]) + missing_images(
-    Path("build").glob("target_*"), config["package"]["images"]
+    Path(BUILD).glob("target_*"), config["package"]["images"]
 )
 
 
 rule package:
     input:
         val=records("val"),
-        xmodel="build/compiled_model_{target}/mobilenet.xmodel",
+        xmodel="<build>/compiled_model_{target}/mobilenet.xmodel",
         app="target_src/app_mt.py",
         script="scripts/package.py",
         code=code("scripts/package.py"),
     output:
-        collect("build/target_{{target}}/{name}", name=CARD_FILES),
+        collect("<build>/target_{{target}}/{name}", name=CARD_FILES),
     log:
-        "logs/package_{target}.log",
+        "<logs>/package_{target}.log",
     benchmark:
-        "logs/benchmarks/package_{target}.tsv"
+        "<logs>/benchmarks/package_{target}.tsv"
     conda:
         ENV
     resources:
@@ -38,24 +37,25 @@ rule package:
         golden=config["package"]["golden"],
         fit=DATASET["fit"],
         vitis_ai=options(config["compile"]),
+        folder=f"{BUILD}/target_{{target}}",
     message:
-        "package build/target_{wildcards.target} with {params.images} images"
+        "package target_{wildcards.target} with {params.images} images"
     shell:
-        "python {input.script} --model {input.xmodel} --records build/tfrec_val --app {input.app}"
+        "python {input.script} --model {input.xmodel} --records $(dirname {input.val}) --app {input.app}"
         " --images {params.images} --golden {params.golden} --target {wildcards.target} {params.vitis_ai}"
-        " --fit {params.fit} --output build/target_{wildcards.target} 2>&1 | tee {log:q}"
+        " --fit {params.fit} --output {params.folder} 2>&1 | tee {log:q}"
 
 
 rule run:
     input:
-        card="build/target_{target}/MANIFEST.sha256",
+        card="<build>/target_{target}/MANIFEST.sha256",
         code=code("target_src/app_mt.py"),
     output:
-        "build/run_{target}.json",
+        "<build>/run_{target}.json",
     log:
-        "logs/run_{target}.log",
+        "<logs>/run_{target}.log",
     benchmark:
-        "logs/benchmarks/run_{target}.tsv"
+        "<logs>/benchmarks/run_{target}.tsv"
     conda:
         ENV
     threads: config["run"]["threads"]
@@ -65,23 +65,23 @@ rule run:
     params:
         threads=config["run"]["threads"],
     message:
-        "run the app in build/target_{wildcards.target}"
+        "run the app in target_{wildcards.target}"
     shell:
-        "output=$(realpath {output}); log=$(realpath {log}); cd build/target_{wildcards.target} &&"
+        "output=$(realpath {output}); log=$(realpath {log}); cd $(dirname {input.card}) &&"
         " python app_mt.py --threads {params.threads} --json $output 2>&1 | tee $log"
 
 
 rule check:
     input:
-        card="build/target_{target}/MANIFEST.sha256",
-        model="build/quant_ft_model/quant_ft.h5",
+        card="<build>/target_{target}/MANIFEST.sha256",
+        model="<quant_ft_model>/quant_ft.h5",
         script="scripts/check_target.py",
         code=code("scripts/check_target.py"),
         app=code("target_src/app_mt.py"),
     output:
-        "build/check_{target}.json",
+        "<build>/check_{target}.json",
     log:
-        "logs/check_{target}.log",
+        "<logs>/check_{target}.log",
     conda:
         ENV
     threads: config["run"]["threads"]
@@ -89,80 +89,31 @@ rule check:
         mem_mb=2000,
         runtime=20,
     message:
-        "compare the app in build/target_{wildcards.target} with the Keras model"
+        "compare the app in target_{wildcards.target} with the Keras model"
     shell:
-        "python {input.script} --target-dir build/target_{wildcards.target} --model {input.model} --threads {threads}"
+        "python {input.script} --target-dir $(dirname {input.card}) --model {input.model} --threads {threads}"
         " --output {output} 2>&1 | tee {log:q}"
 
 
 rule ladder:
     input:
-        float="build/float_model/metrics.json",
-        ptq="build/quant_model/metrics.json",
-        qat="build/quant_ft_model/metrics.json",
-        target="build/run_{target}.json",
+        float="<float_model>/metrics.json",
+        ptq="<quant_model>/metrics.json",
+        qat="<quant_ft_model>/metrics.json",
+        target="<build>/run_{target}.json",
         script="scripts/ladder.py",
         code=code("scripts/ladder.py"),
     output:
-        "build/ladder_{target}.json",
+        "<build>/ladder_{target}.json",
     log:
-        "logs/ladder_{target}.log",
+        "<logs>/ladder_{target}.log",
     localrule: True
     conda:
         ENV
+    params:
+        folder=f"{BUILD}/target_{{target}}",
     message:
         "accuracy at every stage for {wildcards.target}"
     shell:
         "python {input.script} --float {input.float} --ptq {input.ptq} --qat {input.qat} --target {input.target}"
-        " --folder build/target_{wildcards.target} --output {output} &> {log:q}"
-
-
-onsuccess:
-    for path in sorted(Path("logs").glob("ladder_*.log")):
-        if path.stat().st_mtime >= STARTED:
-            print(f"\n{path.read_text(encoding='utf-8')}")
-
-
-for name in boards.target_names():
-
-    rule:
-        name:
-            f"target_{name}"
-        input:
-            card=collect(rules.package.output, target=name),
-            ladder=f"build/ladder_{name}.json",
-            inspect=f"build/inspect_{name}.json",
-        localrule: True
-        message:
-            f"build/target_{name} is whole"
-
-    rule:
-        name:
-            f"run_{name}"
-        input:
-            f"build/run_{name}.json",
-        localrule: True
-
-    rule:
-        name:
-            f"check_{name}"
-        input:
-            f"build/check_{name}.json",
-        localrule: True
-
-
-rule unknown_target:
-    input:
-        known_target,
-    output:
-        "{kind}_{name}",
-    log:
-        "logs/unknown_{kind}_{name}.log",
-    wildcard_constraints:
-        kind="target|run|check",
-        name=r"[^/]+",
-    localrule: True
-    conda:
-        ENV
-    shell:
-        "false 2> {log:q}"
+        " --folder {params.folder} --output {output} &> {log:q}"

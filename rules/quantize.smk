@@ -1,7 +1,7 @@
 """A float model becomes an int8 model, by calibration alone (PTQ) and by fine-tuning (QAT).
 
-REQUIRED: build/float_model/float_model.h5 and the records. PROVIDES: build/quant_model/quant_model.h5 and
-build/quant_ft_model/quant_ft.h5, each with metrics.json and the positions of every tensor beside it; on request build/doctor/, which tells
+REQUIRED: <float_model>/float_model.h5 and the records. PROVIDES: <quant_model>/quant_model.h5 and
+<quant_ft_model>/quant_ft.h5, each with metrics.json and the positions of every tensor beside it; on request <build>/doctor/, which tells
 layer by layer what quantization does to the float model, with pictures.
 """
 
@@ -10,17 +10,17 @@ rule quantize:
     input:
         train=records("train"),
         val=records("val"),
-        model="build/float_model/float_model.h5",
+        model="<float_model>/float_model.h5",
         script="scripts/quantize.py",
         code=code("scripts/quantize.py"),
     output:
-        model="build/quant_model/quant_model.h5",
-        metrics="build/quant_model/metrics.json",
-        positions="build/quant_model/quant_model.positions.json",
+        model="<quant_model>/quant_model.h5",
+        metrics="<quant_model>/metrics.json",
+        positions="<quant_model>/quant_model.positions.json",
     log:
-        "logs/quantize.log",
+        "<logs>/quantize.log",
     benchmark:
-        "logs/benchmarks/quantize.tsv"
+        "<logs>/benchmarks/quantize.tsv"
     conda:
         ENV
     threads: config["train"]["threads"]
@@ -34,7 +34,7 @@ rule quantize:
     message:
         "quantize, and measure: {params.recipe}"
     shell:
-        "python {input.script} --model {input.model} --train-records build/tfrec_train --val-records build/tfrec_val"
+        "python {input.script} --model {input.model} --train-records $(dirname {input.train}) --val-records $(dirname {input.val})"
         " --fit {params.fit} {params.recipe} --threads {params.threads} --output {output.model} 2>&1 | tee {log:q}"
 
 
@@ -42,17 +42,17 @@ rule finetune:
     input:
         train=records("train"),
         val=records("val"),
-        model="build/float_model/float_model.h5",
+        model="<float_model>/float_model.h5",
         script="scripts/finetune.py",
         code=code("scripts/finetune.py"),
     output:
-        model="build/quant_ft_model/quant_ft.h5",
-        metrics="build/quant_ft_model/metrics.json",
-        positions="build/quant_ft_model/quant_ft.positions.json",
+        model="<quant_ft_model>/quant_ft.h5",
+        metrics="<quant_ft_model>/metrics.json",
+        positions="<quant_ft_model>/quant_ft.positions.json",
     log:
-        "logs/finetune.log",
+        "<logs>/finetune.log",
     benchmark:
-        "logs/benchmarks/finetune.tsv"
+        "<logs>/benchmarks/finetune.tsv"
     conda:
         ENV
     threads: config["train"]["threads"]
@@ -65,24 +65,25 @@ rule finetune:
         seed=config["train"]["seed"],
         threads=config["train"]["threads"],
         fit=DATASET["fit"],
+        tensorboard=f"{LOGS}/tensorboard/finetune",
     message:
         "fine-tune the quantized model, and measure"
     shell:
-        "python {input.script} --model {input.model} --train-records build/tfrec_train --val-records build/tfrec_val"
+        "python {input.script} --model {input.model} --train-records $(dirname {input.train}) --val-records $(dirname {input.val})"
         " --fit {params.fit} {params.calibration} {params.recipe} --seed {params.seed} --threads {params.threads}"
-        " --tensorboard logs/tensorboard/finetune --output {output.model} 2>&1 | tee {log:q}"
+        " --tensorboard {params.tensorboard} --output {output.model} 2>&1 | tee {log:q}"
 
 
 rule doctor:
     input:
-        records("train"),
-        model="build/float_model/float_model.h5",
+        train=records("train"),
+        model="<float_model>/float_model.h5",
         script="scripts/doctor.py",
         code=code("scripts/doctor.py"),
     output:
-        "build/doctor/doctor.json",
+        "<build>/doctor/doctor.json",
     log:
-        "logs/doctor.log",
+        "<logs>/doctor.log",
     conda:
         ENV
     threads: config["train"]["threads"]
@@ -95,5 +96,5 @@ rule doctor:
     message:
         "why the float model loses accuracy when it is quantized"
     shell:
-        "python {input.script} {input.model} --records build/tfrec_train --fit {params.fit} --threads {params.threads}"
-        " --output build/doctor 2>&1 | tee {log:q}"
+        "python {input.script} {input.model} --records $(dirname {input.train}) --fit {params.fit} --threads {params.threads}"
+        " --output $(dirname {output}) 2>&1 | tee {log:q}"

@@ -1,7 +1,7 @@
 """Records become a float model.
 
-REQUIRED: build/tfrec_train/, build/tfrec_val/. PROVIDES: build/float_model/float_model.h5 and metrics.json beside it;
-TensorBoard's logs in logs/tensorboard/float.
+REQUIRED: the records. PROVIDES: <float_model>/float_model.h5 and metrics.json beside it;
+TensorBoard's logs in <logs>/tensorboard/float.
 """
 
 
@@ -9,17 +9,17 @@ rule train:
     input:
         train=records("train"),
         val=records("val"),
-        labels="build/tfrec_train/labels.txt",
+        labels="<records>/tfrec_train/labels.txt",
         weights=weights_file(),
         script="scripts/train.py",
         code=code("scripts/train.py"),
     output:
-        model="build/float_model/float_model.h5",
-        metrics="build/float_model/metrics.json",
+        model="<float_model>/float_model.h5",
+        metrics="<float_model>/metrics.json",
     log:
-        "logs/train.log",
+        "<logs>/train.log",
     benchmark:
-        "logs/benchmarks/train.tsv"
+        "<logs>/benchmarks/train.tsv"
     conda:
         ENV
     threads: config["train"]["threads"]
@@ -36,10 +36,11 @@ rule train:
             }
         ),
         fit=DATASET["fit"],
+        tensorboard=f"{LOGS}/tensorboard/float",
     message:
         "train MobileNet {params.model[alpha]} at {params.model[input_size]}x{params.model[input_size]}"
     shell:
-        "python {input.script} --train-records build/tfrec_train --val-records build/tfrec_val --fit {params.fit}"
+        "python {input.script} --train-records $(dirname {input.train}) --val-records $(dirname {input.val}) --fit {params.fit}"
         " --classes $(wc -l <{input.labels}) --size {params.model[input_size]} --alpha {params.model[alpha]}"
-        " {params.start} {params.recipe} --tensorboard logs/tensorboard/float --output {output.model}"
+        " {params.start} {params.recipe} --tensorboard {params.tensorboard} --output {output.model}"
         " 2>&1 | tee {log:q}"

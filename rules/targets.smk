@@ -1,0 +1,59 @@
+"""Names for the command line: target_*, run_* and check_* for every board, and what is printed when a build ends.
+
+REQUIRED: the rules of package.smk. PROVIDES: no files.
+"""
+
+import time
+
+STARTED = time.time()
+
+
+onsuccess:
+    for path in sorted(Path(LOGS).glob("ladder_*.log")):
+        if path.stat().st_mtime >= STARTED:
+            print(f"\n{path.read_text(encoding='utf-8')}")
+
+
+for name in boards.target_names():
+
+    rule:
+        name:
+            f"target_{name}"
+        input:
+            card=collect(rules.package.output, target=name),
+            ladder=f"<build>/ladder_{name}.json",
+            inspect=f"<build>/inspect_{name}.json",
+        localrule: True
+        message:
+            f"target_{name} is whole"
+
+    rule:
+        name:
+            f"run_{name}"
+        input:
+            f"<build>/run_{name}.json",
+        localrule: True
+
+    rule:
+        name:
+            f"check_{name}"
+        input:
+            f"<build>/check_{name}.json",
+        localrule: True
+
+
+rule unknown_target:
+    input:
+        known_target,
+    output:
+        "{kind}_{name}",
+    log:
+        "<logs>/unknown_{kind}_{name}.log",
+    wildcard_constraints:
+        kind="target|run|check",
+        name=r"[^/]+",
+    localrule: True
+    conda:
+        ENV
+    shell:
+        "false 2> {log:q}"
