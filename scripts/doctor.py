@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 
 from softdpu.cli import program
+from softdpu.dataset import options
 
 
 @program
@@ -19,6 +20,7 @@ def main() -> None:
     parser.add_argument("--records", metavar="DIR", help="folder with .tfrecord files; without it random images")
     parser.add_argument("--calib-images", type=int, default=128, help="images to calibrate with (default: 128)")
     parser.add_argument("--fit", choices=("stretch", "crop"), default="stretch", help="how an image becomes a square")
+    options.add_scaling_argument(parser)
     parser.add_argument("--threads", type=int, default=2, help="threads to compute with (default: 2)")
     parser.add_argument("--output", required=True, metavar="DIR", help="folder for doctor.json and the pictures")
     args = parser.parse_args()

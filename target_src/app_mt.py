@@ -74,23 +74,25 @@ def new_buffers(tensors: list[Any]) -> list[np.ndarray]:
 
 
 class Preprocess:
-    """Image file to int8[height, width, 3]: fit, order red-green-blue, then a table scales to -1..1 and quantizes."""
+    """Image file to int8[height, width, 3]: fit, order red-green-blue, then a table scales and quantizes."""
 
     def __init__(self, tensor: Any, settings: dict[str, Any]) -> None:
         self.height, self.width = tensor.dims[1:3]
         self.fit = settings.get("fit", "stretch")
         if self.fit not in ("stretch", "crop") or (self.fit == "crop" and self.height != self.width):
             raise AppError(f"preprocess.json: fit must be stretch, or crop for a square input, got {self.fit!r}")
-        real = np.arange(256, dtype=np.float32) / np.float32(127.5) - np.float32(1)
+        how = settings.get("scaling", {"order": "rgb", "divide": [127.5] * 3, "subtract": [1.0] * 3})  # to -1..1
+        self.order = slice(None, None, 1 if how["order"] == "bgr" else -1)  # OpenCV's images are bgr
+        real = np.arange(256, dtype=np.float32)[:, None] / np.float32(how["divide"]) - np.float32(how["subtract"])
         scaled = np.floor(real * np.float32(2.0 ** tensor.get_attr("fix_point")) + np.float32(0.5))
-        self.table = np.clip(scaled, -128, 127).astype(np.int8)
+        self.table = np.clip(scaled, -128, 127).astype(np.int8)[:, None, self.order].copy()  # a column a channel
 
     def __call__(self, path: str, output: np.ndarray) -> None:
         """Read the image at `path` into `output`, int8[height, width, 3]."""
         image = cv2.imread(path, cv2.IMREAD_COLOR)
         if image is None:
             raise AppError(f"{path} is not an image that OpenCV can read; remove it from the folder")
-        output[...] = cv2.LUT(cv2.cvtColor(self.fitted(image), cv2.COLOR_BGR2RGB), self.table)
+        output[...] = cv2.LUT(self.fitted(image), self.table)[:, :, self.order]
 
     def fitted(self, image: np.ndarray) -> np.ndarray:
         """Bring uint8[h, w, 3] to the height and width of the network's input."""

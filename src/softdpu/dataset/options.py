@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from softdpu.dataset import preprocess
+
 
 def positive(text: str) -> int:
     """Read a whole number above 0; argparse tells the user otherwise."""
@@ -11,6 +13,24 @@ def positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1, got {value}")
     return value
+
+
+def add_scaling_argument(parser: argparse.ArgumentParser) -> None:
+    """Add the option that says what the network's input is of a pixel."""
+    parser.add_argument(
+        "--scaling",
+        type=_scaling,
+        default=preprocess.TF,
+        help="what the network takes for a pixel: tf (-1..1), unit (0..1), raw (0..255), torch or caffe (ImageNet's"
+        " means taken off), or order:divisors:subtrahends, as in rgb:255,255,255:0.5,0.5,0.5 (default: tf)",
+    )
+
+
+def _scaling(text: str) -> preprocess.Scaling:
+    try:
+        return preprocess.scaling(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def share(text: str) -> float:

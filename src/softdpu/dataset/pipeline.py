@@ -15,11 +15,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from softdpu.dataset import example, preprocess, tfrecord
 from softdpu.errors import SoftdpuError
 from softdpu.files import PathLike
+from softdpu.progress import tqdm
 
 _IMAGES_A_TASK = 8  # so that a thread's start costs little beside the decoding
 
@@ -88,7 +88,7 @@ class Reader:
 
 
 class Batches:
-    """Batches of (float32[n, height, width, 3] in -1..1, int64[n] labels); the last one of an epoch may be smaller.
+    """Batches of (float32[n, height, width, 3], int64[n] labels); the last one of an epoch may be smaller.
 
     It has the methods of Keras' Sequence, without needing Keras: len(), [i] and on_epoch_end().
     """
@@ -105,6 +105,7 @@ class Batches:
         threads: int = 2,
         cache_mib: int = 1024,
         classes: int | None = None,
+        scaling: preprocess.Scaling = preprocess.TF,
     ) -> None:
         """Open the records of a folder.
 
@@ -119,6 +120,7 @@ class Batches:
             threads: that decode images.
             cache_mib: the fitted images are kept in memory if they take no more than that.
             classes: labels must be smaller than that; None does not check.
+            scaling: what the network's input is of a pixel.
 
         Raises:
             SoftdpuError: if records are missing, broken, or fewer than asked for.
@@ -134,6 +136,7 @@ class Batches:
         self._size, self._batch_size, self._fit = size, batch_size, fit
         self._seed, self._augmentation = seed, augmentation or Augmentation()
         self._classes = classes
+        self._scaling = scaling
         self._epoch = 0
         self._order = self._shuffled()
         cv2.setNumThreads(1)  # parallel over images is better than inside one
@@ -159,7 +162,10 @@ class Batches:
             pixels, labels = self._cache[0][chosen], self._cache[1][chosen]
         else:
             pixels, labels = self._load(chosen, random.random((len(chosen), 2)))
-        return augment(preprocess.scale(pixels), self._augmentation, random), labels
+        if not self._augmentation.any():
+            return preprocess.scale(pixels, self._scaling), labels
+        images = augment(preprocess.scale(pixels), self._augmentation, random)
+        return images if self._scaling == preprocess.TF else rescale(images, self._scaling), labels
 
     def on_epoch_end(self) -> None:
         """Go to the next epoch: another order, other augmentations."""
@@ -208,6 +214,12 @@ class Batches:
 
     def _load_all(self) -> tuple[np.ndarray, np.ndarray]:
         return self._load(np.arange(self.images), np.zeros((self.images, 2)), progress=self.images > 10000)
+
+
+def rescale(images: np.ndarray, scaling: preprocess.Scaling) -> np.ndarray:
+    """Return what another scaling gives for float32[n, h, w, 3] in -1..1."""
+    pixels = (images[..., ::-1] if scaling.bgr else images) * 127.5 + 127.5
+    return (pixels / np.array(scaling.divide) - np.array(scaling.subtract)).astype(np.float32)
 
 
 def augment(images: np.ndarray, how: Augmentation, random: np.random.Generator) -> np.ndarray:

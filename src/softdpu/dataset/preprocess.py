@@ -12,15 +12,19 @@ same bytes both give the same int8 tensor, bit for bit. Whole numbers only, unti
      `h * short // min(h, w)` by `w * short // min(h, w)`, and the middle of it is cut out, from row
      `(new_h - size) // 2` and column `(new_w - size) // 2`.
 3. Order: blue, green, red becomes red, green, blue.
-4. Scale: `float32(v) / float32(127.5) - float32(1)`, two float32 operations, each pixel in -1..1.
+4. Scale: `float32(v) / float32(127.5) - float32(1)`, two float32 operations, each pixel in -1..1. A network that was
+   trained elsewhere may want other numbers, a divisor and a subtrahend a channel, and the order blue, green, red.
 5. Quantize (by the input's position p): `floor(x * 2**p + 0.5)` saturated to -128..127. A pixel has only 256 values,
-   so steps 4 and 5 are one table of 256 int8 numbers: `table[image]`.
+   so steps 4 and 5 are one table of 256 int8 numbers a channel: `table[image]`.
 
 The images in a card's folder are the result of step 2 as PNG, so that no other JPEG decoder and no other resize on a
 board can change a bit; images of any other size still work. The module runs on Python 3.7.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -87,12 +91,94 @@ def load(data: bytes, height: int, width: int, fit: str) -> np.ndarray:
     return cv2.cvtColor(fit_image(decode(data), height, width, fit), cv2.COLOR_BGR2RGB)
 
 
-SCALE_TABLE = np.arange(256, dtype=np.float32) / np.float32(127.5) - np.float32(1)
+@dataclass(frozen=True)
+class Scaling:
+    """What a network's input is for a pixel v of 0..255: float32(v) / float32(divide) - float32(subtract), by channel.
+
+    divide and subtract have three numbers, for the channels in the network's order: red, green, blue, or with `bgr`
+    blue, green, red.
+    """
+
+    divide: tuple[float, float, float]
+    subtract: tuple[float, float, float]
+    bgr: bool = False
+
+    def table(self) -> np.ndarray:
+        """Return float32[256, 3], the input for each value of a pixel and each channel."""
+        values = np.arange(256, dtype=np.float32)[:, None]
+        return values / np.array(self.divide, np.float32) - np.array(self.subtract, np.float32)
+
+    def then(self, factor: Any, offset: Any) -> Scaling:
+        """Return this scaling with `* factor + offset` behind it, numbers or one for each channel."""
+        factors, offsets = np.broadcast_to(factor, 3), np.broadcast_to(offset, 3)
+        divide = tuple(float(d / f) for d, f in zip(self.divide, factors))  # noqa: B905 - strict is not in Python 3.7
+        subtract = tuple(float(s * f - o) for s, f, o in zip(self.subtract, factors, offsets))  # noqa: B905
+        return Scaling(divide, subtract, self.bgr)  # type: ignore[arg-type]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what preprocess.json of a card says about it."""
+        order = "bgr" if self.bgr else "rgb"
+        return {"order": order, "divide": list(self.divide), "subtract": list(self.subtract)}
+
+    def text(self) -> str:
+        """Return it as text that `scaling` reads: its name, or order:divisors:subtrahends."""
+        for name, known in SCALINGS.items():
+            if np.array_equal(known.table(), self.table()) and known.bgr == self.bgr:
+                return name
+        numbers = (",".join(map(repr, values)) for values in (self.divide, self.subtract))
+        return ":".join(["bgr" if self.bgr else "rgb", *numbers])
 
 
-def scale(image: np.ndarray) -> np.ndarray:
-    """Return MobileNet's input, float32[...] in -1..1, of uint8[...] pixels (step 4)."""
-    return SCALE_TABLE[image]
+def _imagenet(mean: tuple[float, ...], deviation: tuple[float, ...]) -> Scaling:
+    divide = tuple(255 * d for d in deviation)
+    subtract = tuple(m / d for m, d in zip(mean, deviation))  # noqa: B905 - strict is not in Python 3.7
+    return Scaling(divide, subtract)  # type: ignore[arg-type]
+
+
+# The names of Keras' preprocess_input, and the two that self-made networks have.
+SCALINGS = {
+    "tf": Scaling((127.5, 127.5, 127.5), (1.0, 1.0, 1.0)),
+    "unit": Scaling((255.0, 255.0, 255.0), (0.0, 0.0, 0.0)),
+    "raw": Scaling((1.0, 1.0, 1.0), (0.0, 0.0, 0.0)),
+    "torch": _imagenet((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "caffe": Scaling((1.0, 1.0, 1.0), (103.939, 116.779, 123.68), bgr=True),
+}
+TF = SCALINGS["tf"]
+
+
+def scaling(text: str) -> Scaling:
+    """Read a scaling: a name of SCALINGS, or order:divisors:subtrahends such as rgb:255,255,255:0.5,0.5,0.5.
+
+    Raises:
+        ValueError: if it is neither.
+    """
+    if text in SCALINGS:
+        return SCALINGS[text]
+    try:
+        order, divide, subtract = text.split(":")
+        found = from_dict(
+            {"order": order, "divide": map(float, divide.split(",")), "subtract": map(float, subtract.split(","))}
+        )
+        if order not in ("rgb", "bgr") or {len(found.divide), len(found.subtract)} != {3} or 0 in found.divide:
+            raise ValueError
+    except ValueError:
+        names = ", ".join(SCALINGS)
+        raise ValueError(f"must be one of {names}, or such as rgb:255,255,255:0.5,0.5,0.5, got {text}") from None
+    return found
+
+
+def from_dict(values: dict[str, Any]) -> Scaling:
+    """Return the scaling that preprocess.json of a card describes."""
+    return Scaling(tuple(values["divide"]), tuple(values["subtract"]), values["order"] == "bgr")
+
+
+def scale(image: np.ndarray, scaling: Scaling = TF) -> np.ndarray:
+    """Return the network's input, float32[..., 3], of uint8[..., 3] pixels in the order red, green, blue (step 4)."""
+    table = scaling.table()
+    image = image[..., ::-1] if scaling.bgr else image
+    if (table == table[:, :1]).all():
+        return table[:, 0][image]
+    return np.stack([table[:, c][image[..., c]] for c in range(3)], axis=-1)
 
 
 def card_image(data: bytes, height: int, width: int, fit: str) -> bytes:

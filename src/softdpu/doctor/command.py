@@ -29,7 +29,15 @@ def doctor(args: argparse.Namespace) -> None:
     model = load(args.model)
     if args.records:
         size = input_size(model, args.model)
-        images: Any = KerasBatches(args.records, size, BATCH, args.fit, images=args.calib_images, threads=args.threads)
+        images: Any = KerasBatches(
+            args.records,
+            size,
+            BATCH,
+            args.fit,
+            images=args.calib_images,
+            threads=args.threads,
+            scaling=args.scaling,
+        )
     else:
         logging.info("no --records: examined on %d random images, which say less than real ones", args.calib_images)
         images = random_images(model, args.calib_images)

@@ -17,7 +17,7 @@ import numpy as np
 
 import xir
 from softdpu import boards, files
-from softdpu.dataset import preprocess
+from softdpu.dataset import options, preprocess
 from softdpu.dataset.pipeline import Reader, record_files
 from softdpu.errors import SoftdpuError
 from softdpu.package import golden, manifest, readme
@@ -37,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--images", type=int, default=500, metavar="N", help="images on the card (default: 500)")
     add("--golden", type=int, default=4, metavar="N", help="images among them with golden vectors (default: 4)")
     add("--fit", choices=preprocess.FITS, default=preprocess.STRETCH, help="how an image becomes a square, as trained")
+    options.add_scaling_argument(parser)
     add("--target", required=True, help="name of the board, such as zcu102")
     add("--vitis-ai", metavar="VERSION", help="of the board's SD-card image, such as 3.0 (default: the board's usual)")
     add("--output", type=Path, required=True, metavar="DIR", help="the card folder, such as build/target_zcu102")
@@ -61,8 +62,8 @@ def build(args: argparse.Namespace) -> None:
         shutil.copyfile(args.app, part / APP)
         classes = _class_names(args.records)
         files.write_text(part / LABELS, "".join(f"{name}\n" for name in classes))
-        files.write_json(part / PREPROCESS, {"fit": args.fit})
-        golden.write(part, part / MODEL, subgraph, names[: args.golden], args.fit)
+        files.write_json(part / PREPROCESS, _preprocess(args))
+        golden.write(part, part / MODEL, subgraph, names[: args.golden], args.fit, args.scaling)
         files.write_text(part / README, readme.text(target, len(names), has_instructions(subgraph)))
         manifest.write(part)
         _install(part, args.output)
@@ -72,6 +73,12 @@ def build(args: argparse.Namespace) -> None:
         shutil.rmtree(part, ignore_errors=True)
     del graph
     print(f"{args.output}: {len(names)} images, {args.golden + RANDOM_VECTORS} golden vectors")
+
+
+def _preprocess(args: argparse.Namespace) -> dict[str, Any]:
+    """Return what preprocess.json says: how an image is fitted and, if not to -1..1, scaled."""
+    settings: dict[str, Any] = {"fit": args.fit}
+    return settings if args.scaling == preprocess.TF else {**settings, "scaling": args.scaling.as_dict()}
 
 
 def read_model(path: Path) -> tuple[Any, Any]:

@@ -21,7 +21,7 @@ from softdpu import files, fixed_point
 from softdpu.dataset import preprocess
 from softdpu.errors import SoftdpuError
 from softdpu.package import card
-from softdpu.package.manifest import APP, MODEL
+from softdpu.package.manifest import APP, MODEL, PREPROCESS
 
 BATCH = 100
 
@@ -40,8 +40,10 @@ def check(folder: Path, model: Path, output: Path, threads: int = 2) -> None:
     """
     names = sorted(path.name for path in (folder / "images").iterdir())
     printed, classes = _run_app(folder, min(threads, len(names)))
-    outputs, position = _run_target(folder / MODEL, [folder / "images" / name for name in names])
-    expected = _run_keras(model, folder, names)
+    settings = json.loads((folder / PREPROCESS).read_text(encoding="utf-8"))
+    scaling = preprocess.from_dict(settings["scaling"]) if "scaling" in settings else preprocess.TF
+    outputs, position = _run_target(folder / MODEL, [folder / "images" / name for name in names], scaling)
+    expected = _run_keras(model, folder, names, scaling)
     target = fixed_point.dequantize(outputs, position).reshape(expected.shape)
     labels = np.array([int(name.split("_")[0]) for name in names])
     right = int((expected.argmax(axis=1) == labels).sum())
@@ -77,7 +79,7 @@ def _run_app(folder: Path, threads: int) -> tuple[str, dict[str, int]]:
         return line[0], json.loads(result.read_text(encoding="utf-8"))["classes"]
 
 
-def _run_target(model: Path, paths: list[Path]) -> tuple[np.ndarray, int]:
+def _run_target(model: Path, paths: list[Path], scaling: preprocess.Scaling) -> tuple[np.ndarray, int]:
     """Return the int8 outputs of all images, preprocessed by the pipeline's own functions, and their position."""
     _graph, subgraph = card.read_model(model)
     runner = vart.Runner.create_runner(subgraph, "run")
@@ -88,14 +90,14 @@ def _run_target(model: Path, paths: list[Path]) -> tuple[np.ndarray, int]:
     for start in range(0, len(paths), len(batch)):
         some = paths[start : start + len(batch)]
         for place, path in zip(batch, some, strict=False):
-            real = preprocess.scale(preprocess.decode(path.read_bytes())[..., ::-1])
+            real = preprocess.scale(preprocess.decode(path.read_bytes())[..., ::-1], scaling)
             place[...] = fixed_point.quantize(real, int(source.get_attr("fix_point")), fixed_point.HALF_UP)
         runner.wait(runner.execute_async([batch], outputs))
         found.append(outputs[0][: len(some)].copy())
     return np.concatenate(found), position
 
 
-def _run_keras(model: Path, folder: Path, names: list[str]) -> np.ndarray:
+def _run_keras(model: Path, folder: Path, names: list[str], scaling: preprocess.Scaling) -> np.ndarray:
     """Return the Keras model's outputs, float32[images, classes]."""
     from softdpu.training.quantization import load  # TensorFlow starts slowly; a wrong folder is told before
 
@@ -103,6 +105,6 @@ def _run_keras(model: Path, folder: Path, names: list[str]) -> np.ndarray:
     found = []
     for start in range(0, len(names), BATCH):
         some = [(folder / "images" / name).read_bytes() for name in names[start : start + BATCH]]
-        images = np.stack([preprocess.scale(preprocess.decode(data)[..., ::-1]) for data in some])
+        images = np.stack([preprocess.scale(preprocess.decode(data)[..., ::-1], scaling) for data in some])
         found.append(np.asarray(network.predict_on_batch(images), np.float32))
     return np.concatenate(found).reshape(len(names), -1)

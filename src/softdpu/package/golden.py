@@ -17,7 +17,7 @@ from softdpu.dataset import preprocess
 from softdpu.runtime import create_engine
 
 
-def write(card: Path, model: Path, subgraph: Any, images: list[str], fit: str) -> None:
+def write(card: Path, model: Path, subgraph: Any, images: list[str], fit: str, scaling: preprocess.Scaling) -> None:
     """Write golden/ into the folder `card`.
 
     Args:
@@ -26,6 +26,7 @@ def write(card: Path, model: Path, subgraph: Any, images: list[str], fit: str) -
         subgraph: its DPU subgraph.
         images: names of files in `card`/images.
         fit: how images become a square, see dataset.preprocess.
+        scaling: what the network's input is of a pixel.
 
     Raises:
         SoftdpuError: if the reference engine cannot run the subgraph.
@@ -35,7 +36,8 @@ def write(card: Path, model: Path, subgraph: Any, images: list[str], fit: str) -
     shape = source.shape[1:]
     vectors: list[tuple[str | None, np.ndarray]] = []
     for name in images:
-        real = preprocess.scale(preprocess.load((card / "images" / name).read_bytes(), shape[0], shape[1], fit))
+        pixels = preprocess.load((card / "images" / name).read_bytes(), shape[0], shape[1], fit)
+        real = preprocess.scale(pixels, scaling)
         vectors.append((f"images/{name}", fixed_point.quantize(real, source.position, fixed_point.HALF_UP)))
     random = np.random.default_rng(0)
     vectors.append((None, random.integers(fixed_point.QMIN, fixed_point.QMAX + 1, shape).astype(np.int8)))

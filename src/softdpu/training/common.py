@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from softdpu.dataset import preprocess
+from softdpu.dataset import options, preprocess
 from softdpu.training.fit import evaluate, report, save
 from softdpu.training.keras2 import KerasBatches
 from softdpu.training.recipe import Recipe
@@ -32,6 +32,7 @@ def add_data_arguments(parser: argparse.ArgumentParser, train: bool = True) -> N
         help="how an image becomes a square: stretched, or short side to 256/224 and the middle cut out"
         " (default: stretch)",
     )
+    options.add_scaling_argument(parser)
 
 
 def train_batches(args: argparse.Namespace, size: int, classes: int, recipe: Recipe) -> KerasBatches:
@@ -47,6 +48,7 @@ def train_batches(args: argparse.Namespace, size: int, classes: int, recipe: Rec
         threads=recipe.threads,
         cache_mib=recipe.cache_mib,
         classes=classes,
+        scaling=args.scaling,
     )
 
 
@@ -54,7 +56,16 @@ def val_batches(
     args: argparse.Namespace, size: int, classes: int, threads: int, images: int | None = None
 ) -> KerasBatches:
     """Open the validation records of a command line, or some of them, in their order."""
-    return KerasBatches(args.val_records, size, EVAL_BATCH, args.fit, images=images, threads=threads, classes=classes)
+    return KerasBatches(
+        args.val_records,
+        size,
+        EVAL_BATCH,
+        args.fit,
+        images=images,
+        threads=threads,
+        classes=classes,
+        scaling=args.scaling,
+    )
 
 
 def finish(model: Any, args: argparse.Namespace, size: int, what: str, threads: int) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from softdpu.dataset.options import positive
 from softdpu.errors import SoftdpuError
 from softdpu.files import PathLike, write_json
+from softdpu.training import quantizers
 from softdpu.training import recipe as recipes
 from softdpu.training.common import finish, train_batches, val_batches
 from softdpu.training.fit import evaluate, fit, report
@@ -26,20 +27,22 @@ def add_quantizer_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--calib-batch", type=positive, default=32, help="images a calibration batch (default: 32)")
     parser.add_argument(
-        "--recipe", help="corrections before quantization that our quantizer has; 'vitis' does what AMD's does"
+        "--recipe", help="corrections before quantization that softdpu's quantizer has; 'vitis' does what AMD's does"
     )
+    quantizers.add_argument(parser)
 
 
 def quantize(args: argparse.Namespace) -> None:
     """Quantize a float model after training; writes the model and metrics.json beside it."""
     deterministic(args.seed, args.threads)
-    model = load(args.model)
+    model = load(args.model, args.quantizer)
     size = input_size(model, args.model)
     calibration = _calibration(args, size)
     with _messages():
-        quantizer = vitis_quantize().VitisQuantizer(model, **_recipe(args))
+        tool = quantizers.vitis_quantize(args.quantizer)
+        quantizer = tool.VitisQuantizer(model, **quantizers.options(args.quantizer, args.recipe))
         quantized = quantizer.quantize_model(calib_dataset=calibration)
-    _positions(quantized, args.output)
+    _write_positions(quantized, args)
     finish(quantized, args, size, "quantized model", args.threads)
 
 
@@ -47,12 +50,12 @@ def finetune(args: argparse.Namespace) -> None:
     """Fine-tune a float model with fake quantization; writes the deployable model and metrics.json beside it."""
     recipe = recipes.from_arguments(args)
     deterministic(recipe.seed, recipe.threads)
-    model = load(args.model)
+    model = load(args.model, args.quantizer)
     size = input_size(model, args.model)
-    tool = vitis_quantize()
+    tool = quantizers.vitis_quantize(args.quantizer)
     calibration = _calibration(args, size)
     with _messages():
-        quantizer = tool.VitisQuantizer(model, **_recipe(args))
+        quantizer = tool.VitisQuantizer(model, **quantizers.options(args.quantizer, args.recipe))
         trainable = quantizer.get_qat_model(init_quant=True, calib_dataset=calibration)
     classes = model.output_shape[-1]
     data = train_batches(args, size, classes, recipe)
@@ -62,38 +65,27 @@ def finetune(args: argparse.Namespace) -> None:
     del data, val  # their images, before all validation images are read
     with _messages():
         deployed = tool.VitisQuantizer.get_deploy_model(trainable)
-    _positions(deployed, args.output)
+    _write_positions(deployed, args)
     finish(deployed, args, size, "fine-tuned model", recipe.threads)
 
 
 def evaluate_model(args: argparse.Namespace) -> None:
     """Evaluate a float or quantized model on all validation records; writes metrics.json."""
     deterministic(0, args.threads)
-    model = load(args.model)
+    model = load(args.model, args.quantizer)
     data = val_batches(args, input_size(model, args.model), model.output_shape[-1], args.threads)
     report(evaluate(model, data), args.output, str(args.model))
 
 
-def vitis_quantize() -> Any:
-    """Return AMD's module vitis_quantize where it is installed, otherwise ours, which has the same names."""
-    try:
-        from tensorflow_model_optimization.quantization.keras import vitis_quantize as amd
-    except ImportError:
-        from softdpu.quantizer import vitis_quantize as ours
-
-        return ours
-    return amd
-
-
-def load(path: PathLike) -> Any:
-    """Load a float or quantized .h5 model without its optimizer.
+def load(path: PathLike, quantizer: str = quantizers.SOFTDPU) -> Any:
+    """Load a float .h5 model, or one that `quantizer` can read, without its optimizer.
 
     Raises:
         SoftdpuError: if there is none, or Keras cannot read it.
     """
     if not os.path.isfile(path):
         raise SoftdpuError(f"there is no model {path}; build it first")
-    scope = vitis_quantize().quantize_scope()
+    scope = quantizers.vitis_quantize(quantizer).quantize_scope()
     try:
         with scope:
             return keras.models.load_model(str(path), compile=False)
@@ -113,23 +105,22 @@ def input_size(model: Any, path: PathLike) -> int:
     return int(shape[1])
 
 
-def _recipe(args: argparse.Namespace) -> dict[str, str]:
-    """Return the argument that our quantizer has and AMD's has not, if it is asked for."""
-    return {"recipe": args.recipe} if args.recipe else {}
-
-
 def _calibration(args: argparse.Namespace, size: int) -> KerasBatches:
     return KerasBatches(
-        args.train_records, size, args.calib_batch, args.fit, images=args.calib_images, threads=args.threads
+        args.train_records,
+        size,
+        args.calib_batch,
+        args.fit,
+        images=args.calib_images,
+        threads=args.threads,
+        scaling=args.scaling,
     )
 
 
-def _positions(model: Any, output: PathLike) -> None:
-    """Write the positions of a quantized model beside it, if our own quantizer made it."""
-    if vitis_quantize().__name__.startswith("softdpu."):
-        from softdpu.quantizer import positions_report
-
-        write_json(Path(output).with_suffix(".positions.json"), positions_report(model))
+def _write_positions(model: Any, args: argparse.Namespace) -> None:
+    """Write the positions of a quantized model beside it."""
+    positions = quantizers.positions(args.quantizer, model)
+    write_json(Path(args.output).with_suffix(".positions.json"), positions)
 
 
 @contextlib.contextmanager
