@@ -1,7 +1,8 @@
 """A float model becomes an int8 model, by calibration alone (PTQ) and by fine-tuning (QAT).
 
 REQUIRED: <float_model>/float_model.h5 and the records. PROVIDES: <quant_model>/quant_model.h5 and
-<quant_ft_model>/quant_ft.h5, each with metrics.json and the positions of every tensor beside it; on request <build>/doctor/, which tells
+<quant_ft_model>/quant_ft.h5, each with metrics.json, predictions.csv and the positions of every tensor beside it (and
+history.csv where it was trained); on request <build>/doctor/, which tells
 layer by layer what quantization does to the float model, with pictures.
 """
 
@@ -16,6 +17,7 @@ rule quantize:
     output:
         model="<quant_model>/quant_model.h5",
         metrics="<quant_model>/metrics.json",
+        predictions="<quant_model>/predictions.csv",
         positions="<quant_model>/quant_model.positions.json",
     log:
         "<logs>/quantize.log",
@@ -48,6 +50,8 @@ rule finetune:
     output:
         model="<quant_ft_model>/quant_ft.h5",
         metrics="<quant_ft_model>/metrics.json",
+        predictions="<quant_ft_model>/predictions.csv",
+        history="<quant_ft_model>/history.csv",
         positions="<quant_ft_model>/quant_ft.positions.json",
     log:
         "<logs>/finetune.log",

@@ -1,6 +1,7 @@
 """Records become a float model.
 
-REQUIRED: the records. PROVIDES: <float_model>/float_model.h5 and metrics.json beside it;
+REQUIRED: the records. PROVIDES: <float_model>/float_model.h5, and beside it metrics.json, predictions.csv (the
+class of every validation image) and history.csv (the numbers of every epoch);
 TensorBoard's logs in <logs>/tensorboard/float.
 """
 
@@ -16,6 +17,8 @@ rule train:
     output:
         model="<float_model>/float_model.h5",
         metrics="<float_model>/metrics.json",
+        predictions="<float_model>/predictions.csv",
+        history="<float_model>/history.csv",
     log:
         "<logs>/train.log",
     benchmark:

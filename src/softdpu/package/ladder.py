@@ -31,7 +31,7 @@ def ladder(steps: Mapping[str, Path], output: Path, folder: Path, command: str) 
     Raises:
         SoftdpuError: if a file is missing or has no accuracy.
     """
-    rows = [_read(name, path) for name, path in steps.items()]
+    rows = [read_step(name, path) for name, path in steps.items()]
     files.write_json(output, {"steps": [row._asdict() for row in rows], "folder": str(folder), "command": command})
     print(table(rows))
     print(f"\nNext: cd {folder} && {command}")
@@ -50,7 +50,12 @@ def table(rows: list[Step]) -> str:
     return "\n".join(lines)
 
 
-def _read(name: str, path: Path) -> Step:
+def read_step(name: str, path: Path) -> Step:
+    """Return the accuracy in a JSON file with the keys accuracy (0..1) and images.
+
+    Raises:
+        SoftdpuError: if it is missing or has none.
+    """
     try:
         metrics = json.loads(path.read_text(encoding="utf-8"))
         return Step(name, float(metrics["accuracy"]), int(metrics["images"]))

@@ -1,0 +1,50 @@
+"""The curves of training and fine-tuning: loss and accuracy of every epoch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from softdpu.pictures import BLACK, line_style, picture
+from softdpu.training.results import Epoch
+
+
+def draw_curves(path: Path, epochs: Sequence[Epoch], title: str) -> None:
+    """Draw loss, accuracy and learning rate by epoch, and mark the epoch whose weights the model has.
+
+    Args:
+        path: of the SVG.
+        epochs: at least one; number 0 is the network before training.
+        title: what was trained.
+    """
+    kept = next((epoch for epoch in epochs if epoch.kept), epochs[-1])
+    with picture(path, 9.5, 3.8) as figure:
+        where = "before training" if kept.number == 0 else f"epoch {kept.number}"
+        figure.suptitle(f"{title}: the model has the weights of {where}", x=0.01, ha="left")
+        loss, accuracy, rate = figure.subplots(1, 3, width_ratios=(3, 3, 2))
+        _lines(loss, epochs, {"training": "loss", "validation": "val_loss"}, 1.0)
+        loss.set_ylabel("loss (cross entropy, nats)")
+        loss.set_ylim(bottom=0)
+        _lines(accuracy, epochs, {"training": "accuracy", "validation": "val_accuracy"}, 100.0)
+        accuracy.set_ylabel("accuracy, %")
+        accuracy.plot([kept.number], [100 * kept.val_accuracy], "o", ms=12, mfc="none", mec=BLACK, label="kept")
+        accuracy.legend()
+        _lines(rate, epochs, {"at the epoch's end": "lr"}, 1.0)
+        rate.set_ylabel("learning rate")
+        rate.set_ylim(bottom=0)
+        rate.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3), useMathText=False)
+
+
+def _lines(axes: Any, epochs: Sequence[Epoch], series: dict[str, str], factor: float) -> None:
+    for number, (label, name) in enumerate(series.items()):
+        points = [(epoch.number, factor * getattr(epoch, name)) for epoch in epochs]
+        points = [point for point in points if not math.isnan(point[1])]
+        style = {**line_style(number), **({} if len(points) <= 30 else {"marker": ""})}
+        axes.plot([x for x, _ in points], [y for _, y in points], label=label, **style)
+    axes.set_xlabel("epoch")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.grid()
+    if len(series) > 1:
+        axes.legend()

@@ -1,0 +1,73 @@
+"""The stages of a network in the report, and what was measured of each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from softdpu.dataset.records import LABELS
+from softdpu.errors import SoftdpuError
+from softdpu.training.results import Predictions, read_predictions
+
+NAMES = {"float": "float model", "ptq": "quantized", "qat": "fine-tuned", "target": "on target"}
+
+
+def missing(stage: str) -> str:
+    """Return the sentence that stands where the pictures of a stage would be."""
+    return f"This build has no such stage ({NAMES[stage]}): config.yaml leaves it out, or it was not built yet."
+
+
+def read_stages(paths: Mapping[str, Path | None]) -> dict[str, Predictions]:
+    """Return the predictions of every stage that has a file, all on the same images.
+
+    Args:
+        paths: by stage, None for one that is missing.
+
+    Raises:
+        SoftdpuError: if a file cannot be read, or two of them are of other images.
+    """
+    found = {stage: read_predictions(path) for stage, path in paths.items() if path is not None}
+    first = next(iter(found), "")
+    for stage, predictions in found.items():
+        if not np.array_equal(predictions.labels, found[first].labels):
+            raise SoftdpuError(
+                f"{paths[stage]} is of other images than {paths[first]}: {len(predictions.labels)} and"
+                f" {len(found[first].labels)} labels that differ; build both again"
+            )
+    return found
+
+
+def read_card(path: Path) -> Predictions:
+    """Return what the app said about the images of a card folder, from the JSON file that it wrote.
+
+    Raises:
+        SoftdpuError: if the file is missing or is none of the app's.
+    """
+    try:
+        classes = json.loads(path.read_text(encoding="utf-8"))["classes"]
+        labels = [int(name.split("_", 1)[0]) for name in classes]
+        found = np.array(list(classes.values()), np.int64)
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise SoftdpuError(f"{path}: expected the JSON file of app_mt.py ({error}); run the app again") from None
+    return Predictions(np.array(labels, np.int64), found, np.full(len(found), np.nan))
+
+
+def read_names(records: Path) -> list[str]:
+    """Return the names of the classes in a folder of records, [] where they have none."""
+    path = records / LABELS
+    return path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+
+
+def read_json(path: Path) -> dict[str, object]:
+    """Return the JSON object in a file that the build made.
+
+    Raises:
+        SoftdpuError: if it is missing or none.
+    """
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise SoftdpuError(f"{path}: expected a JSON object ({error}); make it again") from None
