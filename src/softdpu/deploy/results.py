@@ -1,0 +1,143 @@
+"""A board's results against the PC's for the same card folder, and its throughput beside AMD's published one."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from softdpu import boards
+from softdpu.errors import SoftdpuError
+
+_PUBLISHED = Path(__file__).parents[1] / "data" / "published_fps.csv"
+
+
+@dataclass(frozen=True)
+class Published:
+    """AMD's throughput of a MobileNet v1 of its model zoo on a board, images a second; ImageNet's 1000 classes."""
+
+    board: str
+    vitis_ai: str
+    alpha: float
+    input_size: int
+    one_thread: float
+    many_threads: float
+    model: str
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return the JSON that the app wrote to `path`.
+
+    Raises:
+        SoftdpuError: no such file, or it is none of the app's.
+    """
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+        return check(report, str(path))
+    except (OSError, ValueError) as error:
+        raise SoftdpuError(f"{path}: expected the app's results ({error}); run the app on the PC again") from None
+
+
+def check(report: Any, name: str) -> dict[str, Any]:
+    """Return `report` if it has what a comparison needs.
+
+    Raises:
+        SoftdpuError: it has not.
+    """
+    wanted = {"accuracy": float, "images": int, "classes": dict, "threads": int, "fps": float}
+    for key, kind in wanted.items():
+        value = report.get(key) if isinstance(report, dict) else None
+        if not isinstance(value, (int, float) if kind is float else kind):
+            raise SoftdpuError(
+                f"{name}: expected the app's results with '{key}'; run the app of this card folder again"
+            )
+    return dict(report)
+
+
+def compare(board: Mapping[str, Any], pc: Mapping[str, Any]) -> dict[str, Any]:
+    """Return whether two results of the app are the same, and the images whose classes differ, in the app's order.
+
+    Raises:
+        SoftdpuError: they are of different images.
+    """
+    mine, theirs = board["classes"], pc["classes"]
+    if set(mine) != set(theirs):
+        only = sorted(set(mine) ^ set(theirs))[0]
+        raise SoftdpuError(
+            f"the board ran {len(mine)} images and the PC {len(theirs)}, {only} on one of them only: remove pictures"
+            " that are not of this folder from images/ on the board, and run the PC's app again (run_<board>)"
+        )
+    different = [name for name in sorted(mine) if mine[name] != theirs[name]]
+    first = different[0] if different else None
+    return {
+        "accuracy": {"board": board["accuracy"], "pc": pc["accuracy"]},
+        "accuracy_equal": board["accuracy"] == pc["accuracy"],
+        "different": different,
+        "first_different": {"image": first, "board": mine[first], "pc": theirs[first]} if first else None,
+        "images": len(mine),
+    }
+
+
+def published(board: str, alpha: float, input_size: int) -> list[Published]:
+    """Return AMD's numbers for a MobileNet v1 on a board, by Vitis AI version; none where AMD published none."""
+    with open(_PUBLISHED, encoding="utf-8", newline="") as file:
+        rows = [
+            Published(
+                row["board"],
+                row["vitis_ai"],
+                float(row["alpha"]),
+                int(row["input_size"]),
+                float(row["one_thread"]),
+                float(row["many_threads"]),
+                row["model"],
+            )
+            for row in csv.DictReader(file)
+        ]
+    return [row for row in rows if (row.board, row.alpha, row.input_size) == (board, alpha, input_size)]
+
+
+def throughput(report: Mapping[str, Any]) -> list[dict[str, float]]:
+    """Return [{"threads", "fps"}]: the rows of the app's sweep, or its one run where there was none."""
+    return list(report.get("sweep") or [{"threads": report["threads"], "fps": report["fps"]}])
+
+
+def closest(rows: list[Published], vitis_ai: str) -> Published | None:
+    """Return the numbers of the board's Vitis AI version, else the newest."""
+    return next((row for row in rows if row.vitis_ai == vitis_ai), rows[-1] if rows else None)
+
+
+def text(found: Mapping[str, Any], network: str, target: str, amd: Published | None) -> Iterator[str]:
+    """Yield the lines for people: accuracies, the first image that differs, throughput beside AMD's."""
+    accuracy = found["accuracy"]
+    verdict = "equal" if found["accuracy_equal"] else "NOT EQUAL"
+    yield f"Accuracy: {accuracy['board']:.4f} on the board, {accuracy['pc']:.4f} on the PC: {verdict}"
+    first = found["first_different"]
+    if first:
+        yield (
+            f"Classes: {len(found['different'])} of {found['images']} images differ, first {first['image']}: class"
+            f" {first['board']} on the board, {first['pc']} on the PC"
+        )
+    else:
+        yield f"Classes: all {found['images']} images get the same class"
+    yield "Threads        FPS  AMD's FPS"
+    rows = found["throughput"]
+    cores = boards.target(target).cores
+    many = max(rows, key=lambda row: row["fps"]) if amd else None
+    for row in rows:
+        number = amd and (amd.one_thread if row["threads"] == 1 else amd.many_threads if row is many else None)
+        yield f"{row['threads']:7d} {row['fps']:10.2f} {f'{number:10.2f}' if number else '         -'}"
+    if amd:
+        yield (
+            f"AMD's numbers: model zoo of Vitis AI {amd.vitis_ai}, {amd.model} on {target}, one and many threads, with"
+            " reading and preparing the images in C++ and 1000 classes"
+        )
+    else:
+        yield f"AMD published no throughput of {network} on {target} ({cores} DPU cores)."
+
+
+def as_json(amd: Published | None) -> dict[str, Any] | None:
+    """Return AMD's numbers as a JSON object."""
+    return asdict(amd) if amd else None
