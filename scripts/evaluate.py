@@ -11,7 +11,7 @@ import argparse
 
 from softdpu.cli import program
 from softdpu.dataset import options
-from softdpu.training import common, quantization
+from softdpu.training import common, quantization, quantizers
 
 
 @program
@@ -20,6 +20,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True, help="the .h5 model")
     common.add_data_arguments(parser, train=False)
+    quantizers.add_argument(parser)
     parser.add_argument("--output", required=True, help="path of the JSON file")
     parser.add_argument("--threads", type=options.positive, default=2, help="threads to compute with (default: 2)")
     quantization.evaluate_model(parser.parse_args())

@@ -10,9 +10,9 @@ import itertools
 from typing import Any, Iterator  # noqa: UP035 - not generic in collections.abc before Python 3.9
 
 import numpy as np
-from tqdm import tqdm
 
 from softdpu.keras2 import keras, tf
+from softdpu.progress import tqdm
 from softdpu.quantizer.errors import QuantizerError
 from softdpu.quantizer.quantizers import CALIBRATE, EVALUATE, Observer, Quantizer, TQTQuantizer
 from softdpu.quantizer.wrappers import quantized_layers, set_mode
