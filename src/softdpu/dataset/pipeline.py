@@ -6,6 +6,7 @@ batches whatever the number of threads. The arithmetic is preprocess's; the augm
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 from collections.abc import Iterable, Iterator
@@ -56,6 +57,18 @@ def record_files(folder: PathLike) -> list[Path]:
     return sorted(
         files, key=lambda path: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.name)]
     )
+
+
+def fingerprint(folder: PathLike) -> str:
+    """Return 64 hexadecimal digits that tell the records of a folder from others, from their checksums alone.
+
+    Raises:
+        SoftdpuError: as `record_files` and `tfrecord.index`.
+    """
+    digest = hashlib.sha256()
+    for path in record_files(folder):
+        digest.update(f"{path.name}\0".encode() + tfrecord.checksums(path))
+    return digest.hexdigest()
 
 
 def read_records(folder: PathLike) -> Iterator[example.Record]:
@@ -154,22 +167,36 @@ class Batches:
         return math.ceil(self.images / self._batch_size)
 
     def __getitem__(self, i: int) -> tuple[np.ndarray, np.ndarray]:
+        return self.part(i)[:2]
+
+    def part(self, i: int, number: int = 0, parts: int = 1) -> tuple[np.ndarray, np.ndarray, int]:
+        """Return images and labels of part `number` of batch `i`, and the size of the whole batch.
+
+        The parts of a batch are as even as can be, and together they are the batch: the same images, changed by the
+        same random numbers. Nothing else of it is decoded.
+        """
         if not 0 <= i < len(self):
             raise IndexError(f"batch {i} of {len(self)}")
-        chosen = self._order[i * self._batch_size : (i + 1) * self._batch_size]
+        batch = self._order[i * self._batch_size : (i + 1) * self._batch_size]
+        rows = share(len(batch), number, parts)
+        chosen = batch[rows]
         random = np.random.default_rng([self._seed or 0, self._epoch, i])
         if self._cache:
             pixels, labels = self._cache[0][chosen], self._cache[1][chosen]
         else:
-            pixels, labels = self._load(chosen, random.random((len(chosen), 2)))
+            pixels, labels = self._load(chosen, random.random((len(batch), 2))[rows])
         if not self._augmentation.any():
-            return preprocess.scale(pixels, self._scaling), labels
-        images = augment(preprocess.scale(pixels), self._augmentation, random)
-        return images if self._scaling == preprocess.TF else rescale(images, self._scaling), labels
+            return preprocess.scale(pixels, self._scaling), labels, len(batch)
+        images = augment(preprocess.scale(pixels), self._augmentation, random, rows, len(batch))
+        return images if self._scaling == preprocess.TF else rescale(images, self._scaling), labels, len(batch)
 
     def on_epoch_end(self) -> None:
         """Go to the next epoch: another order, other augmentations."""
-        self._epoch += 1
+        self.start(self._epoch + 1)
+
+    def start(self, epoch: int) -> None:
+        """Go to an epoch, counted from 0; its order and augmentations depend on the seed and its number alone."""
+        self._epoch = epoch
         self._order = self._shuffled()
 
     def _shuffled(self) -> np.ndarray:
@@ -222,15 +249,30 @@ def rescale(images: np.ndarray, scaling: preprocess.Scaling) -> np.ndarray:
     return (pixels / np.array(scaling.divide) - np.array(scaling.subtract)).astype(np.float32)
 
 
-def augment(images: np.ndarray, how: Augmentation, random: np.random.Generator) -> np.ndarray:
-    """Return float32[n, h, w, 3] in -1..1 with `how`'s random changes, drawn for each image by itself."""
-    count = len(images)
+def share(count: int, number: int, parts: int) -> slice:
+    """Return which of `count` things are part `number` of `parts`."""
+    return slice(count * number // parts, count * (number + 1) // parts)
+
+
+def augment(
+    images: np.ndarray,
+    how: Augmentation,
+    random: np.random.Generator,
+    rows: slice | None = None,
+    whole: int | None = None,
+) -> np.ndarray:
+    """Return float32[n, h, w, 3] in -1..1 with `how`'s random changes, drawn for each image by itself.
+
+    `rows` says which of a batch of `whole` images these are, if they are not all of it.
+    """
+    count = len(images) if whole is None else whole
+    rows = rows or slice(None)
 
     def draw(limit: float) -> np.ndarray:
-        return random.uniform(-limit, limit, (count, 1, 1, 1)).astype(np.float32)
+        return random.uniform(-limit, limit, (count, 1, 1, 1)).astype(np.float32)[rows]
 
     if how.flip:
-        images = np.where(random.random((count, 1, 1, 1)) < 0.5, images[:, :, ::-1], images)
+        images = np.where(random.random((count, 1, 1, 1))[rows] < 0.5, images[:, :, ::-1], images)
     if how.brightness:
         images = images + 2 * draw(how.brightness)
     if how.contrast:

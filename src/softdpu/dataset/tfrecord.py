@@ -74,6 +74,18 @@ def index(path: PathLike) -> list[Entry]:
     return entries
 
 
+def checksums(path: PathLike) -> bytes:
+    """Return length and stored checksum of each entry of a file, 12 bytes each: what tells its contents from others.
+
+    Raises:
+        SoftdpuError: as `index`.
+    """
+    entries = index(path)
+    with open(path, "rb") as file:
+        found = [os.pread(file.fileno(), _FOOTER.size, entry.offset + entry.length) for entry in entries]
+    return b"".join(struct.pack("<Q", entry.length) + crc for entry, crc in zip(entries, found))  # noqa: B905
+
+
 def read(file: int, entry: Entry) -> bytes:
     """Return the data of one entry of the open file descriptor `file`; safe from several threads at once.
 
