@@ -4,7 +4,8 @@ from pathlib import Path
 
 from snakemake.utils import min_version
 
-from softdpu import build_lock
+from softdpu import build_lock, config as configuration
+from softdpu.errors import SoftdpuError
 
 min_version("9.20")
 
@@ -21,13 +22,24 @@ pathvars:
     logs="logs",
 
 
+try:
+    configuration.refuse_doubled_keys(["config.yaml", *workflow.overwrite_configfiles])
+    configuration.complete(
+        config, Path(workflow.basedir) / "schemas/config.schema.yaml"
+    )
+except SoftdpuError as error:
+    raise SystemExit(f"error: {error}")
+
+
 include: "rules/common.smk"
 include: "rules/dataset.smk"
 include: "rules/train.smk"
 include: "rules/quantize.smk"
+include: "rules/finetune.smk"
 include: "rules/compile.smk"
 include: "rules/package.smk"
 include: "rules/targets.smk"
+include: "rules/sweep.smk"
 
 
 if build_lock.clear_stale(Path(".snakemake")):

@@ -1,6 +1,6 @@
 """What all rules share.
 
-PROVIDES: the checked config, the constraints on wildcards, the folders, and functions that name inputs and options.
+REQUIRED: the complete config. PROVIDES: the constraints on wildcards, the folders, and functions that name inputs and options.
 A rule names files by the pathvars of the Snakefile, such as "<build>/run_{target}.json", so that the variants of a sweep
 run the same rules in folders of their own. Where Snakemake replaces none (params, Python), the constants below stand.
 """
@@ -8,7 +8,7 @@ run the same rules in folders of their own. Where Snakemake replaces none (param
 import shlex
 from pathlib import Path
 
-from softdpu import boards, config as configuration, vitis_ai
+from softdpu import boards, vitis_ai
 from softdpu.dataset.folder import state
 from softdpu.dataset.imagenet import val_shards
 from softdpu.errors import SoftdpuError
@@ -16,15 +16,6 @@ from softdpu.sources import sources
 
 ROOT = Path(workflow.basedir)
 ENV = "../envs/softdpu.yaml"
-
-try:
-    configuration.check(config, ROOT / "schemas/config.schema.yaml")
-    for name in config["targets"]:
-        boards.target(name, config["compile"]["vitis_ai"])
-    if config["toolchain"] == "vitis-ai":
-        vitis_ai.image(config["compile"]["vitis_ai"])
-except SoftdpuError as error:
-    raise SystemExit(f"error: {error}")
 
 BUILD, LOGS = map(workflow.pathvars.apply, ["<build>", "<logs>"])
 
@@ -41,6 +32,15 @@ def known_target(wildcards):
         boards.target(wildcards.name)
     except SoftdpuError as error:
         raise SystemExit(f"error: {error}")
+    return []
+
+
+def any_variants(wildcards):
+    """Tell how to name variants, instead of comparing none."""
+    if not VARIANTS:
+        raise SystemExit(
+            "error: no variants are named; see config/sweep.yaml, and run: snakemake sweep --configfile config/sweep.yaml"
+        )
     return []
 
 

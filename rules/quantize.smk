@@ -1,9 +1,8 @@
-"""A float model becomes an int8 model, by calibration alone (PTQ) and by fine-tuning (QAT).
+"""A float model becomes an int8 model by calibration alone (PTQ).
 
-REQUIRED: <float_model>/float_model.h5 and the records. PROVIDES: <quant_model>/quant_model.h5 and
-<quant_ft_model>/quant_ft.h5, each with metrics.json, predictions.csv and the positions of every tensor beside it (and
-history.csv where it was trained); on request <build>/doctor/, which tells
-layer by layer what quantization does to the float model, with pictures.
+REQUIRED: <float_model>/float_model.h5 and the records. PROVIDES: <quant_model>/quant_model.h5 with metrics.json,
+predictions.csv and the positions of every tensor beside it; on request <build>/doctor/, which tells layer by layer what
+quantization does to the float model, with pictures.
 """
 
 
@@ -38,44 +37,6 @@ rule quantize:
     shell:
         "python {input.script} --model {input.model} --train-records $(dirname {input.train}) --val-records $(dirname {input.val})"
         " --fit {params.fit} {params.recipe} --threads {params.threads} --output {output.model} 2>&1 | tee {log:q}"
-
-
-rule finetune:
-    input:
-        train=records("train"),
-        val=records("val"),
-        model="<float_model>/float_model.h5",
-        script="scripts/finetune.py",
-        code=code("scripts/finetune.py"),
-    output:
-        model="<quant_ft_model>/quant_ft.h5",
-        metrics="<quant_ft_model>/metrics.json",
-        predictions="<quant_ft_model>/predictions.csv",
-        history="<quant_ft_model>/history.csv",
-        positions="<quant_ft_model>/quant_ft.positions.json",
-    log:
-        "<logs>/finetune.log",
-    benchmark:
-        "<logs>/benchmarks/finetune.tsv"
-    conda:
-        ENV
-    threads: config["train"]["threads"]
-    resources:
-        mem_mb=3500,
-        runtime=60,
-    params:
-        calibration=options(config["quantize"]),
-        recipe=options(config["finetune"]),
-        seed=config["train"]["seed"],
-        threads=config["train"]["threads"],
-        fit=DATASET["fit"],
-        tensorboard=f"{LOGS}/tensorboard/finetune",
-    message:
-        "fine-tune the quantized model, and measure"
-    shell:
-        "python {input.script} --model {input.model} --train-records $(dirname {input.train}) --val-records $(dirname {input.val})"
-        " --fit {params.fit} {params.calibration} {params.recipe} --seed {params.seed} --threads {params.threads}"
-        " --tensorboard {params.tensorboard} --output {output.model} 2>&1 | tee {log:q}"
 
 
 rule doctor:

@@ -9,8 +9,8 @@ STARTED = time.time()
 
 
 onsuccess:
-    for path in sorted(Path(LOGS).glob("ladder_*.log")):
-        if path.stat().st_mtime >= STARTED:
+    for path in [*sorted(Path(LOGS).glob("ladder_*.log")), Path(LOGS, "sweep.log")]:
+        if path.exists() and path.stat().st_mtime >= STARTED:
             print(f"\n{path.read_text(encoding='utf-8')}")
 
 

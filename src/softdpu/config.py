@@ -4,14 +4,57 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import yaml
 
+from softdpu import boards, vitis_ai
 from softdpu.errors import SoftdpuError
+
+
+def refuse_doubled_keys(files: Iterable[str | Path]) -> None:
+    """Refuse YAML files in which a key stands twice, of which all but the last would be ignored without a word.
+
+    Raises:
+        SoftdpuError: naming the file, the line and the key.
+    """
+    for file in files:
+        text = Path(file).read_text(encoding="utf-8")
+        nodes = [yaml.compose(text, Loader=yaml.SafeLoader)]
+        while nodes:
+            node = nodes.pop()
+            if isinstance(node, yaml.MappingNode):
+                _refuse_doubled(file, [key for key, _ in node.value])
+                nodes.extend(value for _, value in node.value)
+            elif isinstance(node, yaml.SequenceNode):
+                nodes.extend(node.value)
+
+
+def _refuse_doubled(file: str | Path, keys: list[Any]) -> None:
+    lines: dict[str, int] = {}
+    for key in keys:
+        line = key.start_mark.line + 1
+        if key.value in lines:
+            raise SoftdpuError(
+                f"{file}: '{key.value}' stands twice, in lines {lines[key.value]} and {line}; rename one"
+            )
+        lines[key.value] = line
+
+
+def complete(config: dict[str, Any], schema_path: Path) -> None:
+    """Fill the defaults into `config`, in place, and check everything that can be known before a build.
+
+    Raises:
+        SoftdpuError: on the first wrong value, also an unknown board or a version that AMD has no container for.
+    """
+    check(config, schema_path)
+    for name in config["targets"]:
+        boards.target(name, config["compile"]["vitis_ai"])
+    if config["toolchain"] == "vitis-ai":
+        vitis_ai.image(config["compile"]["vitis_ai"])
 
 
 def check(config: dict[str, Any], schema_path: Path) -> None:
