@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 
 from softdpu.cli import program
-from softdpu.training import common, quantization, recipe
+from softdpu.training import common, quantization, recipe, setup
 
 
 @program
@@ -22,6 +22,7 @@ def main() -> None:
     quantization.add_quantizer_arguments(parser)
     parser.add_argument("--output", required=True, help="path of the deployable quantized .h5 model")
     parser.add_argument("--tensorboard", metavar="DIR", help="folder for TensorBoard's logs (default: none)")
+    setup.add_arguments(parser)
     recipe.add_arguments(parser, recipe.Recipe(epochs=1, learning_rate=1e-4))
     quantization.finetune(parser.parse_args())
 

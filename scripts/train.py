@@ -11,7 +11,7 @@ import argparse
 
 from softdpu.cli import program
 from softdpu.dataset import options
-from softdpu.training import common, float_model, model, recipe
+from softdpu.training import common, copies, float_model, model, recipe, setup
 
 
 @program
@@ -38,6 +38,12 @@ def main() -> None:
         action="store_true",
         help="with --freeze-base and no augmentation: compute what the head sees once, then train in seconds",
     )
+    parser.add_argument(
+        "--mixed-precision",
+        choices=copies.PRECISIONS,
+        help="compute in 16 bits on a GPU; the model itself stays float32 (default: float32)",
+    )
+    setup.add_arguments(parser)
     recipe.add_arguments(parser, recipe.Recipe())
     float_model.train_float(parser.parse_args())
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Any, Sequence  # noqa: UP035 - Python 3.7 of AMD's containers
 
 import numpy as np
 
 from softdpu.errors import SoftdpuError
 from softdpu.files import PathLike, whole_file, write_json
 from softdpu.keras2_config import make_legacy
+from softdpu.training.checkpoints import State, Store, restore, values, variables
+from softdpu.training.copies import copy_to_train
+from softdpu.training.devices import Devices, told
 from softdpu.training.keras2 import KerasBatches, keras, tf
 from softdpu.training.recipe import Recipe
 from softdpu.training.results import Predictions, write_history, write_predictions
+from softdpu.training.setup import Setup
+from softdpu.training.sharing import shared
 
 
 def fit(
@@ -23,6 +28,8 @@ def fit(
     tensorboard: PathLike | None = None,
     keep_start: bool = False,
     history: PathLike | None = None,
+    setup: Setup = Setup(),  # noqa: B008 - frozen
+    callbacks: Sequence[Any] = (),
 ) -> dict[str, list[float]]:
     """Train `model` in place and leave it with the weights of the epoch with the best validation accuracy.
 
@@ -34,41 +41,89 @@ def fit(
         tensorboard: folder for its logs, None for none.
         keep_start: the weights that it comes with count as an epoch too, so that training never makes it worse.
         history: path of a CSV file of each epoch's numbers, None for none.
+        setup: devices, precision and checkpoints. With checkpoints it goes on where a run that was killed had ended;
+            with several devices or in mixed precision a copy of the network is trained.
+        callbacks: Keras callbacks beside its own.
 
     Returns:
         Keras' history: the values of each epoch by name.
 
     Raises:
-        SoftdpuError: if the loss is no number any more.
+        SoftdpuError: if the loss is no number any more, or another worker stops.
     """
+    devices, store = setup.devices, setup.store
+    plain = devices.strategy is None and not setup.precision
+    trained = model if plain else copy_to_train(model, devices, setup.precision)
+    with devices.scope():
+        trained.compile(
+            optimizer=optimizer(recipe, setup.precision),
+            loss=cross_entropy(recipe.label_smoothing),
+            metrics=["accuracy"],
+        )
     best = _BestWeights()
-    start = evaluate(model, val) if keep_start else None
-    if start is not None:
-        best.offer(-1, start["accuracy"], model)
-    callbacks = [_Rate(recipe, len(train)), best, keras.callbacks.TerminateOnNaN()]
-    if tensorboard is not None:
-        callbacks.append(keras.callbacks.TensorBoard(log_dir=str(tensorboard), update_freq="epoch"))
-    model.compile(
-        optimizer=optimizer(recipe),
-        loss=cross_entropy(recipe.label_smoothing),
-        metrics=["accuracy"],
-    )
-    found = model.fit(
-        train, validation_data=val, epochs=recipe.epochs, callbacks=callbacks, shuffle=False, workers=1, verbose=1
-    )
-    if best.weights is None or not np.isfinite(found.history["loss"]).all():
+    state = _resumed(trained, store, best, recipe) if store else None
+    if state is None and keep_start:
+        best.start = evaluate(model, val)
+        best.offer(-1, best.start["accuracy"], trained)
+    first, before = (state.epoch, state.history) if state else (0, {})
+    mine = [_Rate(recipe, len(train)), best, keras.callbacks.TerminateOnNaN()]
+    if tensorboard is not None and devices.chief:
+        mine.append(keras.callbacks.TensorBoard(log_dir=str(tensorboard), update_freq="epoch"))
+    if store:
+        mine.append(_Save(store, best, before))
+    with told(devices):
+        found = trained.fit(
+            epochs=recipe.epochs,
+            initial_epoch=first,
+            callbacks=[*mine, *callbacks],
+            shuffle=False,
+            verbose=1 if devices.chief else 0,
+            **_data(train, val, devices, first),
+        )
+    curves = {name: before.get(name, []) + found.history.get(name, []) for name in before or found.history}
+    if best.weights is None or not np.isfinite(curves["loss"]).all():
         raise SoftdpuError(
             f"training diverged: the loss is no number any more; learning_rate {recipe.learning_rate} is too high"
         )
     model.set_weights(best.weights)
     print(f"best epoch: {best.epoch + 1} of {recipe.epochs}, validation accuracy {best.accuracy:.4f}")
-    if history is not None:
-        write_history(history, found.history, best.epoch + 1, start)
-    return dict(found.history)
+    if history is not None and devices.chief:
+        write_history(history, curves, best.epoch + 1, best.start)
+    return curves
 
 
-def optimizer(recipe: Recipe) -> Any:
-    """Return the Keras optimizer of a recipe."""
+def _data(train: Any, val: Any, devices: Devices, first_epoch: int) -> dict[str, Any]:
+    """Return Keras' arguments for the data: its own Sequences, or each device's part of them."""
+    if devices.strategy is None:
+        if first_epoch:
+            train.start(first_epoch)
+        return {"x": train, "validation_data": val, "workers": 1}
+    return {
+        "x": shared(train, devices, first_epoch),
+        "steps_per_epoch": len(train),
+        "validation_data": shared(val, devices),
+        "validation_steps": len(val),
+    }
+
+
+def _resumed(model: Any, store: Store, best: _BestWeights, recipe: Recipe) -> State | None:
+    """Bring a compiled network and the keeper of the best weights to where a run that was killed had ended, if any."""
+    state = store.load()
+    if state is None:
+        return None
+    if not restore(model, state):
+        print(f"training starts afresh: the checkpoint {store.path} is not of this network", flush=True)
+        return None
+    best.accuracy, best.epoch, best.start = (state.best[name] for name in ("accuracy", "epoch", "start"))
+    best.weights = state.best_weights
+    print(f"training goes on after epoch {state.epoch} of {recipe.epochs}: {store.path}", flush=True)
+    return state
+
+
+def optimizer(recipe: Recipe, precision: str | None = None) -> Any:
+    """Return the Keras optimizer of a recipe; small gradients survive float16 because the loss is scaled up."""
+    if precision == "float16":
+        return keras.mixed_precision.LossScaleOptimizer(optimizer(recipe))
     if recipe.optimizer == "sgd":
         return keras.optimizers.SGD(recipe.learning_rate, momentum=0.9, nesterov=True)
     if recipe.optimizer == "adamw":
@@ -80,7 +135,8 @@ def cross_entropy(label_smoothing: float) -> Any:
     """Return the loss over logits for integer labels."""
     if not label_smoothing:
         return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    smooth = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=label_smoothing)
+    reduction = "none" if tf.distribute.has_strategy() else "auto"  # a strategy's devices have weights for images
+    smooth = keras.losses.CategoricalCrossentropy(True, label_smoothing, reduction=reduction)
 
     def loss(labels: Any, logits: Any) -> Any:
         return smooth(tf.one_hot(tf.cast(tf.reshape(labels, [-1]), tf.int32), tf.shape(logits)[-1]), logits)
@@ -135,6 +191,7 @@ class _BestWeights(keras.callbacks.Callback):
         self.weights: list[np.ndarray] | None = None
         self.accuracy = -1.0
         self.epoch = 0
+        self.start: dict[str, Any] | None = None  # what the network was before training, if that was measured
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self.offer(epoch, (logs or {}).get("val_accuracy", -1.0), self.model)
@@ -143,6 +200,24 @@ class _BestWeights(keras.callbacks.Callback):
         """Keep the weights of `model` if they are better than the best so far."""
         if accuracy > self.accuracy:
             self.accuracy, self.epoch, self.weights = accuracy, epoch, model.get_weights()
+
+
+class _Save(keras.callbacks.Callback):
+    """Writes a checkpoint after each epoch whose loss is a number; stands after the keeper of the best weights."""
+
+    def __init__(self, store: Store, best: _BestWeights, before: dict[str, list[float]]) -> None:
+        super().__init__()
+        self._store, self._best = store, best
+        self._history = {name: list(values) for name, values in before.items()}
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        for name, value in (logs or {}).items():
+            self._history.setdefault(name, []).append(float(value))
+        if self._best.weights is None or not np.isfinite(self._history["loss"]).all():
+            return
+        best = {"accuracy": float(self._best.accuracy), "epoch": self._best.epoch, "start": self._best.start}
+        own = values(variables(self.model))  # on every worker: some values are means over all
+        self._store.save(State(epoch + 1, self._history, best, self._best.weights, own))
 
 
 class _Rate(keras.callbacks.Callback):

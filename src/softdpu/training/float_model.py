@@ -8,32 +8,37 @@ from typing import Any
 
 import numpy as np
 
+from softdpu.dataset.pipeline import share
 from softdpu.files import PathLike, write_text
 from softdpu.training import recipe as recipes
+from softdpu.training import setup as setups
 from softdpu.training.common import finish, train_batches, val_batches
 from softdpu.training.fit import fit
-from softdpu.training.keras2 import KerasBatches, deterministic, keras
+from softdpu.training.keras2 import KerasBatches, keras
 from softdpu.training.model import mobilenet
 from softdpu.training.recipe import Recipe
 from softdpu.training.results import HISTORY
+from softdpu.training.setup import Setup
 
 
 def train_float(args: argparse.Namespace) -> None:
     """Train the float network; writes the model, and beside it metrics.json, CSV files and model_summary.txt."""
     recipe = recipes.from_arguments(args)
-    deterministic(recipe.seed, recipe.threads)
+    setup = setups.begin(args, recipe)
     model = mobilenet(
         args.classes, args.size, args.alpha, args.dropout, args.weights, args.freeze_base, args.bn_momentum
     )
     data = train_batches(args, args.size, args.classes, recipe)
     val = val_batches(args, args.size, args.classes, recipe.threads, recipe.val_images)
     history = Path(args.output).parent / HISTORY
-    train(model, data, val, recipe, args.cache_features, args.tensorboard, history)
+    train(model, data, val, recipe, args.cache_features, args.tensorboard, history, setup)
     del data, val  # their images, before the validation images are read
-    lines: list[str] = []
-    model.summary(print_fn=lambda line, **_: lines.append(line))
-    write_text(Path(args.output).parent / "model_summary.txt", "\n".join(lines) + "\n")
-    finish(model, args, args.size, "float model", recipe.threads)
+    if setup.devices.chief:
+        lines: list[str] = []
+        model.summary(print_fn=lambda line, **_: lines.append(line))
+        write_text(Path(args.output).parent / "model_summary.txt", "\n".join(lines) + "\n")
+        finish(model, args, args.size, "float model", recipe.threads)
+    setup.end()
 
 
 def train(
@@ -44,6 +49,7 @@ def train(
     cache_features: bool,
     logs: PathLike,
     history: PathLike | None = None,
+    setup: Setup = Setup(),  # noqa: B008 - frozen
 ) -> None:
     """Train a network of model.mobilenet in place.
 
@@ -56,10 +62,11 @@ def train(
             alone: the same training in a fraction of the time.
         logs: folder for TensorBoard.
         history: path of a CSV file of each epoch's numbers, None for none.
+        setup: devices, precision and checkpoints.
     """
     frozen = not model.get_layer("conv1").trainable
     if not (frozen and cache_features) or recipe.augmentation.any():
-        fit(model, train_data, val_data, recipe, logs, history=history)
+        fit(model, train_data, val_data, recipe, logs, history=history, setup=setup)
         return
     dropout, logits = model.get_layer("dropout"), model.get_layer("logits")
     base = keras.Model(model.input, dropout.input)
@@ -75,7 +82,9 @@ def train(
         _features(base, data, "features of " + what) for data, what in ((train_data, "train"), (val_data, "val"))
     ]
     train_features = FeatureBatches(features[0], recipe.batch_size, recipe.seed)
-    fit(head, train_features, FeatureBatches(features[1], recipe.batch_size), recipe, logs, history=history)
+    fit(
+        head, train_features, FeatureBatches(features[1], recipe.batch_size), recipe, logs, history=history, setup=setup
+    )
     logits.set_weights(head.get_layer("logits").get_weights())
 
 
@@ -103,12 +112,21 @@ class FeatureBatches(keras.utils.Sequence):
         return -(-len(self._labels) // self._batch_size)
 
     def __getitem__(self, i: int) -> tuple[np.ndarray, np.ndarray]:
+        return self.part(i)[:2]
+
+    def part(self, i: int, number: int = 0, parts: int = 1) -> tuple[np.ndarray, np.ndarray, int]:
+        """Return features and labels of part `number` of batch `i`, and the size of the whole batch."""
         order = np.arange(len(self._labels))
         if self._seed is not None:
             order = np.random.default_rng([self._seed, self._epoch]).permutation(len(order))
-        chosen = order[i * self._batch_size : (i + 1) * self._batch_size]
-        return self._features[chosen], self._labels[chosen]
+        batch = order[i * self._batch_size : (i + 1) * self._batch_size]
+        chosen = batch[share(len(batch), number, parts)]
+        return self._features[chosen], self._labels[chosen], len(batch)
 
     def on_epoch_end(self) -> None:
         """Go to the next epoch."""
-        self._epoch += 1
+        self.start(self._epoch + 1)
+
+    def start(self, epoch: int) -> None:
+        """Go to an epoch, counted from 0."""
+        self._epoch = epoch

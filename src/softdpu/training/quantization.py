@@ -14,6 +14,7 @@ from softdpu.errors import SoftdpuError
 from softdpu.files import PathLike, write_json
 from softdpu.training import quantizers
 from softdpu.training import recipe as recipes
+from softdpu.training import setup as setups
 from softdpu.training.common import finish, train_batches, val_batches
 from softdpu.training.fit import evaluate, fit, report
 from softdpu.training.keras2 import KerasBatches, deterministic, keras
@@ -49,7 +50,7 @@ def quantize(args: argparse.Namespace) -> None:
 def finetune(args: argparse.Namespace) -> None:
     """Fine-tune a float model with fake quantization; writes the deployable model and metrics.json beside it."""
     recipe = recipes.from_arguments(args)
-    deterministic(recipe.seed, recipe.threads)
+    setup = setups.begin(args, recipe)
     model = load(args.model, args.quantizer)
     size = input_size(model, args.model)
     tool = quantizers.vitis_quantize(args.quantizer)
@@ -61,12 +62,14 @@ def finetune(args: argparse.Namespace) -> None:
     data = train_batches(args, size, classes, recipe)
     val = val_batches(args, size, classes, recipe.threads, recipe.val_images)
     history = Path(args.output).parent / HISTORY
-    fit(trainable, data, val, recipe, args.tensorboard, keep_start=True, history=history)
+    fit(trainable, data, val, recipe, args.tensorboard, keep_start=True, history=history, setup=setup)
     del data, val  # their images, before all validation images are read
-    with _messages():
-        deployed = tool.VitisQuantizer.get_deploy_model(trainable)
-    _write_positions(deployed, args)
-    finish(deployed, args, size, "fine-tuned model", recipe.threads)
+    if setup.devices.chief:
+        with _messages():
+            deployed = tool.VitisQuantizer.get_deploy_model(trainable)
+        _write_positions(deployed, args)
+        finish(deployed, args, size, "fine-tuned model", recipe.threads)
+    setup.end()
 
 
 def evaluate_model(args: argparse.Namespace) -> None:

@@ -1,0 +1,178 @@
+"""Checkpoints: a training that was killed goes on after its last finished epoch.
+
+A folder holds one checkpoint, one file that appears whole or not at all. It is used only by a run with the same
+options, inputs and code; it is removed when the output is written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import json
+import sys
+import zipfile
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Iterable  # noqa: UP035 - Python 3.7 of AMD's containers
+
+import numpy as np
+
+import softdpu
+from softdpu.dataset import pipeline
+from softdpu.files import PathLike, sha256, whole_file
+from softdpu.keras2 import keras, tf
+
+NAME = "checkpoint.npz"
+
+# Options that do not change what is learnt, and those whose files' contents count instead of their names.
+_PLACES = {"output", "tensorboard", "checkpoints", "strategy", "worker_timeout"}
+_RECORDS = ("train_records", "val_records")
+_FILES = ("model", "weights")
+_BROKEN = (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile, zlib.error)
+
+
+@dataclass
+class State:
+    """A training after a finished epoch.
+
+    Attributes:
+        epoch: how many are finished.
+        history: Keras' history so far.
+        best: what the keeper of the best weights knows, JSON values only.
+        best_weights: of the best epoch.
+        variables: the network's and the optimizer's, in the order of `variables`.
+    """
+
+    epoch: int
+    history: dict[str, list[float]]
+    best: dict[str, Any]
+    best_weights: list[np.ndarray]
+    variables: list[np.ndarray] = field(default_factory=list)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the option that says where checkpoints are."""
+    parser.add_argument(
+        "--checkpoints",
+        metavar="DIR",
+        help="folder for a checkpoint after each epoch, from which the same command goes on if it was killed; removed"
+        " in the end (default: none)",
+    )
+
+
+def facts(args: argparse.Namespace) -> dict[str, str]:
+    """Return everything that a training depends on: options, the contents of its inputs, the code."""
+    found = {name: str(value) for name, value in vars(args).items() if name not in _PLACES}
+    for name in _RECORDS:
+        found[name] = pipeline.fingerprint(getattr(args, name))
+    for name in _FILES:
+        if Path(found.get(name, "")).is_file():
+            found[name] = sha256(found[name])
+    found["the code of softdpu"] = _code()
+    found["the version of TensorFlow"] = str(tf.__version__)
+    return found
+
+
+def _code() -> str:
+    """Return a digest of the package's source."""
+    digest = hashlib.sha256()
+    root = Path(softdpu.__file__).parent
+    for part in ("fixed_point.py", "dataset/**/*.py", "training/**/*.py", "quantizer/**/*.py"):
+        for path in sorted(root.glob(part)):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def variables(model: Any) -> list[Any]:
+    """Return all that training changes in a compiled model: its weights, the optimizer's, the scale of its loss."""
+    optimizer = model.optimizer
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    if hasattr(inner, "build"):
+        inner.build(model.trainable_variables)
+    else:  # the optimizers of Keras up to 2.10
+        inner._create_all_weights(model.trainable_variables)
+    own = inner.variables
+    found = [*model.weights, *(own() if callable(own) else own)]
+    if inner is not optimizer and optimizer.dynamic:
+        found += [optimizer._loss_scale.current_loss_scale, optimizer.dynamic_counter]
+    return found
+
+
+class Store:
+    """The checkpoint of one training."""
+
+    def __init__(self, folder: PathLike, known: dict[str, str], chief: bool = True) -> None:
+        """Name the folder and the facts of the training; only the chief writes."""
+        self.path = Path(folder) / NAME
+        self._facts, self._chief = known, chief
+
+    def load(self) -> State | None:
+        """Return the state of the last finished epoch, or None, and say why, if there is no use in what lies there."""
+        if not self.path.exists():
+            return None
+        try:
+            with np.load(str(self.path), allow_pickle=False) as file:
+                about = json.loads(str(file["about"]))
+                changed = _difference(about["facts"], self._facts)
+                if changed:
+                    print(f"training starts afresh: {self.path} comes from another run ({changed})", flush=True)
+                    return None
+                best, own = ([file[f"{kind}_{i}"] for i in range(about[kind])] for kind in ("best", "variables"))
+                return State(about["epoch"], about["history"], about["best_epoch"], best, own)
+        except _BROKEN as error:
+            why = " ".join(str(error).split()) or type(error).__name__
+            print(f"training starts afresh: the checkpoint {self.path} is damaged ({why})", flush=True)
+            return None
+
+    def fingerprint(self) -> str:
+        """Return a digest of the checkpoint that lies there, or 'none'."""
+        return sha256(self.path) if self.path.exists() else "none"
+
+    def save(self, state: State) -> None:
+        """Write a state in place of the last; a full disk costs the checkpoint, not the training."""
+        if not self._chief:
+            return
+        about = {"facts": self._facts, "epoch": state.epoch, "history": state.history, "best_epoch": state.best}
+        about.update(best=len(state.best_weights), variables=len(state.variables))
+        arrays = {f"best_{i}": value for i, value in enumerate(state.best_weights)}
+        arrays.update({f"variables_{i}": value for i, value in enumerate(state.variables)})
+        try:
+            with whole_file(self.path) as part, open(part, "wb") as file:
+                np.savez(file, about=np.array(json.dumps(about)), **arrays)
+        except OSError as error:
+            why = error.strerror or str(error)
+            print(f"warning: the checkpoint {self.path} cannot be written ({why}); training goes on", file=sys.stderr)
+
+    def remove(self) -> None:
+        """Remove the checkpoint, and its folder if nothing else is in it."""
+        if self._chief:
+            with contextlib.suppress(OSError):
+                self.path.unlink()
+            with contextlib.suppress(OSError):
+                self.path.parent.rmdir()
+
+
+def restore(model: Any, state: State) -> bool:
+    """Put a state's variables into a compiled model; False, and nothing is changed, if they do not fit."""
+    own = variables(model)
+    if [tuple(v.shape) for v in own] != [value.shape for value in state.variables]:
+        return False
+    keras.backend.batch_set_value(list(zip(own, state.variables)))  # noqa: B905 - Python 3.7
+    return True
+
+
+def values(tensors: Iterable[Any]) -> list[np.ndarray]:
+    """Return the values of variables, on all devices alike."""
+    return [np.asarray(value) for value in keras.backend.batch_get_value(list(tensors))]
+
+
+def _difference(old: dict[str, str], new: dict[str, str]) -> str:
+    """Say which fact is not the same, or nothing."""
+    for name in sorted({*old, *new}):
+        before, now = old.get(name), new.get(name)
+        if before != now:
+            shown = any(len(str(value)) > 40 for value in (before, now))
+            return f"{name} changed" if shown else f"{name} was {before}, is {now}"
+    return ""
