@@ -139,9 +139,8 @@ def _csv(table: list[dict[str, Any]]) -> str:
 
 def _text(rows: Sequence[Row], fronts: dict[str, set[int]]) -> str:
     width = max(len(f"{row.variant} {row.target}") for row in rows)
-    lines = [
-        f"{'':<{width}}  {'accuracy':>10}  {'on target':>10}  {'KiB':>8}  {'M operations':>12}  {'images/s':>8}  best in"
-    ]
+    head = f"{'accuracy':>10}  {'on target':>10}  {'KiB':>8}  {'M operations':>12}  {'images/s':>8}  best in"
+    lines = [f"{'':<{width}}  {head}"]
     for index, row in enumerate(rows):
         name = f"{row.variant:<{width - len(row.target)}}{row.target}"
         on_target = f"{100 * row.accuracies[ON_TARGET]:.2f} %" if ON_TARGET in row.accuracies else ""
