@@ -39,6 +39,7 @@ include: "rules/finetune.smk"
 include: "rules/compile.smk"
 include: "rules/package.smk"
 include: "rules/targets.smk"
+include: "rules/deploy.smk"
 include: "rules/sweep.smk"
 
 

@@ -50,7 +50,7 @@ rule unknown_target:
     log:
         "<logs>/unknown_{kind}_{name}.log",
     wildcard_constraints:
-        kind="target|run|check",
+        kind="target|run|check|deploy|board_run|sdcard",
         name=r"[^/]+",
     localrule: True
     conda:

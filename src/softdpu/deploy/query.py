@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -32,7 +33,7 @@ _QUESTIONS = {
     "machine": "uname -m",
     "system": "( . /etc/os-release && echo $PRETTY_NAME )",
     "rsync": "command -v rsync",
-    "python": f"python3 -c '{_FIND_MODULES}'",
+    "python": f"python3 -c {shlex.quote(_FIND_MODULES)}",
     "dpu": "xdputil query || show_dpu || dexplorer -w",
 }
 
