@@ -12,6 +12,7 @@ from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from softdpu.files import PathLike, whole_file
 
@@ -65,6 +66,13 @@ def placeholder(path: PathLike, title: str, why: str) -> None:
     with picture(path, 7, 1.2) as figure:
         figure.text(0.02, 0.66, title, fontsize=11, weight="bold")
         figure.text(0.02, 0.24, why, color=GREY)
+
+
+def logarithmic(axis: Any, base: int = 10) -> None:
+    """Make an axis, such as `axes.yaxis`, logarithmic, with plain numbers beside it."""
+    getattr(axis.axes, f"set_{axis.axis_name}scale")("log", base=base)
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())
 
 
 def line_style(number: int) -> dict[str, Any]:

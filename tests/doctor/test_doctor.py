@@ -85,7 +85,8 @@ def test_the_numbers_are_what_they_are_called(found, model) -> None:
 def test_files(found, tmp_path: Path) -> None:
     names = report.write(found, tmp_path / "a")
     assert names == report.write(found, tmp_path / "b")
-    assert {"doctor.json", "sqnr.svg", "ranges-middle.svg", "activations-middle.svg"} <= set(names)
+    assert {"doctor.json", "layers.html", "sqnr.svg", "cost.svg", "ranges.svg", "worst.svg"} <= set(names)
+    assert {"ranges-middle.svg", "activations-middle.svg"} <= set(names)
     for name in names:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
         if name.endswith(".svg"):

@@ -5,71 +5,158 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
-from matplotlib import pyplot
 
-from softdpu.doctor.examine import Examination
-from softdpu.files import whole_file
+from softdpu.doctor.examine import Examination, LayerState
+from softdpu.pictures import BLUE, GREY, VERMILION, bar_style, line_style, logarithmic, picture, printable
 
-matplotlib.use("Agg")
-matplotlib.rcParams["svg.hashsalt"] = "softdpu"
-
-
-def _save(figure: Any, path: Path) -> str:
-    figure.tight_layout()
-    with whole_file(path) as part:
-        figure.savefig(part, format="svg", metadata={"Date": None})
-    pyplot.close(figure)
-    return path.name
+SHOWN = 20  # layers in the picture of costs
 
 
 def sqnr_profile(found: Examination, folder: Path) -> str:
     """Draw the signal-to-noise ratio of every layer's output before and after, and of its weights before."""
     names = list(found.before)
-    figure, axes = pyplot.subplots(figsize=(max(6.0, 0.3 * len(names)), 4.5))
-    axes.plot([found.before[n].output_sqnr for n in names], "o-", color="#c0392b", label="output, AMD's recipe")
-    axes.plot([found.after[n].output_sqnr for n in names], "o-", color="#2471a3", label="output, rescued")
-    axes.plot([found.before[n].weight_sqnr for n in names], ":", color="#7f8c8d", label="weights, AMD's recipe")
-    axes.set_xticks(range(len(names)), names, rotation=90, fontsize=7)
-    axes.set_ylabel("signal to quantization noise, dB")
-    axes.set_title("How the noise grows from layer to layer")
-    axes.grid(alpha=0.3)
-    axes.legend()
-    return _save(figure, folder / "sqnr.svg")
+    lines = {
+        "output, AMD's recipe": [found.before[name].output_sqnr for name in names],
+        "output, rescued": [found.after[name].output_sqnr for name in names],
+        "weights, AMD's recipe": [found.before[name].weight_sqnr for name in names],
+    }
+    with picture(folder / "sqnr.svg", _width(names), 4.8) as figure:
+        axes = figure.subplots()
+        for number, (label, values) in enumerate(lines.items()):
+            axes.plot(values, label=label, **line_style(number))
+        _layers(axes, names)
+        axes.set_ylabel("signal to quantization noise, dB")
+        axes.grid()
+        figure.legend(loc="outside lower center", ncols=len(lines))
+        figure.suptitle("How the noise grows from layer to layer (higher is better)", x=0.01, ha="left")
+    return "sqnr.svg"
+
+
+def costs(found: Examination, folder: Path) -> str:
+    """Draw the noise in the network's output if a single layer is quantized, for the layers that cost the most."""
+    names = sorted(found.before, key=lambda name: found.before[name].alone_sqnr)[:SHOWN]
+    with picture(folder / "cost.svg", 9, 1.4 + 0.3 * len(names)) as figure:
+        axes = figure.subplots()
+        decibels = [found.before[name].alone_sqnr for name in names]
+        noise = [100 * 10 ** (-value / 10) for value in decibels]
+        axes.barh(range(len(names)), noise, 0.7, **bar_style(0))
+        for place, (value, ratio) in enumerate(zip(noise, decibels, strict=True)):
+            axes.text(value, place, f" {ratio:.1f} dB", va="center", size=8)
+        axes.set_yticks(range(len(names)), [printable(name) for name in names])
+        axes.invert_yaxis()
+        axes.set_xlabel("noise in the network's output, % of the signal's power")
+        axes.margins(x=0.1)
+        axes.grid(axis="x")
+        figure.suptitle("What each layer costs if it alone is quantized by AMD's recipe", x=0.01, ha="left")
+    return "cost.svg"
+
+
+def all_ranges(found: Examination, folder: Path) -> str:
+    """Draw, for every layer, its channels' largest weights and where its position clips, before and after."""
+    names = list(found.before)
+    with picture(folder / "ranges.svg", _width(names), 6.5) as figure:
+        both = figure.subplots(2, 1, sharex=True, sharey=True)
+        for axes, states, title in zip(both, (found.before, found.after), _TITLES, strict=True):
+            largest = [states[name].ranges.max() for name in names]
+            median = [max(float(np.median(states[name].ranges)), 1e-6) for name in names]
+            axes.vlines(range(len(names)), median, largest, color=GREY, linewidth=1)
+            axes.plot(largest, "s", color=VERMILION, label="largest channel")
+            axes.plot(median, "o", color=BLUE, label="median channel")
+            edges = [_edge(states[name]) for name in names]
+            axes.plot(edges, "_", color="black", ms=11, mew=1.6, label="clips here")
+            logarithmic(axes.yaxis, base=2)
+            axes.set_ylabel("largest |weight|")
+            axes.set_title(title)
+            axes.grid()
+        _layers(both[1], names)
+        figure.legend(*both[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+        figure.suptitle("Ranges of the weights", x=0.01, ha="left")
+    return "ranges.svg"
+
+
+def details(found: Examination, names: list[str], folder: Path) -> str:
+    """Draw channels and values of some layers, one below the other."""
+    with picture(folder / "worst.svg", 13, 2.2 * len(names)) as figure:
+        grid = figure.subplots(len(names), 3, squeeze=False)
+        for (before, after, values), name in zip(grid, names, strict=True):
+            for axes, state, title in (
+                (before, found.before[name], _TITLES[0]),
+                (after, found.after[name], _TITLES[1]),
+            ):
+                _channels(axes, found, name, state, title)
+                axes.set_xlabel("output channel")
+            _values(values, found, name)
+    return "worst.svg"
 
 
 def weight_ranges(found: Examination, name: str, folder: Path) -> str:
     """Draw the largest weight of every channel of a layer, before and after, with the tensor's range."""
-    figure, both = pyplot.subplots(2, 1, figsize=(8, 5), sharex=True)
-    dead = found.dead[name].channels if name in found.dead else []
-    for axes, state, title in zip(both, (found.before[name], found.after[name]), ("before", "after"), strict=True):
-        colors = np.where(np.isin(np.arange(len(state.ranges)), dead), "#c0392b", "#2471a3")
-        axes.bar(range(len(state.ranges)), state.ranges, color=colors, width=1.0)
-        axes.axhline(127 / 2.0**state.kernel_pos, color="black", linestyle="--", linewidth=1)
-        axes.set_ylabel("largest |weight|")
-        axes.set_title(f"{name} {title}: position {state.kernel_pos}, dashed: where it clips; red: dead", fontsize=9)
-    both[1].set_xlabel("output channel")
-    return _save(figure, folder / f"ranges-{_file(name)}.svg")
+    file = f"ranges-{_file(name)}.svg"
+    with picture(folder / file, 8, 5) as figure:
+        both = figure.subplots(2, 1, sharex=True)
+        for axes, state, title in zip(both, (found.before[name], found.after[name]), _TITLES, strict=True):
+            _channels(axes, found, name, state, title)
+        both[1].set_xlabel("output channel")
+    return file
 
 
 def activations(found: Examination, name: str, folder: Path) -> str:
     """Draw the histogram of a layer's float output with the clip that its position gives, before and after."""
-    figure, axes = pyplot.subplots(figsize=(7, 3.5))
-    axes.hist(found.before[name].sample, bins=100, color="#95a5a6", log=True)
-    for state, color, title in ((found.before[name], "#c0392b", "before"), (found.after[name], "#2471a3", "after")):
+    file = f"activations-{_file(name)}.svg"
+    with picture(folder / file, 7, 3.5) as figure:
+        _values(figure.subplots(), found, name)
+    return file
+
+
+_TITLES = ("AMD's recipe", "rescued")
+
+
+def _channels(axes: Any, found: Examination, name: str, state: LayerState, title: str) -> None:
+    edges = np.arange(len(state.ranges) + 1) - 0.5
+    axes.stairs(state.ranges, edges, fill=True, color=BLUE)
+    dead = np.isin(np.arange(len(state.ranges)), found.dead[name].channels if name in found.dead else [])
+    if dead.any():
+        axes.stairs(
+            np.where(dead, state.ranges, 0), edges, fill=True, label="dead", hatch="///", fc="white", ec=VERMILION
+        )
+        axes.legend()
+    axes.axhline(_edge(state), color="black", linestyle="--", linewidth=1)
+    axes.set_ylabel("largest |weight|")
+    axes.set_title(f"{printable(name)}, {title}: position {state.kernel_pos}, dashed: clips", fontsize=9)
+
+
+def _values(axes: Any, found: Examination, name: str) -> None:
+    axes.hist(found.before[name].sample, bins=100, color=GREY, histtype="stepfilled")
+    logarithmic(axes.yaxis)
+    for number, (state, title) in enumerate(zip((found.before[name], found.after[name]), _TITLES, strict=True)):
         if state.output_pos is not None:
-            edge = 127 / 2.0**state.output_pos
-            axes.axvline(
-                edge, color=color, linestyle="--", label=f"clip {title}: {edge:g} (position {state.output_pos})"
-            )
+            style = {"color": line_style(number)["color"], "linestyle": ("--", ":")[number], "linewidth": 1.5}
+            axes.axvline(127 / 2.0**state.output_pos, label=f"clips, {title}: position {state.output_pos}", **style)
             if found.before[name].sample.min() < 0:
-                axes.axvline(-128 / 2.0**state.output_pos, color=color, linestyle="--")
-    axes.set_title(f"{name}: float values behind the activation")
+                axes.axvline(-128 / 2.0**state.output_pos, **style)
+    axes.set_title(f"{printable(name)}: float values behind the activation", fontsize=9)
     axes.set_xlabel("value")
     axes.set_ylabel("count")
-    axes.legend()
-    return _save(figure, folder / f"activations-{_file(name)}.svg")
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(fontsize=8)
+
+
+def _edge(state: LayerState) -> float:
+    """Return the largest weight that a layer's position can hold."""
+    return float(127 / 2.0**state.kernel_pos)
+
+
+def _width(names: list[str]) -> float:
+    return min(18.0, max(6.0, 0.3 * len(names) + 1.5))
+
+
+def _layers(axes: Any, names: list[str]) -> None:
+    """Name the layers below an axis; of very many only some."""
+    step = -(-len(names) // 60)
+    shown = [printable(name) if place % step == 0 else "" for place, name in enumerate(names)]
+    axes.set_xticks(range(len(names)), shown, rotation=90, fontsize=7)
+    axes.set_xlabel("layer, in the order of the network")
 
 
 def _file(name: str) -> str:

@@ -1,4 +1,4 @@
-"""The doctor's report: JSON, pictures and the text for the terminal."""
+"""The doctor's report: JSON, pictures, a page with tables and the text for the terminal."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from softdpu.doctor import plots, reasons
 from softdpu.doctor.examine import Examination, LayerState
 from softdpu.files import PathLike, write_json
+from softdpu.pages import heading, note, table, write_page
 
 
 def _layer(state: LayerState) -> dict[str, Any]:
@@ -72,11 +73,34 @@ def as_text(found: Examination) -> str:
     return "\n".join([*lines, "", *reasons.diagnosis(found)])
 
 
+def write_table(found: Examination, path: PathLike) -> None:
+    """Write the diagnosis, the worst layers with reasons, and a table of all layers as an HTML page."""
+    columns = ["layer", "largest |weight|", "its channel", "dead channels", "position", "weights, dB", "output, dB"]
+    columns += ["cosine", "alone, dB", "position, rescued", "output, rescued, dB"]
+    rows = []
+    for name, state in found.before.items():
+        after, dead = found.after[name], len(found.dead[name].channels) if name in found.dead else 0
+        cells = [f"{state.ranges.max():.3g}", state.stretching_channel, dead, state.kernel_pos]
+        cells += [f"{state.weight_sqnr:.1f}", f"{state.output_sqnr:.1f}", f"{state.cosine:.4f}"]
+        rows.append([name, *cells, f"{state.alone_sqnr:.1f}", after.kernel_pos, f"{after.output_sqnr:.1f}"])
+    worst = [(name, "; ".join(reasons.reasons(found, name))) for name in reasons.worst(found)]
+    explained = (
+        "dB: signal to quantization noise, of the weights, of the layer's output with all layers before it quantized"
+        " too, and of the network's output if this layer alone were quantized. Where nothing else is said, by AMD's"
+        " recipe."
+    )
+    blocks = [*map(note, reasons.diagnosis(found)), heading("The worst layers"), table(["layer", "why"], worst)]
+    blocks += [heading("All layers"), table(columns, rows, range(1, len(columns))), note(explained)]
+    write_page(path, "Layer by layer: what quantization does to the float model", blocks)
+
+
 def write(found: Examination, folder: PathLike) -> list[str]:
-    """Write doctor.json and the pictures into a folder and return the names of the files."""
+    """Write doctor.json, a page with tables and the pictures into a folder and return the names of the files."""
     folder = Path(folder)
-    names = [plots.sqnr_profile(found, folder)]
+    names = [plots.sqnr_profile(found, folder), plots.costs(found, folder), plots.all_ranges(found, folder)]
+    names.append(plots.details(found, reasons.worst(found), folder))
     for name in dict.fromkeys([*reasons.worst(found), *reasons.stretching_dead(found)]):
         names += [plots.weight_ranges(found, name, folder), plots.activations(found, name, folder)]
     write_json(folder / "doctor.json", {**as_data(found), "pictures": names})
-    return ["doctor.json", *names]
+    write_table(found, folder / "layers.html")
+    return ["doctor.json", "layers.html", *names]

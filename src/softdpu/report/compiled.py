@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from softdpu.pages import heading, note, table, write_page
 from softdpu.pictures import bar_style, picture, printable
-from softdpu.report.page import heading, note, table, write_page
 from softdpu.report.stages import read_json
 from softdpu.xmodel.show import describe
 
+_BORDERS = ("upload", "download", "fix2float", "float2fix")  # they move numbers, and compute nothing
 LABELLED = 60  # operations; of more, only some are named
 
 
@@ -35,6 +36,15 @@ class Operation(NamedTuple):
     shape: tuple[int, ...]
 
 
+def read_operations(xmodel: Path) -> list[Operation]:
+    """Return the operations of the compiled model at `xmodel`, see `operations`.
+
+    Raises:
+        SoftdpuError: if it cannot be read.
+    """
+    return operations(describe(xmodel))
+
+
 def operations(found: dict[str, Any]) -> list[Operation]:
     """Return the operations that compute something, in order, of what xmodel.show.describe returned."""
     constants = {
@@ -47,7 +57,7 @@ def operations(found: dict[str, Any]) -> list[Operation]:
     for part in found["subgraphs"]:
         for op in part["ops"]:
             sources = [name for names in op["inputs"].values() for name in names]
-            if op["name"] in constants or not sources or op["type"] in ("upload", "download"):
+            if op["name"] in constants or not sources or op["type"] in _BORDERS:
                 continue
             weights = sum(constants.get(name, 0) for name in sources)
             shape, work = tuple(op["shape"]), op["workload"] or 0
@@ -75,10 +85,9 @@ def draw_operations(path: Path, found: Sequence[Operation], title: str) -> None:
         names = [op.name if place % step == 0 else "" for place, op in enumerate(found)]
         all_axes[-1].set_xticks(range(len(found)), names, rotation=90, fontsize=7)
         all_axes[-1].set_xlabel("operation, in the order of the network")
-        all_axes[0].bar(0, 0, label="on the DPU", **bar_style(0))
-        if any(op.device != "DPU" for op in found):
-            all_axes[0].bar(0, 0, label="on the CPU", **bar_style(1))
-        all_axes[0].legend()
+        for number, device in enumerate(("DPU", "CPU")):
+            all_axes[0].bar(0, 0, label=f"on the {device}", **bar_style(number))
+        figure.legend(loc="outside lower right", ncols=2)
         figure.suptitle(title, x=0.01, ha="left")
 
 
@@ -97,7 +106,7 @@ def write_summary(path: Path, target: str, xmodel: Path, summary: Path | None, i
     """
     found = describe(xmodel)
     ops = operations(found)
-    blocks = [table(["", ""], _facts(found, ops, read_json(summary) if summary else {}), numbers=[1])]
+    blocks = [table([], _facts(found, ops, read_json(summary) if summary else {}))]
     if summary is not None:
         blocks += [heading("Layers of the model by device"), _layers(read_json(summary))]
     if inspected is not None:

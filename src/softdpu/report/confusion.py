@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.colors import PowerNorm
 
+from softdpu.pages import note, table, write_page
 from softdpu.pictures import class_names, picture
-from softdpu.report.page import note, table, write_page
 from softdpu.report.stages import NAMES
 from softdpu.training.results import Predictions
 
@@ -59,10 +60,10 @@ def draw_matrix(path: Path, found: Predictions, names: Sequence[str], classes: i
     title = f"{NAMES[stage].capitalize()}: {right:,} of {len(found.labels):,} images are right"
     with picture(path, *_size(len(shown))) as figure:
         axes = figure.subplots()
-        image = axes.imshow(share, cmap="Greys", vmin=0, vmax=100)
+        image = axes.imshow(share, cmap="Greys", norm=PowerNorm(0.5, 0, 100))  # so that few wrong ones are seen
         figure.colorbar(image, ax=axes, label="share of the true class's images, %", shrink=0.7)
         _label(axes, _names(names, classes, chosen), title, chosen, classes, "errors")
-        _write(axes, shown, np.where(share > 55, "white", "black"), "{:d}")
+        _write(axes, shown, np.where(share > 35, "white", "black"), "{:d}")
 
 
 def draw_change(

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from softdpu.errors import SoftdpuError
+from softdpu.pages import note, table, write_page
 from softdpu.pictures import bar_style, picture, placeholder
-from softdpu.report.page import note, table, write_page
 
 
 class Cost(NamedTuple):
@@ -67,7 +67,7 @@ def draw_costs(path: Path, costs: Sequence[Cost]) -> None:
         time, memory = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
         places = range(len(costs))
         time.barh(places, [cost.seconds for cost in costs], 0.7, label="on the clock", **bar_style(0))
-        time.barh(places, [cost.cpu_seconds for cost in costs], 0.3, label="of the processor", **bar_style(1))
+        time.barh(places, [cost.cpu_seconds for cost in costs], 0.3, label="processor time", **bar_style(1))
         time.set_yticks(places, [_label(cost) for cost in costs])
         time.invert_yaxis()
         time.set_xlabel("time of all jobs, s")

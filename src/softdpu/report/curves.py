@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from matplotlib.ticker import MaxNLocator
+
 from softdpu.pictures import BLACK, line_style, picture
 from softdpu.training.results import Epoch
 
@@ -44,7 +46,8 @@ def _lines(axes: Any, epochs: Sequence[Epoch], series: dict[str, str], factor: f
         style = {**line_style(number), **({} if len(points) <= 30 else {"marker": ""})}
         axes.plot([x for x, _ in points], [y for _, y in points], label=label, **style)
     axes.set_xlabel("epoch")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.margins(x=0.08, y=0.12)
     axes.grid()
     if len(series) > 1:
         axes.legend()

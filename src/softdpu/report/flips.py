@@ -64,7 +64,7 @@ def draw_sheet(
     groups = flipped(before, after)
     rows = {name: min(ROWS[name], -(-len(images) // COLUMNS)) for name, images in groups.items() if len(images)}
     heads = {stage: NAMES[stage] for stage in stages}
-    with picture(path, 10, 0.8 + sum(0.35 + 1.95 * count for count in rows.values())) as figure:
+    with picture(path, 10, 0.8 + sum(0.35 + 2.05 * count for count in rows.values())) as figure:
         figure.suptitle(
             f"{heads[stages[1]].capitalize()} against {heads[stages[0]]}: {flips_text(before, after)}",
             x=0.01,
@@ -72,7 +72,7 @@ def draw_sheet(
         )
         if not rows:
             return
-        heights = [0.35 + 1.95 * count for count in rows.values()]
+        heights = [0.35 + 2.05 * count for count in rows.values()]
         parts = figure.subfigures(len(rows), 1, squeeze=False, height_ratios=heights).flat
         for part, (name, count) in zip(parts, rows.items(), strict=True):
             chosen = groups[name][: count * COLUMNS]
@@ -82,7 +82,7 @@ def draw_sheet(
                 axes.axis("off")
             for axes, i in zip(grid.flat, chosen, strict=False):
                 axes.imshow(_image(reader, int(i)), interpolation="none")
-                axes.set_title(_labels(before, after, int(i), shown, heads), fontsize=7, linespacing=1.25)
+                axes.set_title(_labels(before, after, int(i), shown, heads), fontsize=8, linespacing=1.25)
 
 
 def _labels(before: Predictions, after: Predictions, i: int, names: list[str], heads: dict[str, str]) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from softdpu.files import sha256
-from softdpu.report.page import heading, listing, note, table, write_page
+from softdpu.pages import heading, listing, note, table, write_page
 from softdpu.report.stages import read_json
 
 PACKAGES = (
@@ -47,7 +47,7 @@ def write_provenance(path: Path, config: dict[str, Any], manifests: Iterable[Pat
         "Where this build comes from",
         [
             heading("Revision"),
-            table(["", ""], [*_revision(Path.cwd()), *_machine()]),
+            table([], [*_revision(Path.cwd()), *_machine()]),
             heading("Inputs"),
             table(["file", "bytes", "SHA-256"], sources, numbers=[1])
             if sources

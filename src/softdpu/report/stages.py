@@ -12,7 +12,8 @@ from softdpu.dataset.records import LABELS
 from softdpu.errors import SoftdpuError
 from softdpu.training.results import Predictions, read_predictions
 
-NAMES = {"float": "float model", "ptq": "quantized", "qat": "fine-tuned", "target": "on target"}
+MEASURED = {"float": "float model", "ptq": "quantized", "qat": "fine-tuned"}  # on all validation images
+NAMES = {**MEASURED, "target": "on target"}
 
 
 def missing(stage: str) -> str:

@@ -10,10 +10,9 @@ from softdpu.dataset import options, preprocess
 from softdpu.training.fit import evaluate, report, save
 from softdpu.training.keras2 import KerasBatches
 from softdpu.training.recipe import Recipe
-from softdpu.training.results import PREDICTIONS
+from softdpu.training.results import METRICS, PREDICTIONS
 
 EVAL_BATCH = 100
-METRICS = "metrics.json"
 
 
 def add_data_arguments(parser: argparse.ArgumentParser, train: bool = True) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from softdpu.errors import SoftdpuError
 from softdpu.files import PathLike, write_text
 
+METRICS = "metrics.json"
 PREDICTIONS = "predictions.csv"
 HISTORY = "history.csv"
 

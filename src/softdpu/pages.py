@@ -1,4 +1,4 @@
-"""HTML pages with tables: one file each, nothing loaded from elsewhere, equal data gives equal bytes."""
+"""HTML pages with tables in one style: one file each, nothing loaded from elsewhere, equal data gives equal bytes."""
 
 from __future__ import annotations
 
@@ -40,9 +40,10 @@ def listing(text: str) -> str:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], numbers: Sequence[int] = ()) -> str:
-    """Return a table; the columns whose indexes are in `numbers` stand to the right."""
+    """Return a table, without a head if `columns` is empty; those whose indexes are in `numbers` stand to the right."""
+    head = [_row("th", columns, numbers)] if columns else []
     body = [_row("td", [str(cell) for cell in row], numbers) for row in rows]
-    return "\n".join(["<table>", _row("th", columns, numbers), *body, "</table>"])
+    return "\n".join(["<table>", *head, *body, "</table>"])
 
 
 def _row(tag: str, cells: Sequence[str], numbers: Sequence[int]) -> str:

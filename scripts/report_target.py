@@ -1,0 +1,47 @@
+r"""Draw the report's pictures of one target: ladder, compiled operations, the app's errors and throughput.
+
+Example:
+    python scripts/report_target.py --target zcu102 --float build/float_model/metrics.json \
+        --ptq build/quant_model/metrics.json --qat build/quant_ft_model/metrics.json --run build/run_zcu102.json \
+        --sweep build/throughput_zcu102.json --xmodel build/compiled_model_zcu102/mobilenet.xmodel \
+        --summary build/compiled_model_zcu102/summary.json --inspect build/inspect_zcu102.json \
+        --labels build/tfrec_val/labels.txt --output build/report/zcu102
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from softdpu.cli import program
+from softdpu.report.sections import target
+from softdpu.report.stages import MEASURED
+
+FILES = {
+    "run": "JSON file of the app",
+    "sweep": "JSON file of the app with --sweep",
+    "xmodel": "the compiled model",
+    "labels": "names of the classes, one a line",
+    "summary": "our compiler's JSON file, if it was ours",
+    "inspect": "the inspector's JSON file",
+}
+
+
+@program
+def main() -> None:
+    """Parse the command line and draw."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--target", required=True, help="its name, for the titles")
+    for stage, name in MEASURED.items():
+        parser.add_argument(f"--{stage}", type=Path, nargs="*", default=[], metavar="FILE", help=f"files of: {name}")
+    for option, text in FILES.items():
+        required = option not in ("summary", "inspect")
+        parser.add_argument(f"--{option}", type=Path, required=required, metavar="FILE", help=text)
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the pictures")
+    args = parser.parse_args()
+    files = {option: getattr(args, option) for option in FILES}
+    target(args.target, {stage: getattr(args, stage) for stage in MEASURED}, files, args.output)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
