@@ -42,7 +42,7 @@ def test_strategy_mistakes(tmp_path):
     for path in (tmp_path / "bad.json", tmp_path / "missing.json"):
         with pytest.raises(QuantizerError, match=path.name):
             Quantizer(small(), custom_quantize_strategy=str(path))
-    for option in ("include_fast_ft", "convert_softmax_to_dpu_version", "convert_datatype"):
+    for option in ("convert_to_fs_quantize_strategy", "use_fixneuron_quant"):
         with pytest.raises(QuantizerError, match="not offered"):
             Quantizer(small()).quantize_model(calib_dataset=X, **{option: True})
 

@@ -14,7 +14,7 @@ import numpy as np
 from softdpu.keras2 import keras, tf
 from softdpu.progress import tqdm
 from softdpu.quantizer.errors import QuantizerError
-from softdpu.quantizer.quantizers import CALIBRATE, EVALUATE, Observer, Quantizer, TQTQuantizer
+from softdpu.quantizer.quantizers import ANALYSE, CALIBRATE, EVALUATE, Observer, Quantizer, TQTQuantizer
 from softdpu.quantizer.wrappers import quantized_layers, set_mode
 
 _POSITION, _MINIMUM, _MAXIMUM = range(3)
@@ -82,14 +82,22 @@ def _vote(positions: list[float]) -> float:
 
 
 def measure(
-    model: keras.Model, dataset: Any, batch_size: int | None, steps: int | None, verbose: int = 0
+    model: keras.Model,
+    dataset: Any,
+    batch_size: int | None,
+    steps: int | None,
+    verbose: int = 0,
+    mode: str = CALIBRATE,
 ) -> dict[str, np.ndarray]:
     """Run the calibration pass and return, by quantizer key, float32[batches, 3] measurements: position, f_min, f_max.
+
+    Args:
+        mode: CALIBRATE, or ANALYSE to measure the float model's tensors.
 
     Raises:
         QuantizerError: for data without a batch, or with NaN or infinity (batch and layer are named).
     """
-    set_mode(model, CALIBRATE)
+    set_mode(model, mode)
     rows = []
     for number, inputs in enumerate(_shown(batches(dataset, batch_size, steps), verbose)):
         _check_batch(number, inputs)
@@ -140,3 +148,27 @@ def calibrate(
         else:
             quantizer.weights["quant_pos_var"].assign(position)
     return dead
+
+
+def analyse(model: keras.Model, dataset: Any) -> dict[str, Any]:
+    """Measure every tensor of the float model and let the model's quantizers pass it on unquantized.
+
+    Returns:
+        {layer: {tensor: {"type": kind, "info": {"min_var", "max_var", "quant_pos_var"}}}}: the range of the last batch
+        and the position that most batches would choose.
+    """
+    calibrate_weights(model)
+    measurements = measure(model, dataset, None, None, mode=ANALYSE)
+    set_mode(model, ANALYSE)
+    found: dict[str, Any] = {}
+    for layer in quantized_layers(model):
+        tensors = found.setdefault(layer.name, {})
+        for slot in layer.slots():
+            if slot.kind in ("weight", "bias"):
+                info = {name: variable.numpy() for name, variable in slot.quantizer.weights.items()}
+            else:
+                table = measurements[slot.quantizer.key]
+                info = {"min_var": table[-1, _MINIMUM], "max_var": table[-1, _MAXIMUM]}
+                info["quant_pos_var"] = _vote(table[:, _POSITION].tolist())
+            tensors[slot.name] = {"type": slot.kind, "info": info}
+    return found

@@ -12,7 +12,7 @@ from softdpu.keras2 import internal, keras, tf
 from softdpu.quantizer import configs
 from softdpu.quantizer.float_transforms import folded_kernel
 from softdpu.quantizer.legacy import deserialize, deserialize_layer, serialize
-from softdpu.quantizer.quantizers import CALIBRATE, EVALUATE, TRAIN, register
+from softdpu.quantizer.quantizers import ANALYSE, CALIBRATE, EVALUATE, TRAIN, register
 from softdpu.quantizer.wrappers import Slot, replaced
 
 control_flow_util = internal("utils.control_flow_util")
@@ -133,6 +133,8 @@ class _ConvBNQuantize(_ConvBN):
         return bias if attribute == "bias" else kernel
 
     def _quantized(self, kind: str, value: tf.Tensor, training: Any) -> tf.Tensor:
+        if self.mode == ANALYSE:
+            return value
         mode = EVALUATE if self.mode == CALIBRATE else self.mode
         for slot in self._slots:
             if slot.kind == kind:

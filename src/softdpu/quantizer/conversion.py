@@ -9,9 +9,11 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import numpy as np
+
 from softdpu import fixed_point
 from softdpu.keras2 import keras
-from softdpu.quantizer import dpu_layers
+from softdpu.quantizer import bfloat16_layers, datatypes, dpu_layers
 from softdpu.quantizer.float_transforms import CONVOLUTIONS, new_node
 from softdpu.quantizer.graph import Graph, Node
 from softdpu.quantizer.strategy import Strategy
@@ -107,9 +109,32 @@ def convert_leaky_relu(graph: Graph) -> None:
             node.config["alpha"] = fixed_point.LEAKY_RELU_ALPHA
 
 
+def _on_last_axis(node: Node) -> bool:
+    axis = np.atleast_1d(node.config["axis"]).tolist()
+    return axis in ([-1], [(node.input_rank or 0) - 1])
+
+
+def convert_softmax(graph: Graph) -> None:
+    """Turn Softmax layers over the last axis into the one that AI engines compute."""
+    for node in graph.candidates():
+        if node.class_name == "Softmax" and _on_last_axis(node):
+            axis = np.atleast_1d(node.config["axis"]).tolist()[0]
+            node.class_name = "Vitis>VitisSoftmax"
+            node.config = new_node(bfloat16_layers.VitisSoftmax(axis, name=node.name)).config
+
+
+def convert_layer_normalization(graph: Graph) -> None:
+    """Turn LayerNormalization over the last axis into the one that AI engines compute."""
+    for node in graph.candidates():
+        if node.class_name == "LayerNormalization" and _on_last_axis(node):
+            node.class_name = "Vitis>VitisLayernorm"
+
+
 CONVERSIONS = {
     "convert_sigmoid_to_hard_sigmoid": convert_sigmoids,
     "convert_hard_sigmoid_to_dpu_version": convert_hard_sigmoids,
+    "convert_softmax_to_dpu_version": convert_softmax,
+    "convert_layernorm_to_dpu_version": convert_layer_normalization,
     "convert_average_pooling2d_to_dpu_version": convert_average_pooling,
     "convert_leaky_relu_to_dpu_version": convert_leaky_relu,
 }
@@ -135,10 +160,13 @@ def annotate(graph: Graph, strategy: Strategy) -> None:
             node.annotated = True
 
 
-def _quantize_node(name: str, entry: dict[str, Any], mode: str) -> Node:
+def _quantize_node(source: Node, entry: dict[str, Any], mode: str) -> Node:
+    """Return the VitisQuantize that quantizes what `source` gives."""
     quantizer = {"class_name": "Vitis>" + entry["quantizer_type"], "config": copy.deepcopy(entry["quantizer_params"])}
+    if source.bit_width is not None:
+        quantizer["config"]["bit_width"] = source.bit_width
     config = {"trainable": True, "dtype": "float32", "quantizer": quantizer, "mode": mode}
-    return Node(name="quant_" + name, class_name="Vitis>VitisQuantize", config=config)
+    return Node(name="quant_" + source.name, class_name="Vitis>VitisQuantize", config=config)
 
 
 def _wrap(node: Node, strategy: Strategy, mode: str) -> None:
@@ -151,6 +179,8 @@ def _wrap(node: Node, strategy: Strategy, mode: str) -> None:
         if node.joined:
             inner["config"]["activation"] = {"class_name": "Vitis>NoQuantizeActivation", "config": {}}
         lists = strategy.layer_lists(node.class_name, inner["config"])
+        if node.bit_width is not None:
+            datatypes.set_bit_width(lists, node.bit_width)
         quantize_config = {"class_name": "Vitis>VitisQuantizeConfig", "config": lists}
     node.class_name = "Vitis>QuantizeWrapper"
     node.config = {
@@ -191,7 +221,7 @@ def quantize(graph: Graph, strategy: Strategy, mode: str, custom: frozenset[str]
     annotate(graph, strategy)
     for node in graph.candidates():
         if node.class_name == "InputLayer":
-            graph.insert_after(node, _quantize_node(node.name, strategy.input_quantizer(), mode))
+            graph.insert_after(node, _quantize_node(node, strategy.input_quantizer(), mode))
     wrapped = {}
     for node in graph.candidates():
         if node.class_name in CONV_BN:
@@ -204,7 +234,7 @@ def quantize(graph: Graph, strategy: Strategy, mode: str, custom: frozenset[str]
     graph.rename(wrapped)
     for node in graph.candidates():
         if node.class_name == "TFOpLambda" and node.config["function"] in _QUANTIZED_FUNCTIONS:
-            graph.insert_after(node, _quantize_node(node.name, strategy.function_quantizer(), mode))
+            graph.insert_after(node, _quantize_node(node, strategy.function_quantizer(), mode))
     _quantize_float_inputs(graph, strategy, mode)
     for node in graph.candidates():
         if node.class_name.split(">")[-1] in custom:
@@ -220,4 +250,4 @@ def _quantize_float_inputs(graph: Graph, strategy: Strategy, mode: str) -> None:
         before = graph.only_input(node) if node.class_name in WRAPPED else None
         if before is None or before.class_name in _FIRST + WRAPPED or counts[before.name] > 1:
             continue
-        graph.insert_before(node, _quantize_node(before.name, strategy.input_quantizer(), mode))
+        graph.insert_before(node, _quantize_node(before, strategy.input_quantizer(), mode))

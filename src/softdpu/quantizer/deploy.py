@@ -8,7 +8,7 @@ import numpy as np
 
 from softdpu.keras2 import keras
 from softdpu.quantizer import refine
-from softdpu.quantizer.graph import Graph, Node
+from softdpu.quantizer.graph import Graph, Node, from_model
 
 _TRAINED = ("TQTQuantizer", "LastValueLogThQuantizer")
 
@@ -102,3 +102,17 @@ def make_legal(model: keras.Model) -> None:
 def _positions(model: keras.Model) -> list[float]:
     layers = refine.quantized_layers(model)
     return [float(np.sum(slot.quantizer.position())) for layer in layers for slot in layer.slots()]
+
+
+def rebuilt(model: keras.Model, custom_objects: dict[str, Any]) -> keras.Model:
+    """Return a copy of a model."""
+    return from_model(model).to_model(custom_objects)
+
+
+def with_positions(model: keras.Model, custom_objects: dict[str, Any]) -> keras.Model:
+    """Return a copy with folded normalization, positions instead of thresholds, and no Dropout."""
+    graph = from_model(model)
+    fold_conv_bn(graph, model)
+    thresholds_to_positions(graph)
+    remove_dropout(graph)
+    return graph.to_model(custom_objects)

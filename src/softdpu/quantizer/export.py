@@ -2,36 +2,77 @@
 
 from __future__ import annotations
 
+import importlib
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable  # noqa: UP035 - not generic in collections.abc before Python 3.9
+
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from softdpu import files
 from softdpu.keras2 import keras, tf
-from softdpu.quantizer import legacy
+from softdpu.quantizer import legacy, ops
 from softdpu.quantizer.errors import QuantizerError
 from softdpu.quantizer.graph import as_functional
 
-FORMATS = ("h5", "tf")
+
+def _save_h5(model: keras.Model, path: Path, _opset: int) -> None:
+    save_h5(model, path.with_suffix(".h5"))
+
+
+def _save_tf(model: keras.Model, path: Path, _opset: int) -> None:
+    shutil.rmtree(path, ignore_errors=True)
+    model.save(path, save_format="tf")
+
+
+def _signature(model: keras.Model) -> list[tf.TensorSpec]:
+    """Return the inputs' shapes and types, named as the model's input layers."""
+    return [tf.TensorSpec(t.shape, t.dtype, name) for t, name in zip(model.inputs, model.input_names)]  # noqa: B905
+
+
+def _save_pb(model: keras.Model, path: Path, _opset: int) -> None:
+    """Save a frozen graph whose inputs have the names of the model's input layers."""
+
+    def run(*inputs: tf.Tensor) -> Any:
+        return model(list(inputs) if len(inputs) > 1 else inputs[0], training=False)
+
+    with ops.plain_arithmetic():
+        function = tf.function(run, autograph=False).get_concrete_function(*_signature(model))
+    frozen = convert_variables_to_constants_v2(function, lower_control_flow=False)
+    files.write_bytes(path.with_suffix(".pb"), frozen.graph.as_graph_def().SerializeToString())
+
+
+def _save_onnx(model: keras.Model, path: Path, opset: int) -> None:
+    """Save an ONNX graph of plain float operations, as AMD does; integer operators have no round half up."""
+    try:
+        tf2onnx = importlib.import_module("tf2onnx")
+    except ImportError:
+        raise QuantizerError("output_format onnx: needs the package tf2onnx; pip install 'softdpu[onnx]'") from None
+    with ops.plain_arithmetic():
+        proto, _ = tf2onnx.convert.from_keras(model, input_signature=_signature(model), opset=opset)
+    files.write_bytes(path.with_suffix(".onnx"), proto.SerializeToString())
+
+
+FORMATS: dict[str, Callable[[keras.Model, Path, int], None]] = {
+    "h5": _save_h5,
+    "tf": _save_tf,
+    "pb": _save_pb,
+    "onnx": _save_onnx,
+}
 
 
 def save(model: keras.Model, options: dict[str, Any]) -> None:
-    """Save `quantized_model.h5` or the SavedModel folder `quantized_model` in `output_dir`; '' saves nothing.
+    """Save `quantized_model.h5`, .pb, .onnx or the SavedModel folder `quantized_model` in `output_dir`; '' saves none.
 
     Raises:
-        QuantizerError: for another `output_format`.
+        QuantizerError: for another `output_format`, or one that needs a package which is not installed.
     """
     kind = options["output_format"]
     if not kind:
         return
     if kind not in FORMATS:
         raise QuantizerError(f"output_format {kind}: expected '' or one of {', '.join(FORMATS)}")
-    folder = Path(options["output_dir"])
-    if kind == "h5":
-        save_h5(model, folder / "quantized_model.h5")
-    else:
-        shutil.rmtree(folder / "quantized_model", ignore_errors=True)
-        model.save(folder / "quantized_model", save_format="tf")
+    FORMATS[kind](model, Path(options["output_dir"]) / "quantized_model", options["onnx_opset_version"])
 
 
 def save_h5(model: keras.Model, path: Any) -> None:

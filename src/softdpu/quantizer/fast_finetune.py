@@ -12,10 +12,9 @@ import logging
 from typing import Any, Iterator  # noqa: UP035 - not generic in collections.abc before Python 3.9
 
 import numpy as np
-import tensorflow as tf
-import tf_keras as keras
-from tqdm import tqdm
 
+from softdpu.keras2 import keras, tf
+from softdpu.progress import tqdm
 from softdpu.quantizer.refine import is_joined
 from softdpu.quantizer.wrappers import QuantizeWrapper
 
@@ -35,9 +34,9 @@ class _Module:
         slots = [slot for slot in layer.slots() if slot.kind in ("weight", "bias")]
         self.variables = [layer.parameter(slot.attribute) for slot in slots]
         rates = [KERNEL_RATE if slot.kind == "weight" else BIAS_RATE for slot in slots]
-        self.optimizers = [keras.optimizers.legacy.Adam(rate) for rate in rates]
-        self.loss = tf.function(self._loss, autograph=False, reduce_retracing=True)
-        self.step = tf.function(self._step, autograph=False, reduce_retracing=True)
+        self.optimizers = [getattr(keras.optimizers, "legacy", keras.optimizers).Adam(rate) for rate in rates]
+        self.loss = tf.function(self._loss, autograph=False)
+        self.step = tf.function(self._step, autograph=False)
 
     def _loss(self, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
         """Return the squared error, mean over channels, float32[batch, ...]."""

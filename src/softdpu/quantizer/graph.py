@@ -35,6 +35,7 @@ class Node:
         annotated: an activation that quantizes together with the layer before it.
         joined: a layer whose result the activation after it quantizes.
         ignored: the user wants the layer left as it is.
+        bit_width: of all quantizers of the layer, if the user wants another than the strategy's.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Node:
     annotated: bool = False
     joined: bool = False
     ignored: bool = False
+    bit_width: int | None = None
 
     def __post_init__(self) -> None:
         self.config = {key: value for key, value in self.config.items() if key != "name"}

@@ -7,10 +7,11 @@ position and the next four for the smallest squared error (`position_of_least_er
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import math
-from typing import Any
+from typing import Any, Iterator  # noqa: UP035 - the annotations' ABCs are not generic before Python 3.9
 
 import numpy as np
 
@@ -21,6 +22,8 @@ from softdpu.quantizer.errors import QuantizerError
 NON_OVERFLOW, MIN_MSE = 0, 1
 CANDIDATES = 5
 SMALLEST_SCALE = np.float32(2.0**-52)  # the double epsilon: an all-zero tensor has position 51 or 52 and no infinity
+
+_plain = False
 
 _FUSED_MODES = {fixed_point.HALF_TO_EVEN: "HALF_TO_EVEN", fixed_point.HALF_UP: "HALF_UP"}
 
@@ -39,6 +42,17 @@ class Format:
     def limits(self) -> tuple[int, int]:
         """The smallest and the largest integer."""
         return fixed_point.integer_range(self.bit_width, self.unsigned, self.narrow_range)
+
+
+@contextlib.contextmanager
+def plain_arithmetic() -> Iterator[None]:
+    """Fake-quantize with multiplication, rounding and minimum alone within the block, for formats that know no more."""
+    global _plain
+    _plain = True
+    try:
+        yield
+    finally:
+        _plain = False
 
 
 def round_real(x: tf.Tensor, mode: int) -> tf.Tensor:
@@ -72,7 +86,7 @@ def round_and_saturate(x: tf.Tensor, position: tf.Tensor, form: Format) -> tf.Te
     """Return the fake-quantized tensor, float32 like `x`; no gradient is defined here."""
     low, high = form.limits
     step = power_of_two(-position)
-    if form.channel_axis is None and form.round_mode in _FUSED_MODES:
+    if form.channel_axis is None and form.round_mode in _FUSED_MODES and not _plain:
         # One pass over memory. It clips before it rounds, which is the same because both bounds are whole numbers.
         return tf.raw_ops.QuantizeAndDequantizeV4(
             input=x,

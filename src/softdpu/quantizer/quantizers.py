@@ -2,7 +2,7 @@
 
 Names, parameters and configurations are those of AMD's h5 files. A layer's `mode` tells a quantizer what to do:
 QCB (calibration: a new position for each batch, reported to the open `Observer`), QAT (a new position at each training
-step, the stored one otherwise) or QCBEV (the stored position always).
+step, the stored one otherwise), QCBEV (the stored position always) or ANALYSE (measured as in QCB, but left float).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from softdpu.quantizer.errors import QuantizerError
 control_flow_util = internal("utils.control_flow_util")
 register = keras.utils.register_keras_serializable
 
-CALIBRATE, EVALUATE, TRAIN = "QCB", "QCBEV", "QAT"
+CALIBRATE, EVALUATE, TRAIN, ANALYSE = "QCB", "QCBEV", "QAT", "ANALYSE"
 
 
 class Observer:
@@ -134,8 +134,11 @@ class Quantizer:
         if building_symbolically():
             return tf.identity(x)
         x = tf.cast(x, tf.float32)
-        if mode == CALIBRATE and Observer.current is not None:
-            return self._calibrate(x, Observer.current)
+        if mode in (CALIBRATE, ANALYSE) and Observer.current is not None:
+            quantized = self._calibrate(x, Observer.current)
+            return quantized if mode == CALIBRATE else x
+        if mode == ANALYSE:
+            return x
         if mode == TRAIN and training is not None:
             return control_flow_util.smart_cond(training, lambda: self._train(x), lambda: self._evaluate(x))
         return self._evaluate(x)

@@ -61,6 +61,15 @@ PIPELINES: dict[str, dict[str, Any]] = {
         "output_dir": "./quantize_results/",
     },
 }
+# What pof2s_tqt has besides; the three of the first pipeline have no effect, as in AMD's tool.
+_TQT_OPTIONS: dict[str, dict[str, Any]] = {
+    "quantize_pipeline_config": {
+        "no_quant_in_conv_bn_act": True,
+        "no_quant_in_conv_act": True,
+        "no_quant_in_add_act": True,
+    },
+    "refine_pipeline_config": {"convert_to_pof2s_quantize_strategy": True},
+}
 _TENSORS = ("input", "weight", "bias", "activation")
 _PROPERTIES = ("bit", "method", "symmetry", "per_channel", "round_mode", "unsigned", "narrow_range")
 _PARAMETERS = {"bit": "bit_width"}
@@ -104,7 +113,6 @@ REGISTRY: dict[str, tuple] = {
     "LeakyReLU": _OUTPUT,
     "PReLU": (("alpha",), (), False, True),
     "Add": _OUTPUT,
-    "Multiply": _OUTPUT,
     "BatchNormalization": (("gamma", "beta"), (), False, True),
     "LayerNormalization": (("gamma", "beta"), (), False, True),
     "MaxPooling2D": _OUTPUT,
@@ -116,12 +124,17 @@ REGISTRY: dict[str, tuple] = {
     "Reshape": _NOTHING,
     "Permute": _NOTHING,
     "Flatten": _NOTHING,
-    "Vitis>AveragePooling2D": _OUTPUT,
+    "Multiply": _OUTPUT,
+    "Vitis>VitisLayernorm": (("gamma", "beta"), (), False, True),
     "Vitis>VitisGlobalAveragePooling2D": _OUTPUT,
+    "Vitis>AveragePooling2D": _OUTPUT,
     "Vitis>VitisSigmoid": _OUTPUT,
+    "Vitis>VitisSoftmax": _OUTPUT,
     "Vitis>VitisConvBN": _CONV,
     "Vitis>VitisDepthwiseConvBN": _DEPTHWISE,
 }
+
+_SOFTMAX_ROUNDING = {"round_mode": fixed_point.FLOOR, "narrow_range": True}
 
 
 class Strategy:
@@ -137,6 +150,9 @@ class Strategy:
             raise QuantizerError(f"quantize_strategy {name}: expected one of {', '.join(STRATEGY_NAMES)}")
         self.name = STRATEGY_NAMES[name]
         self._pipelines = copy.deepcopy(PIPELINES)
+        if self.trains_thresholds:
+            for pipeline, options in _TQT_OPTIONS.items():
+                self._pipelines[pipeline].update(options)
         self.user = copy.deepcopy(USER_DEFAULTS)
         self._layers: dict[str, dict[str, Any]] = {}
         self._input: dict[str, Any] | None = None
@@ -201,7 +217,8 @@ class Strategy:
             lists["activation_quantizers"] = [self._quantizer("activation", relu_like)]
         if output:
             lists["quantizable_outputs"] = [0]
-            lists["output_quantizers"] = [self._quantizer("activation", relu_like)]
+            rounding = _SOFTMAX_ROUNDING if class_name == "Vitis>VitisSoftmax" else {}
+            lists["output_quantizers"] = [self._quantizer("activation", relu_like, **rounding)]
         return lists
 
     def input_quantizer(self) -> dict[str, Any]:
@@ -213,11 +230,12 @@ class Strategy:
         entry = _parameters(MIN_MSE, fixed_point.HALF_UP)
         return {"quantizer_type": "Pof2SQuantizer", "quantizer_params": entry}
 
-    def _quantizer(self, tensor: str, relu_like: bool = False, channel_axis: int = -1) -> dict[str, Any]:
+    def _quantizer(self, tensor: str, relu_like: bool = False, **special: Any) -> dict[str, Any]:
+        """Return the quantizer of a kind of tensor; `special` are parameters in which a layer differs."""
         trained = self.trains_thresholds and tensor != "input"
         mode = fixed_point.HALF_TO_EVEN if tensor in ("weight", "bias") else fixed_point.HALF_UP
         parameters = _parameters(NON_OVERFLOW if tensor == "input" or trained else MIN_MSE, mode)
-        parameters["channel_axis"] = channel_axis
+        parameters.update(special)
         for name in _PROPERTIES:
             value = self.user[f"{tensor}_{name}"]
             # Only what follows a ReLU has no negative values, so that an unsigned format loses none.
@@ -273,6 +291,8 @@ _DPU_MODULES = {
     "Vitis>AveragePooling2D": "vitis_pooling.VitisAveragePooling2D",
     "Vitis>VitisGlobalAveragePooling2D": "vitis_pooling.VitisGlobalAveragePooling2D",
     "Vitis>VitisSigmoid": "vitis_activation.VitisSigmoid",
+    "Vitis>VitisSoftmax": "vitis_activation.VitisSoftmax",
+    "Vitis>VitisLayernorm": "vitis_activation.VitisLayernorm",
     "Vitis>VitisConvBN": "vitis_conv_bn.VitisConvBN",
     "Vitis>VitisDepthwiseConvBN": "vitis_conv_bn.VitisDepthwiseConvBN",
 }
@@ -288,13 +308,8 @@ def _class_of(path: str) -> str:
 
 
 _NOT_OFFERED = {
-    "convert_softmax_to_dpu_version": "softmax stays a float layer",
-    "convert_layernorm_to_dpu_version": "LayerNormalization stays a float layer",
     "convert_to_fs_quantize_strategy": "a DPU needs power-of-two scales",
-    "convert_datatype": "a DPU computes in int8 only",
-    "layer_config": "a DPU computes in int8 only",
     "use_fixneuron_quant": "the fix_neuron operation is not part of this package",
-    "include_fast_ft": "use get_qat_model to train the quantized model",
 }
 
 

@@ -5,62 +5,43 @@ Parameters, defaults and meaning are those of vai_q_tensorflow2, so that a scrip
 
 from __future__ import annotations
 
-import logging
 import os
-from typing import Any
+from typing import Any, NamedTuple
 
 from softdpu.keras2 import keras
 from softdpu.quantizer import (
     calibration,
-    configs,
-    conv_bn,
     conversion,
+    datatypes,
     deploy,
-    dpu_layers,
     dump,
     equalization,
     export,
+    fast_finetune,
     float_transforms,
+    loss_search,
     quantizers,
     recipes,
     refine,
+    reshape,
+    targets,
     wrappers,
 )
 from softdpu.quantizer import (
     graph as graphs,
 )
 from softdpu.quantizer.errors import QuantizerError
+from softdpu.quantizer.scope import own_classes, quantize_scope
 from softdpu.quantizer.strategy import Strategy, load_json
 
-logger = logging.getLogger(__name__)
-
-_CLASSES = (
-    configs.QuantizeAwareActivation,
-    configs.NoQuantizeActivation,
-    configs.VitisQuantizeConfig,
-    configs.NoQuantizeConfig,
-    wrappers.QuantizeWrapper,
-    wrappers.CustomOpWrapper,
-    wrappers.VitisQuantize,
-    quantizers.Pof2SQuantizer,
-    quantizers.TQTQuantizer,
-    quantizers.LastValueQuantPosQuantizer,
-    quantizers.LastValueLogThQuantizer,
-    dpu_layers.VitisSigmoid,
-    dpu_layers.VitisAveragePooling2D,
-    dpu_layers.VitisGlobalAveragePooling2D,
-    conv_bn.VitisConvBN,
-    conv_bn.VitisConvBNQuantize,
-    conv_bn.VitisDepthwiseConvBN,
-    conv_bn.VitisDepthwiseConvBNQuantize,
-)
-_ALIASES = {"Vitis8BitQuantizeConfig": configs.VitisQuantizeConfig, "QuantizeLayer": wrappers.VitisQuantize}
+__all__ = ["VitisQuantizer", "quantize_scope"]
 
 
-def quantize_scope(*args: dict[str, Any]) -> Any:
-    """Return a Keras custom-object scope with all classes of a quantized model, and those of the given dicts."""
-    known = {cls.__name__: cls for cls in _CLASSES}
-    return keras.utils.custom_object_scope({**known, **_ALIASES, **{k: v for d in args for k, v in d.items()}})
+class _Held(NamedTuple):
+    """What later steps need: the float model that was quantized, and the calibration data."""
+
+    float_model: keras.Model | None
+    batches: list[Any]
 
 
 class VitisQuantizer:
@@ -72,7 +53,8 @@ class VitisQuantizer:
         quantize_strategy: 'pof2s' or 'pof2s_tqt' (trained thresholds); '8bit' and '8bit_tqt' are their old names.
         custom_quantize_strategy: options over the strategy's own: a dict, or the path of a JSON file.
         custom_objects: {class name: class} of the model's own layers, which stay float.
-        target, target_type: must be left out; a model quantized without a target runs on every DPU.
+        target, target_type: a DPU's name, the path of an arch.json or a fingerprint ('name', 'json', 'fingerprint');
+            it must be known, but changes nothing: the same quantized model is compiled for every DPU.
         recipe: how positions are found: 'vitis' as AMD does, another name of `recipes.RECIPES`, or a Recipe.
 
     Raises:
@@ -101,10 +83,7 @@ class VitisQuantizer:
         if model_format not in (None, "func"):
             raise QuantizerError(f"model_format {model_format}: expected None or 'func', a functional Keras model")
         if target is not None:
-            raise QuantizerError(
-                f"target {target}: quantizing for one target needs AMD's target_factory; leave target out, "
-                "a model quantized without one compiles for every DPU"
-            )
+            targets.check(target, target_type)
         self._recipe = recipes.find(recipe)
         self._custom_objects = dict(custom_objects or {})
         self._float_model = float_model
@@ -143,6 +122,7 @@ class VitisQuantizer:
         if options["include_cle"]:
             equalization.apply(graph, options)
         self._recipe.after_float_transforms(graph)
+        datatypes.apply_layer_config(graph, self._strategy.user["layer_config"])
         return graph
 
     def _ignored(self) -> set[str]:
@@ -161,6 +141,39 @@ class VitisQuantizer:
         with quantize_scope(self._custom_objects):
             return self._optimized().to_model(self._custom_objects)
 
+    def convert_model(self, target_dtype: str = "float16", **kwargs: Any) -> keras.Model:
+        """Return the float model with folded BatchNormalization, computing in another float type.
+
+        Args:
+            target_dtype: float16, float32, float64 or bfloat16.
+
+        Raises:
+            QuantizerError: for another type.
+        """
+        datatypes.check_float(target_dtype)
+        self._configure({"remove_dropout": False, "include_cle": False}, {})
+        with quantize_scope(self._custom_objects):
+            graph = self._optimized()
+            datatypes.convert(graph, target_dtype)
+            return graph.to_model(self._custom_objects)
+
+    def convert_model_from_candidate(self, target_dtype: str = "float16") -> keras.Model:
+        """Return what `convert_model` gives; input_layers, output_layers and ignore_layers hold in both."""
+        return self.convert_model(target_dtype)
+
+    def set_model_with_layer_config(self, layer_config: dict[str, str] | None = None) -> dict[str, str]:
+        """Give layers their own types from now on and return these: {layer: float16, ..., int8, int16 or int32}."""
+        self._strategy.update({"layer_config": dict(layer_config or {})})
+        with quantize_scope(self._custom_objects):
+            self._optimized()  # which names a layer or type that is not known
+        return dict(layer_config or {})
+
+    def get_analysed_model(self, dataset: Any) -> tuple[keras.Model, dict[str, Any]]:
+        """Return the model with quantizers that change nothing, and the range and position of every tensor."""
+        with quantize_scope(self._custom_objects):
+            model = self._quantized(self._optimized(), quantizers.EVALUATE)
+            return model, calibration.analyse(model, dataset)
+
     def quantize_model(
         self,
         loss: Any = None,
@@ -178,8 +191,8 @@ class VitisQuantizer:
         """Return the post-training quantized model.
 
         Args:
-            loss: must be None; positions are chosen by squared error.
-            metrics, eval_dataset: unused without a loss.
+            loss: a Keras loss by which positions are searched after calibration; None leaves them.
+            metrics, eval_dataset: for the loss; eval_dataset holds labelled images: (images, labels) or a data set.
             calib_dataset: unlabelled images: anything that `predict` takes; labels are dropped.
             calib_batch_size: for arrays, 32 if None.
             calib_steps: number of batches, all if None.
@@ -192,44 +205,58 @@ class VitisQuantizer:
             QuantizerError: for missing or broken calibration data, or an unknown option.
         """
         self._configure(configs, kwargs)
-        if loss is not None:
-            raise QuantizerError("quantize_model(loss=...): positions by loss are not offered; leave loss out")
-        if calib_dataset is None:
+        if loss is not None and eval_dataset is None:
+            raise QuantizerError("quantize_model(loss=...): Need to assign `eval_dataset`, labelled images")
+        dtype = self._strategy.options("quantize_pipeline_config")["convert_datatype"]
+        if calib_dataset is None and not dtype:
             raise QuantizerError(
                 "[Quantizer_TF2_Invalid_Calib_Dataset][Invalid calibration dataset] Need to assign `calib_dataset` "
                 "when calling quantize_model()."
             )
         with quantize_scope(self._custom_objects):
-            graph = self._optimized()
-            model = self._calibrated(graph, calib_dataset, calib_batch_size, calib_steps, verbose)
-            if self._strategy.trains_thresholds:
-                model = _with_positions(model, self._custom_objects)
-            refine.apply(model, self._strategy.options("refine_pipeline_config"))
+            if dtype:
+                model = self.convert_model(dtype)
+            else:
+                model, held = self._calibrated(
+                    quantizers.EVALUATE, calib_dataset, calib_batch_size, calib_steps, verbose
+                )
+                if loss is not None:
+                    loss_search.search(model, loss, metrics, eval_dataset, verbose)
+                model = self._refined(model, held, calib_batch_size, verbose)
             if input_shape is not None:
-                model = _with_input_shape(model, input_shape, self._custom_objects)
+                model = reshape.with_input_shape(model, input_shape, self._custom_objects)
             if add_shape_info or self._custom_objects:
                 export.add_shape_info(model)
             export.save(model, self._strategy.options("finalize_pipeline_config"))
         return model
 
-    def _calibrated(self, graph: graphs.Graph, dataset: Any, size: int | None, steps: int | None, verbose: int) -> Any:
-        model = self._quantized(graph, quantizers.EVALUATE)
-        self._calibrate(model, dataset, size, steps, verbose)
-        return model
-
-    def _calibrate(
-        self, model: keras.Model, dataset: Any, size: int | None, steps: int | None, verbose: int = 0
-    ) -> None:
-        """Set every position, by AMD's rules and then by the recipe's own."""
+    def _calibrated(
+        self, mode: str, dataset: Any, size: int | None, steps: int | None, verbose: int = 0
+    ) -> tuple[keras.Model, _Held]:
+        """Return the quantized model with every position set, by AMD's rules and then by the recipe's own."""
+        graph = self._optimized()
+        tunes = self._strategy.options("refine_pipeline_config")["include_fast_ft"]
+        held = _Held(graph.to_model(self._custom_objects) if tunes else None, [])
+        model = self._quantized(graph, mode)
+        if self._recipe.wants_data or tunes:
+            held.batches.extend(calibration.batches(dataset, size, steps))
+            dataset, size, steps = ((inputs,) for inputs in held.batches), None, None
         thresholds = self._strategy.trains_thresholds
-        held: list[Any] = []
-        if self._recipe.wants_data:
-            held = list(calibration.batches(dataset, size, steps))
-            dataset, size, steps = ((inputs,) for inputs in held), None, None
         dead = calibration.calibrate(model, dataset, size, steps, last_batch=thresholds, verbose=verbose)
         refine.revive(model, dead)
         rules = self._strategy.options("refine_pipeline_config")
-        self._recipe.after_calibration(model, held, lambda: refine.apply(model, rules))
+        self._recipe.after_calibration(model, held.batches, lambda: refine.apply(model, rules))
+        return model, held
+
+    def _refined(self, model: keras.Model, held: _Held, size: int | None, verbose: int = 0) -> keras.Model:
+        """Return the calibrated model with positions that the DPU has, and tuned weights if that is asked for."""
+        options = self._strategy.options("refine_pipeline_config")
+        if options.get("convert_to_pof2s_quantize_strategy"):
+            model = deploy.with_positions(model, self._custom_objects)
+        refine.apply(model, options)  # it leaves thresholds alone
+        if held.float_model is not None:
+            fast_finetune.fast_finetune(model, held.float_model, held.batches, size, options["fast_ft_epochs"], verbose)
+        return model
 
     def get_qat_model(
         self,
@@ -257,12 +284,14 @@ class VitisQuantizer:
                 "when calling get_qat_model(init_quant=True)."
             )
         with quantize_scope(self._custom_objects):
-            model = self._quantized(self._optimized(), quantizers.TRAIN)
-            if init_quant:
-                self._calibrate(model, calib_dataset, calib_batch_size, calib_steps)
-                if not self._strategy.trains_thresholds:
-                    refine.apply(model, self._strategy.options("refine_pipeline_config"))
-                wrappers.set_mode(model, quantizers.TRAIN)
+            if not init_quant:
+                return self._quantized(self._optimized(), quantizers.TRAIN)
+            model, held = self._calibrated(quantizers.TRAIN, calib_dataset, calib_batch_size, calib_steps)
+            if self._strategy.trains_thresholds:
+                self._strategy.options("refine_pipeline_config")["convert_to_pof2s_quantize_strategy"] = False
+            wrappers.set_mode(model, quantizers.EVALUATE)
+            model = self._refined(model, held, calib_batch_size)
+            wrappers.set_mode(model, quantizers.TRAIN)
         return model
 
     @staticmethod
@@ -295,12 +324,14 @@ class VitisQuantizer:
                 "computes with the power-of-two scales that the model has"
             )
         with quantize_scope():
-            own = _own_classes(model)
-            deployed = _with_positions(model, own) if convert_to_pof2s_quantize_strategy else _rebuilt(model, own)
+            own = own_classes(model)
+            deployed = (
+                deploy.with_positions(model, own) if convert_to_pof2s_quantize_strategy else deploy.rebuilt(model, own)
+            )
             if convert_to_pof2s_quantize_strategy:
                 deploy.make_legal(deployed)
             if input_shape is not None:
-                deployed = _with_input_shape(deployed, input_shape, own)
+                deployed = reshape.with_input_shape(deployed, input_shape, own)
             if add_shape_info:
                 export.add_shape_info(deployed)
             export.save(
@@ -333,51 +364,3 @@ class VitisQuantizer:
         if not isinstance(new_quantize_strategy, dict):
             new_quantize_strategy = load_json(new_quantize_strategy)
         self._strategy.update(new_quantize_strategy)
-
-
-def _own_classes(model: keras.Model) -> dict[str, Any]:
-    """Return {name: class} of the user's own layers in a model."""
-    classes = {type(layer).__name__: type(layer) for layer in model._flatten_layers()}
-    return {
-        name: kind
-        for name, kind in classes.items()
-        if kind.__module__.split(".")[0] not in ("tf_keras", "keras", "softdpu")
-    }
-
-
-def _rebuilt(model: keras.Model, custom_objects: dict[str, Any]) -> keras.Model:
-    return graphs.from_model(model).to_model(custom_objects)
-
-
-def _with_positions(model: keras.Model, custom_objects: dict[str, Any]) -> keras.Model:
-    """Return a copy with folded normalization, positions instead of thresholds, and no Dropout."""
-    graph = graphs.from_model(model)
-    deploy.fold_conv_bn(graph, model)
-    deploy.thresholds_to_positions(graph)
-    deploy.remove_dropout(graph)
-    return graph.to_model(custom_objects)
-
-
-def _with_input_shape(model: keras.Model, input_shape: Any, custom_objects: dict[str, Any]) -> keras.Model:
-    """Return a copy whose inputs have the given shapes."""
-    graph = graphs.from_model(model)
-    inputs = [node for node in graph if node.class_name == "InputLayer"]
-    if isinstance(input_shape, dict):
-        shapes = {name.split(":")[0]: shape for name, shape in input_shape.items()}
-    elif input_shape and isinstance(input_shape[0], (list, tuple)):
-        shapes = {node.name: shape for node, shape in zip(inputs, input_shape)}  # noqa: B905
-    else:
-        shapes = {inputs[0].name: input_shape}
-    for name, shape in shapes.items():
-        if name not in graph.nodes:
-            raise QuantizerError(f"input_shape: the model has no input {name}; it has {[n.name for n in inputs]}")
-        old = graph.nodes[name].config["batch_input_shape"]
-        if len(old) != len(shape):
-            raise QuantizerError(
-                f"[Quantizer_TF2_Invalid_Input_Shape][Invalid input shape] input_shape {tuple(shape)} has {len(shape)} "
-                f"dimensions, the model's input {name} has {len(old)}"
-            )
-        if shape[0] not in (None, 1):
-            logger.warning("input_shape %s: the compiler takes only a batch size of None or 1", tuple(shape))
-        graph.nodes[name].config["batch_input_shape"] = [None if size == -1 else size for size in shape]
-    return graph.to_model(custom_objects)

@@ -11,9 +11,9 @@ from softdpu.keras2 import keras, tf
 from softdpu.quantizer import configs
 from softdpu.quantizer.errors import QuantizerError
 from softdpu.quantizer.legacy import deserialize, deserialize_layer, serialize
-from softdpu.quantizer.quantizers import CALIBRATE, EVALUATE, TRAIN, Quantizer, register
+from softdpu.quantizer.quantizers import ANALYSE, CALIBRATE, EVALUATE, TRAIN, Quantizer, register
 
-MODES = (CALIBRATE, EVALUATE, TRAIN)
+MODES = (CALIBRATE, EVALUATE, TRAIN, ANALYSE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,6 +182,8 @@ class QuantizeWrapper(_Wrapper):
         weight_mode = EVALUATE if self.mode == CALIBRATE else self.mode
         for slot in self._slots:
             if slot.kind in ("weight", "bias"):
+                if self.mode == ANALYSE:
+                    continue
                 values[slot.attribute] = slot.quantizer(self.parameter(slot.attribute), training, weight_mode)
             elif slot.kind == "activation":
                 function = getattr(self.layer, slot.attribute)

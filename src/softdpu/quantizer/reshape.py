@@ -1,0 +1,44 @@
+"""Fix the shapes of a model's inputs."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from softdpu.keras2 import keras
+from softdpu.quantizer import graph as graphs
+from softdpu.quantizer.errors import QuantizerError
+
+logger = logging.getLogger(__name__)
+
+
+def with_input_shape(model: keras.Model, input_shape: Any, custom_objects: dict[str, Any]) -> keras.Model:
+    """Return a copy whose inputs have the given shapes.
+
+    Args:
+        input_shape: of the one input, a list of shapes for several, or a dict of them by the inputs' names.
+
+    Raises:
+        QuantizerError: for an input that the model does not have, or a shape of another rank.
+    """
+    graph = graphs.from_model(model)
+    inputs = [node for node in graph if node.class_name == "InputLayer"]
+    if isinstance(input_shape, dict):
+        shapes = {name.split(":")[0]: shape for name, shape in input_shape.items()}
+    elif input_shape and isinstance(input_shape[0], (list, tuple)):
+        shapes = {node.name: shape for node, shape in zip(inputs, input_shape)}  # noqa: B905
+    else:
+        shapes = {inputs[0].name: input_shape}
+    for name, shape in shapes.items():
+        if name not in graph.nodes:
+            raise QuantizerError(f"input_shape: the model has no input {name}; it has {[n.name for n in inputs]}")
+        old = graph.nodes[name].config["batch_input_shape"]
+        if len(old) != len(shape):
+            raise QuantizerError(
+                f"[Quantizer_TF2_Invalid_Input_Shape][Invalid input shape] input_shape {tuple(shape)} has {len(shape)} "
+                f"dimensions, the model's input {name} has {len(old)}"
+            )
+        if shape[0] not in (None, 1):
+            logger.warning("input_shape %s: the compiler takes only a batch size of None or 1", tuple(shape))
+        graph.nodes[name].config["batch_input_shape"] = [None if size == -1 else size for size in shape]
+    return graph.to_model(custom_objects)

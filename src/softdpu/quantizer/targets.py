@@ -1,0 +1,50 @@
+"""The DPU that a model is quantized for, as AMD's `target=` names it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from softdpu.quantizer.errors import QuantizerError
+
+TYPES = ("name", "json", "fingerprint")
+
+
+def check(target: Any, target_type: str | None) -> str:
+    """Return the name of the DPU that `target` names.
+
+    The quantized model is the same for every DPU: all compute in the same number format, and layers that one of them
+    lacks are found, and placed on the CPU, when the model is compiled.
+
+    Args:
+        target: a DPU's name (DPUCZDX8G_ISA1_B4096), the path of an arch.json, or a fingerprint.
+        target_type: which of the three, found out if None.
+
+    Raises:
+        QuantizerError: for a DPU that is not known.
+    """
+    from softdpu import boards  # it is of no use to programs that name no target
+    from softdpu.errors import SoftdpuError
+
+    kind = target_type or _guess(str(target))
+    if kind not in TYPES:
+        raise QuantizerError(f"target_type {target_type}: expected one of {', '.join(TYPES)}")
+    try:
+        if kind == "fingerprint":
+            return boards.dpu_from_fingerprint(boards.parse_fingerprint(target)).name
+        if kind == "json":
+            return boards.target_from_arch(target).dpu.name
+    except SoftdpuError as error:
+        raise QuantizerError(f"[Quantizer_TF2_Invalid_Target][Invalid Target] target {target}: {error}") from None
+    names = sorted({dpu.name for dpu in boards.dpus()})
+    if target not in names:
+        raise QuantizerError(
+            f"[Quantizer_TF2_Invalid_Target][Invalid Target] target {target}: expected the name of a DPU "
+            f"({', '.join(names)}), the path of an arch.json or a fingerprint"
+        )
+    return target
+
+
+def _guess(target: str) -> str:
+    if target.endswith(".json"):
+        return "json"
+    return "fingerprint" if target[:2].lower() == "0x" or target.isdigit() else "name"
