@@ -92,7 +92,7 @@ for name in boards.target_names():
         name:
             f"sdcard_{name}"
         input:
-            given("sdcard", "/media/me/ROOTFS"),
+            given("sdcard", "<where the card is mounted>"),
             card=collect(rules.package.output, target=name),
             script="scripts/sdcard.py",
         log:
