@@ -75,6 +75,15 @@ def weights_file():
     return [] if weights in (None, "imagenet") else [weights]
 
 
+def measured(rule_name):
+    """Return what a stage tells of itself: metrics.json, predictions.csv, history.csv; [] if there is no such rule."""
+    told = ("metrics.json", "predictions.csv", "history.csv")
+    if not workflow.is_rule(rule_name):
+        return []
+    output = getattr(rules, rule_name).output
+    return [file for file in output if Path(file).name in told]
+
+
 DATASET = config["dataset"]
 FASHION_MNIST = collect(
     "data/fashion_mnist/{part}-ubyte.gz",

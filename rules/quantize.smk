@@ -46,7 +46,37 @@ rule doctor:
         script="scripts/doctor.py",
         code=code("scripts/doctor.py"),
     output:
-        "<build>/doctor/doctor.json",
+        found="<build>/doctor/doctor.json",
+        sqnr=report(
+            "<build>/doctor/sqnr.svg",
+            caption="../report/sqnr.rst",
+            category="5 Layers",
+            labels={"figure": "1 signal to noise, layer by layer"},
+        ),
+        cost=report(
+            "<build>/doctor/cost.svg",
+            caption="../report/cost.rst",
+            category="5 Layers",
+            labels={"figure": "2 what each layer costs"},
+        ),
+        ranges=report(
+            "<build>/doctor/ranges.svg",
+            caption="../report/ranges.rst",
+            category="5 Layers",
+            labels={"figure": "3 ranges of the weights"},
+        ),
+        worst=report(
+            "<build>/doctor/worst.svg",
+            caption="../report/worst.rst",
+            category="5 Layers",
+            labels={"figure": "4 the worst layers"},
+        ),
+        table=report(
+            "<build>/doctor/layers.html",
+            caption="../report/layers.rst",
+            category="5 Layers",
+            labels={"figure": "5 all layers in numbers"},
+        ),
     log:
         "<logs>/doctor.log",
     conda:
@@ -62,4 +92,4 @@ rule doctor:
         "why the float model loses accuracy when it is quantized"
     shell:
         "python {input.script} {input.model} --records $(dirname {input.train}) --fit {params.fit} --threads {params.threads}"
-        " --output $(dirname {output}) 2>&1 | tee {log:q}"
+        " --output $(dirname {output.found}) 2>&1 | tee {log:q}"

@@ -26,7 +26,7 @@ def copy_project(folder: Path) -> Path:
     (folder / "config.yaml").write_text(SMALL_CONFIG)
     shutil.copy2(ROOT / "Snakefile", folder / "Snakefile")
     ignore = shutil.ignore_patterns("__pycache__", "*.egg-info")
-    for name in ("rules", "schemas", "scripts", "envs", "profiles", "target_src", "src"):
+    for name in ("rules", "schemas", "scripts", "envs", "profiles", "report", "target_src", "src"):
         shutil.copytree(ROOT / name, folder / name, ignore=ignore)
     return folder
 
