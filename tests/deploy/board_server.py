@@ -33,7 +33,7 @@ cat <<'END'
         "regmap":"1to1 version"
     }},
     "VAI Version":{{
-        "libvart-runner.so":"Xilinx vart-runner Version: {version}.0-c5d2bd43d951c174185d728b8e5bcda3869e0b39  2023-01-13 ",
+        "libvart-runner.so":"Xilinx vart-runner Version: {version}.0-c5d2bd43d951c174185d728b8e5b  2023-01-13 ",
         "libxir.so":"Xilinx xir Version: xir-c5d2bd43d951c174185d728b8e5bcda3869e0b39 2023-01-13-06:52:32",
         "target_factory":"target-factory.{version}.0 c5d2bd43d951c174185d728b8e5bcda3869e0b39"
     }},
@@ -88,7 +88,8 @@ class Server:
         keys = self.folder / "authorized_keys"
         keys.write_text((self.folder / "user.pub").read_text())
         start = self.folder / "session"
-        command(start, f'#!/bin/sh\nPATH={self.bin}:$PATH\nHOME={self.home}\nexport PATH HOME\ncd\nexec sh -c "$SSH_ORIGINAL_COMMAND"\n')
+        lines = ["#!/bin/sh", f"PATH={self.bin}:$PATH", f"HOME={self.home}", "export PATH HOME", "cd"]
+        command(start, "\n".join([*lines, 'exec sh -c "$SSH_ORIGINAL_COMMAND"', ""]))
         (self.folder / "sshd_config").write_text(
             f"ListenAddress 127.0.0.1:{self.port}\nHostKey {self.folder / 'host'}\nPidFile none\nUsePAM no\n"
             f"AuthorizedKeysFile {keys}\nStrictModes no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n"
@@ -102,9 +103,12 @@ class Server:
         command(self.bin / "xdputil", _XDPUTIL.format(version=version, kernels=kernels))
 
     def have_python(self, modules: Path) -> None:
-        """Give the board a python3 that finds the packages in the folder `modules` and no others."""
+        """Give the board a python3 that finds the packages in the folder `modules` and no others, LiteRT not either."""
         path = f"${{PYTHONPATH:+$PYTHONPATH:}}{modules}"
-        command(self.bin / "python3", f'#!/bin/sh\nPYTHONPATH="{path}" exec {sys.executable} -S "$@"\n')
+        command(
+            self.bin / "python3",
+            f'#!/bin/sh\nPYTHONPATH="{path}" SOFTDPU_ENGINE=reference exec {sys.executable} -S "$@"\n',
+        )
 
     def have_no_rsync(self) -> None:
         """Take rsync away: a PATH of links to everything else."""
@@ -129,9 +133,11 @@ class Server:
         made = os.getuid() == 0 and not os.path.isdir("/run/sshd")
         if made:
             os.mkdir("/run/sshd", 0o755)  # where sshd, run by root, goes while nobody is logged in
-        log = open(self.folder / "sshd.log", "wb")
+        log = (self.folder / "sshd.log").open("wb")
         process = subprocess.Popen(
-            [*self._prefix, SSHD, "-D", "-e", "-f", str(self.folder / "sshd_config")], stderr=log, stdin=subprocess.DEVNULL
+            [*self._prefix, SSHD, "-D", "-e", "-f", str(self.folder / "sshd_config")],
+            stderr=log,
+            stdin=subprocess.DEVNULL,
         )
         try:
             deadline = time.time() + 20

@@ -24,7 +24,7 @@ BIG = 6_000_000  # bytes of the file that a copy is interrupted in
 
 @pytest.fixture(scope="session")
 def cards(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with target_zcu102 as of each compiler: amd/, ours/, and big/, which is amd/ with one large file more."""
+    """A folder with target_zcu102 of each compiler: amd/, ours/, and big/: amd/ with one large file more."""
     folder = tmp_path_factory.mktemp("cards")
     (folder / "records").mkdir()
     make_records(folder / "records", 12)

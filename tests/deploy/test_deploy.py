@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import shutil
 import signal
@@ -13,22 +11,22 @@ import time
 from pathlib import Path
 
 import pytest
-from board_server import FINGERPRINTS, Server, command, free_port
+from board_server import Server, free_port
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "scripts"
 
 
-def script(name: str, *words: object, timeout: int = 60) -> subprocess.CompletedProcess[str]:
+def script(name: str, *words: object, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a script in a process of its own, without a terminal on which ssh could ask."""
     return subprocess.run(
         [sys.executable, str(SCRIPTS / name), *map(str, words)],
-        capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL, start_new_session=True,
+        capture_output=True, text=True, timeout=60, env={**os.environ, **environment}, stdin=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
 
 
-def deploy(board: Server, folder: Path, *words: object) -> subprocess.CompletedProcess[str]:
-    return script("deploy.py", "--folder", folder, "--target", "zcu102", *board.arguments(), *words)
+def deploy(board: Server, folder: Path, *words: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    return script("deploy.py", "--folder", folder, "--target", "zcu102", *board.arguments(), *words, **environment)
 
 
 def error(done: subprocess.CompletedProcess[str]) -> str:
@@ -250,6 +248,18 @@ def test_a_silent_host_is_given_up_soon(cards, tmp_path):
         told = error(deploy(board, cards / "amd" / "target_zcu102"))
         assert time.time() - start < 10
     assert "127.0.0.1 does not answer" in told
+
+
+def test_a_secret_is_asked_for_once(board, cards):
+    """One session for all commands: a key with a passphrase, and a program that is asked for it instead of a user."""
+    key = board.folder / "user"
+    subprocess.run(["ssh-keygen", "-q", "-p", "-P", "", "-N", "a secret", "-f", str(key)], check=True)
+    command(board.folder / "ask", f"#!/bin/sh\necho asked >>{board.folder / 'asked'}\necho a secret\n")
+    board.options.remove("BatchMode=yes")
+    environment = {"SSH_ASKPASS": str(board.folder / "ask"), "SSH_ASKPASS_REQUIRE": "force", "SSH_AUTH_SOCK": ""}
+    done = deploy(board, cards / "amd" / "target_zcu102", **environment)
+    assert done.returncode == 0, done.stderr
+    assert (board.folder / "asked").read_text() == "asked\n"
 
 
 @pytest.mark.parametrize(
