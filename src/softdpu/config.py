@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import difflib
+import functools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import yaml
 
 from softdpu import boards, vitis_ai
 from softdpu.errors import SoftdpuError
+from softdpu.own_model import scaling_text
 
 
 def refuse_doubled_keys(files: Iterable[str | Path]) -> None:
@@ -51,10 +54,11 @@ def complete(config: dict[str, Any], schema_path: Path) -> None:
         SoftdpuError: on the first wrong value, also an unknown board or a version that AMD has no container for.
     """
     check(config, schema_path)
+    scaling_text(config["model"]["file"], config["model"]["preprocess"])
     for name in config["targets"]:
         boards.target(name, config["compile"]["vitis_ai"])
-    if config["toolchain"] == "vitis-ai":
-        vitis_ai.image(config["compile"]["vitis_ai"])
+        if vitis_ai.VITIS_AI in vitis_ai.stages(config["toolchain"]).values():
+            vitis_ai.version(config, name)
 
 
 def check(config: dict[str, Any], schema_path: Path) -> None:
@@ -63,11 +67,15 @@ def check(config: dict[str, Any], schema_path: Path) -> None:
     Raises:
         SoftdpuError: on the first wrong value, naming the key as section.key, what was expected and what came.
     """
-    schema = yaml.safe_load(schema_path.read_text(encoding="utf-8"))
-    validator = _filling_validator(schema)
+    validator = _filling_validator(_schema(schema_path))
     errors = sorted(validator.iter_errors(config), key=lambda error: list(map(str, error.absolute_path)))
     if errors:
         raise SoftdpuError("config: " + _tell(errors[0]))
+
+
+@functools.cache
+def _schema(path: Path) -> dict[str, Any]:
+    return dict(yaml.safe_load(path.read_text(encoding="utf-8")))
 
 
 def _filling_validator(schema: dict[str, Any]) -> Any:
@@ -76,8 +84,8 @@ def _filling_validator(schema: dict[str, Any]) -> Any:
     def properties(validator: Any, known: dict[str, Any], instance: Any, schema: dict[str, Any]) -> Iterator[Any]:
         if isinstance(instance, dict):
             for key, sub in known.items():
-                if "default" in sub:
-                    instance.setdefault(key, sub["default"])
+                if "default" in sub and key not in instance:
+                    instance[key] = copy.deepcopy(sub["default"])
                 _read_text(instance, key, base(sub))
         yield from base.VALIDATORS["properties"](validator, known, instance, schema)
 
@@ -105,6 +113,8 @@ def _tell(error: jsonschema.ValidationError) -> str:
     if error.validator == "required":
         missing = next(key for key in error.validator_value if key not in error.instance)
         return f"missing key {where + '.' if where else ''}{missing}"
+    if error.validator == "anyOf" and error.context:
+        return _tell(max(error.context, key=lambda inner: len(inner.absolute_path)))
     if error.validator in ("enum", "const"):
         wanted = f"one of {', '.join(map(str, error.schema.get('enum', [error.validator_value])))}"
     elif error.validator == "type":

@@ -23,6 +23,11 @@ def sources(script: Path, root: Path) -> list[str]:
         script: a Python file below `root`.
         root: the project's folder, whose packages lie in `src`.
     """
+    return sorted(str(file.relative_to(root)) for file in _reached(script, root))
+
+
+@functools.cache  # a sweep asks for the same scripts once a variant
+def _reached(script: Path, root: Path) -> frozenset[Path]:
     found: set[Path] = set()
     queue = [script]
     while queue:
@@ -32,12 +37,16 @@ def sources(script: Path, root: Path) -> list[str]:
         found.add(file)
         for module in _imported(file, root / "src"):
             queue.extend(_files_of(module, root / "src"))
-    return sorted(str(file.relative_to(root)) for file in found)
+    return frozenset(found)
 
 
-def _files_of(module: str, packages: Path) -> Iterator[Path]:
-    """Yield the file of a dotted module name, the packages around it and the data it reads, if it is ours."""
-    parts = module.split(".")
+@functools.cache
+def _files_of(module: str, packages: Path) -> tuple[Path, ...]:
+    """Return the file of a dotted module name, the packages around it and the data it reads, if it is ours."""
+    return tuple(_find_files(module.split("."), packages))
+
+
+def _find_files(parts: list[str], packages: Path) -> Iterator[Path]:
     for depth in range(1, len(parts) + 1):
         base = packages.joinpath(*parts[:depth])
         if (base / "__init__.py").is_file():
