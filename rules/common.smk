@@ -12,12 +12,23 @@ from softdpu import boards, vitis_ai
 from softdpu.dataset.folder import state
 from softdpu.dataset.imagenet import val_shards
 from softdpu.errors import SoftdpuError
+from softdpu.own_model import scaling_text
 from softdpu.sources import sources
 
 ROOT = Path(workflow.basedir)
 ENV = "../envs/softdpu.yaml"
 
 BUILD, LOGS = map(workflow.pathvars.apply, ["<build>", "<logs>"])
+# Whose programs run, by stage; AMD's tools bring an environment of their own.
+TOOLCHAIN = vitis_ai.stages(config["toolchain"])
+ENV_OF = {
+    stage: ENV if whose == vitis_ai.SOFTDPU else None
+    for stage, whose in TOOLCHAIN.items()
+}
+AMD_TOOLS = {
+    stage: [] if whose == vitis_ai.SOFTDPU else ["envs/vitis_ai.sh"]
+    for stage, whose in TOOLCHAIN.items()
+}
 
 
 wildcard_constraints:
@@ -95,6 +106,15 @@ FASHION_MNIST = collect(
     ],
 )
 GROUND_TRUTH = "data/imagenet/val.txt"
+
+
+# How an image becomes what the network takes.
+IMAGES = options(
+    {
+        "fit": DATASET["fit"],
+        "scaling": scaling_text(config["model"]["file"], config["model"]["preprocess"]),
+    }
+)
 
 
 def shards(split):

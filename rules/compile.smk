@@ -27,11 +27,32 @@ rule inspect:
         " grep -w CPU {log:q}"
 
 
-if config["toolchain"] == "vitis-ai":
+if TOOLCHAIN["compile"] == vitis_ai.VITIS_AI:
+
+    rule arch:
+        output:
+            "<build>/compiled_model_{target}/arch.json",
+        log:
+            "<logs>/arch_{target}.log",
+        localrule: True
+        conda:
+            ENV
+        params:
+            fingerprint=lambda wildcards: vitis_ai.fingerprint(config, wildcards.target),
+        message:
+            "the DPU of {wildcards.target} as an arch.json for AMD's compiler"
+        shell:
+            'echo \'{{"fingerprint": "{params.fingerprint}"}}\' >{output} 2> {log:q}'
 
     rule compile:
         input:
             model="<quant_ft_model>/quant_ft.h5",
+            arch=lambda wildcards: (
+                []
+                if vitis_ai.arch_file(wildcards.target)
+                else "<build>/compiled_model_{target}/arch.json"
+            ),
+            tools=AMD_TOOLS["compile"],
         output:
             xmodel="<build>/compiled_model_{target}/mobilenet.xmodel",
         log:
@@ -39,20 +60,22 @@ if config["toolchain"] == "vitis-ai":
         benchmark:
             "<logs>/benchmarks/compile_{target}.tsv"
         container:
-            vitis_ai.image(config["compile"]["vitis_ai"])
+            lambda wildcards: vitis_ai.container(config, "compile", wildcards.target)
         resources:
             mem_mb=4000,
             runtime=30,
         params:
-            activate=vitis_ai.ACTIVATE,
-            arch=lambda wildcards: vitis_ai.arch_file(
-                wildcards.target, config["compile"]["vitis_ai"]
+            run=lambda wildcards: vitis_ai.command(config, "compile", wildcards.target),
+            arch=lambda wildcards: (
+                vitis_ai.arch_file(wildcards.target)
+                or f"{BUILD}/compiled_model_{wildcards.target}/arch.json"
             ),
+            folder=lambda wildcards: f"{BUILD}/compiled_model_{wildcards.target}",
         message:
             "compile for {wildcards.target} with AMD's compiler"
         shell:
-            "({params.activate}; vai_c_tensorflow2 --model {input.model} --arch {params.arch}"
-            " --output_dir $(dirname {output.xmodel}) --net_name mobilenet) 2>&1 | tee {log:q}"
+            "{params.run}vai_c_tensorflow2 --model {input.model} --arch {params.arch}"
+            " --output_dir {params.folder} --net_name mobilenet 2>&1 | tee {log:q}"
 
 else:
 

@@ -12,6 +12,7 @@ rule finetune:
         model="<float_model>/float_model.h5",
         script="scripts/finetune.py",
         code=code("scripts/finetune.py"),
+        tools=AMD_TOOLS["finetune"],
     output:
         model="<quant_ft_model>/quant_ft.h5",
         metrics="<quant_ft_model>/metrics.json",
@@ -23,21 +24,24 @@ rule finetune:
     benchmark:
         "<logs>/benchmarks/finetune.tsv"
     conda:
-        ENV
+        ENV_OF["finetune"]
+    container:
+        vitis_ai.container(config, "finetune")
     threads: config["train"]["threads"]
     resources:
         mem_mb=3500,
         runtime=60,
     params:
-        calibration=options(config["quantize"]),
+        run=vitis_ai.command(config, "finetune"),
+        calibration=options(vitis_ai.quantizer_options(config, "finetune")),
         recipe=options(config["finetune"]),
         seed=config["train"]["seed"],
         threads=config["train"]["threads"],
-        fit=DATASET["fit"],
+        fit=IMAGES,
         tensorboard=f"{LOGS}/tensorboard/finetune",
     message:
         "fine-tune the quantized model, and measure"
     shell:
-        "python {input.script} --model {input.model} --train-records $(dirname {input.train}) --val-records $(dirname {input.val})"
-        " --fit {params.fit} {params.calibration} {params.recipe} --seed {params.seed} --threads {params.threads}"
+        "{params.run}python {input.script} --model {input.model} --train-records $(dirname {input.train}) --val-records $(dirname {input.val})"
+        " {params.fit} {params.calibration} {params.recipe} --seed {params.seed} --threads {params.threads}"
         " --tensorboard {params.tensorboard} --output {output.model} 2>&1 | tee {log:q}"

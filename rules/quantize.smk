@@ -13,6 +13,7 @@ rule quantize:
         model="<float_model>/float_model.h5",
         script="scripts/quantize.py",
         code=code("scripts/quantize.py"),
+        tools=AMD_TOOLS["quantize"],
     output:
         model="<quant_model>/quant_model.h5",
         metrics="<quant_model>/metrics.json",
@@ -23,20 +24,23 @@ rule quantize:
     benchmark:
         "<logs>/benchmarks/quantize.tsv"
     conda:
-        ENV
+        ENV_OF["quantize"]
+    container:
+        vitis_ai.container(config, "quantize")
     threads: config["train"]["threads"]
     resources:
         mem_mb=2500,
         runtime=20,
     params:
-        recipe=options(config["quantize"]),
+        run=vitis_ai.command(config, "quantize"),
+        recipe=options(vitis_ai.quantizer_options(config, "quantize")),
         threads=config["train"]["threads"],
-        fit=DATASET["fit"],
+        fit=IMAGES,
     message:
         "quantize, and measure: {params.recipe}"
     shell:
-        "python {input.script} --model {input.model} --train-records $(dirname {input.train}) --val-records $(dirname {input.val})"
-        " --fit {params.fit} {params.recipe} --threads {params.threads} --output {output.model} 2>&1 | tee {log:q}"
+        "{params.run}python {input.script} --model {input.model} --train-records $(dirname {input.train}) --val-records $(dirname {input.val})"
+        " {params.fit} {params.recipe} --threads {params.threads} --output {output.model} 2>&1 | tee {log:q}"
 
 
 rule doctor:
@@ -87,9 +91,9 @@ rule doctor:
         runtime=20,
     params:
         threads=config["train"]["threads"],
-        fit=DATASET["fit"],
+        fit=IMAGES,
     message:
         "why the float model loses accuracy when it is quantized"
     shell:
-        "python {input.script} {input.model} --records $(dirname {input.train}) --fit {params.fit} --threads {params.threads}"
+        "python {input.script} {input.model} --records $(dirname {input.train}) {params.fit} --threads {params.threads}"
         " --output $(dirname {output.found}) 2>&1 | tee {log:q}"

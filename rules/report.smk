@@ -140,7 +140,7 @@ rule report_target:
         xmodel="<build>/compiled_model_{target}/mobilenet.xmodel",
         summary=(
             "<build>/compiled_model_{target}/summary.json"
-            if config["toolchain"] == "softdpu"
+            if TOOLCHAIN["compile"] == vitis_ai.SOFTDPU
             else []
         ),
         inspect="<build>/inspect_{target}.json",
