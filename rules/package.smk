@@ -35,7 +35,7 @@ rule package:
     params:
         images=config["package"]["images"],
         golden=config["package"]["golden"],
-        fit=DATASET["fit"],
+        fit=IMAGES,
         vitis_ai=options(config["compile"]),
         folder=f"{BUILD}/target_{{target}}",
     message:
@@ -43,7 +43,7 @@ rule package:
     shell:
         "python {input.script} --model {input.xmodel} --records $(dirname {input.val}) --app {input.app}"
         " --images {params.images} --golden {params.golden} --target {wildcards.target} {params.vitis_ai}"
-        " --fit {params.fit} --output {params.folder} 2>&1 | tee {log:q}"
+        " {params.fit} --output {params.folder} 2>&1 | tee {log:q}"
 
 
 rule run:
@@ -99,7 +99,7 @@ rule ladder:
     input:
         float="<float_model>/metrics.json",
         ptq="<quant_model>/metrics.json",
-        qat="<quant_ft_model>/metrics.json",
+        qat="<quant_ft_model>/metrics.json" if config["finetune"]["epochs"] else [],
         target="<build>/run_{target}.json",
         script="scripts/ladder.py",
         code=code("scripts/ladder.py"),
@@ -112,8 +112,9 @@ rule ladder:
         ENV
     params:
         folder=f"{BUILD}/target_{{target}}",
+        qat="--qat " if config["finetune"]["epochs"] else "",
     message:
         "accuracy at every stage for {wildcards.target}"
     shell:
-        "python {input.script} --float {input.float} --ptq {input.ptq} --qat {input.qat} --target {input.target}"
+        "python {input.script} --float {input.float} --ptq {input.ptq} {params.qat}{input.qat} --target {input.target}"
         " --folder {params.folder} --output {output} &> {log:q}"

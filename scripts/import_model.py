@@ -1,0 +1,35 @@
+r"""Take a trained Keras classifier, .h5 or .keras, as the float model, and evaluate it; writes metrics.json beside it.
+
+Example:
+    python scripts/import_model.py --model my.keras --val-records build/tfrec_val --labels build/tfrec_val/labels.txt \
+        --scaling unit --output build/float_model/float_model.h5
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from softdpu.cli import program
+from softdpu.dataset import options
+from softdpu.own_model import command
+from softdpu.training import common
+
+
+@program
+def main() -> None:
+    """Parse the command line and import."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, required=True, help="the .h5 of Keras 2 or 3, or the .keras")
+    common.add_data_arguments(parser, train=False)
+    parser.add_argument("--labels", required=True, metavar="TXT", help="labels.txt of the records, a class a line")
+    parser.add_argument(
+        "--size", type=options.positive, default=224, help="of the input, where the file leaves it open (default: 224)"
+    )
+    parser.add_argument("--output", required=True, help="path of the float .h5 model")
+    parser.add_argument("--threads", type=options.positive, default=2, help="threads to compute with (default: 2)")
+    command.import_model(parser.parse_args())
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,117 @@
+"""A user's network in the form that the build takes: colour images in, one logit a class out.
+
+Nothing that is changed here changes which class the network finds: scaling and augmentation before the first layer and
+a softmax behind the last are what the pipeline does itself, a grey input becomes the brightness of a colour image, and
+the one output of a network for two classes becomes two.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from softdpu.errors import SoftdpuError
+from softdpu.own_model.front import SCALING_LAYERS
+from softdpu.own_model.keras3 import is_identity
+from softdpu.quantizer.float_transforms import new_node
+from softdpu.quantizer.graph import Graph, Node, from_model
+from softdpu.training.keras2 import keras
+
+_ENDS = ("softmax", "sigmoid")
+_WEIGHTED = ("Dense", "Conv2D")
+BRIGHTNESS = (0.299, 0.587, 0.114)  # of red, green and blue, ITU-R BT.601, as OpenCV and TensorFlow make grey
+
+
+def adapt(model: Any, path: Any, classes: int, bgr: bool = False) -> Any:
+    """Return the network to quantize.
+
+    Args:
+        model: as load.load gives it.
+        path: of its file, for messages.
+        classes: of the data.
+        bgr: the channels of the input are blue, green, red.
+
+    Raises:
+        SoftdpuError: if it is no classifier of square images, or one of another number of classes.
+    """
+    _check(model, path, classes)
+    graph = from_model(model)
+    _take_out_front(graph)
+    _end_in_logits(graph)
+    if model.output_shape[-1] == 1:
+        _two_outputs(graph, path)
+    if model.input_shape[3] == 1:
+        _grey(graph, bgr)
+    return graph.to_model()
+
+
+def _check(model: Any, path: Any, classes: int) -> None:
+    inputs, outputs = model.input_shape, model.output_shape
+    if not isinstance(inputs, tuple) or len(inputs) != 4 or inputs[1] != inputs[2] or inputs[3] not in (1, 3):
+        raise SoftdpuError(
+            f"{path} takes {_shapes(inputs)}; a classifier of images takes one square image, (height, width, 1 or 3)"
+            " (model.file)"
+        )
+    if not isinstance(outputs, tuple) or len(outputs) != 2:
+        raise SoftdpuError(
+            f"{path} gives {_shapes(outputs)}, so it is no classifier; expected one number a class (model.file)"
+        )
+    if outputs[1] != classes and (outputs[1], classes) != (1, 2):
+        raise SoftdpuError(
+            f"{path} tells {outputs[1]} classes apart, the data has {classes} (build/tfrec_train/labels.txt); take the"
+            " data that it was trained on (model.file)"
+        )
+
+
+def _shapes(shape: Any) -> str:
+    return " and ".join(str(one[1:]) for one in (shape if isinstance(shape, list) else [shape]))
+
+
+def _take_out_front(graph: Graph) -> None:
+    """Remove scaling behind the input, and what only training needs wherever it is."""
+    for node in graph:
+        if is_identity(node.class_name, node.config):
+            graph.remove(node)
+    name = graph.input_refs[0][0]
+    while True:
+        readers = graph.consumers(name)
+        node = readers[0]
+        if len(readers) != 1 or node is None or node.class_name not in SCALING_LAYERS:
+            return
+        graph.remove(node)
+
+
+def _last(graph: Graph) -> Node:
+    return graph.nodes[graph.output_refs[0][0]]
+
+
+def _end_in_logits(graph: Graph) -> None:
+    """Remove a softmax or sigmoid at the end."""
+    last = _last(graph)
+    if last.class_name == "Softmax" or (last.class_name == "Activation" and last.config["activation"] in _ENDS):
+        graph.remove(last)
+    elif last.class_name in _WEIGHTED and last.config.get("activation") in _ENDS:
+        last.config["activation"] = "linear"
+
+
+def _two_outputs(graph: Graph, path: Any) -> None:
+    """Give a network with one output z for two classes the outputs 0 and z."""
+    last = _last(graph)
+    if last.class_name != "Dense":
+        raise SoftdpuError(f"{path} has one output that no Dense layer makes; end it with Dense(2) (model.file)")
+    last.config["units"] = 2
+    last.weights = {key: np.concatenate([np.zeros_like(value), value], axis=-1) for key, value in last.weights.items()}
+
+
+def _grey(graph: Graph, bgr: bool) -> None:
+    """Let a network of grey images take colour: a 1 x 1 convolution makes their brightness.
+
+    On a grey image, whose channels are equal, the quantized layer gives exactly that channel: its weights become 38, 75
+    and 15 of 128 at position 7, which add up to 1.
+    """
+    source = graph.nodes[graph.input_refs[0][0]]
+    source.config["batch_input_shape"] = (*source.config["batch_input_shape"][:3], 3)
+    layer = keras.layers.Conv2D(1, 1, use_bias=False, name=graph.unique_name("brightness"))
+    weights = np.float32(BRIGHTNESS[::-1] if bgr else BRIGHTNESS).reshape(1, 1, 3, 1)
+    graph.insert_after(source, new_node(layer, weights={"kernel": weights}, input_rank=4))
