@@ -33,7 +33,7 @@ BOARD = options(
 )
 BOARD_RUN = options(
     {
-        "alpha": config["model"]["alpha"],
+        "alpha": None if config["model"]["file"] else config["model"]["alpha"],
         "input_size": config["model"]["input_size"],
         "threads": config["deploy"]["threads"],
         "sweep": config["deploy"]["sweep"],

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from board_server import Server, free_port
+from board_server import Server, command, free_port
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "scripts"
@@ -20,8 +20,8 @@ SCRIPTS = ROOT / "scripts"
 def script(name: str, *words: object, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a script in a process of its own, without a terminal on which ssh could ask."""
     return subprocess.run(
-        [sys.executable, str(SCRIPTS / name), *map(str, words)],
-        capture_output=True, text=True, timeout=60, env={**os.environ, **environment}, stdin=subprocess.DEVNULL, start_new_session=True,
+        [sys.executable, str(SCRIPTS / name), *map(str, words)], env={**os.environ, **environment}, timeout=60,
+        capture_output=True, text=True, stdin=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
 
 

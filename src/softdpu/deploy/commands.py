@@ -58,8 +58,8 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     add("--sweep", nargs="*", type=int, default=[], metavar="N", help="thread counts to measure the throughput of")
     add("--no-check", action="store_true", help="without the app's --check against the golden vectors")
     add("--pc", type=Path, required=True, help="the app's JSON of the same folder on the PC, build/run_zcu102.json")
-    add("--alpha", type=float, required=True, help="width of the MobileNet, to find AMD's throughput")
-    add("--input-size", type=int, required=True, help="height and width of its input, to find AMD's throughput")
+    add("--alpha", type=float, help="width of the MobileNet, to find AMD's throughput (default: another network)")
+    add("--input-size", type=int, help="height and width of its input, to find AMD's throughput")
     add("--output", type=Path, required=True, help="path of the JSON file with the findings")
 
 
@@ -84,9 +84,9 @@ def board_run(args: argparse.Namespace) -> None:
         on_arm = not model.for_dpu
         report, faults = _run_app(connection, folder, _app_command(args, board, on_arm, pc["images"]), model, args)
     found = {**results.compare(report, pc), "throughput": results.throughput(report), "check": report.get("check")}
-    rows = [] if on_arm else results.published(args.target, args.alpha, args.input_size)
+    rows = [] if on_arm or not args.alpha else results.published(args.target, args.alpha, args.input_size)
     amd = results.closest(rows, board.vitis_ai)
-    network = f"MobileNet v1 {args.alpha:g} at {args.input_size}x{args.input_size}"
+    network = f"MobileNet v1 {args.alpha:g} at {args.input_size}x{args.input_size}" if args.alpha else "this network"
     print("\n".join(results.text(found, network, args.target, amd)))
     found.update(board=board.text(), runs_on="Arm CPU" if on_arm else "DPU", published=results.as_json(amd))
     files.write_json(args.output, found)
