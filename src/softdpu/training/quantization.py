@@ -56,8 +56,7 @@ def finetune(args: argparse.Namespace) -> None:
     tool = quantizers.vitis_quantize(args.quantizer)
     calibration = _calibration(args, size)
     with _messages():
-        quantizer = tool.VitisQuantizer(model, **quantizers.options(args.quantizer, args.recipe))
-        trainable = quantizer.get_qat_model(init_quant=True, calib_dataset=calibration)
+        trainable = quantizers.trainable(args.quantizer, model, calibration, args.recipe)
     classes = model.output_shape[-1]
     data = train_batches(args, size, classes, recipe)
     val = val_batches(args, size, classes, recipe.threads, recipe.val_images)

@@ -54,6 +54,18 @@ def options(name: str, recipe: str | None) -> dict[str, str]:
     return {}
 
 
+def trainable(name: str, model: Any, calibration: Any, recipe: str | None) -> Any:
+    """Return a model for fine-tuning that starts from the calibrated one."""
+    tool, chosen = vitis_quantize(name), options(name, recipe)
+    if name == SOFTDPU:
+        return tool.VitisQuantizer(model, **chosen).get_qat_model(init_quant=True, calib_dataset=calibration)
+    # What AMD's init_quant=True does; with Vitis AI 2.5 and 3.0 that ends with "Invalid configs".
+    calibrated = tool.VitisQuantizer(model).quantize_model(calib_dataset=calibration)
+    result = tool.VitisQuantizer(model).get_qat_model(init_quant=False)
+    result.set_weights(calibrated.get_weights())
+    return result
+
+
 def positions(name: str, model: Any) -> dict[str, Any]:
     """Return {layer: {<tensor>_pos: position}} of a quantized model; softdpu's own report tells the shifts too."""
     if name == SOFTDPU:
