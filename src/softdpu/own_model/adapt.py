@@ -76,10 +76,9 @@ def _take_out_front(graph: Graph) -> None:
     name = graph.input_refs[0][0]
     while True:
         readers = graph.consumers(name)
-        node = readers[0]
-        if len(readers) != 1 or node is None or node.class_name not in SCALING_LAYERS:
+        if len(readers) != 1 or readers[0] is None or readers[0].class_name not in SCALING_LAYERS:
             return
-        graph.remove(node)
+        graph.remove(readers[0])
 
 
 def _last(graph: Graph) -> Node:
@@ -113,5 +112,5 @@ def _grey(graph: Graph, bgr: bool) -> None:
     source = graph.nodes[graph.input_refs[0][0]]
     source.config["batch_input_shape"] = (*source.config["batch_input_shape"][:3], 3)
     layer = keras.layers.Conv2D(1, 1, use_bias=False, name=graph.unique_name("brightness"))
-    weights = np.float32(BRIGHTNESS[::-1] if bgr else BRIGHTNESS).reshape(1, 1, 3, 1)
+    weights = np.array(BRIGHTNESS[::-1] if bgr else BRIGHTNESS, np.float32).reshape(1, 1, 3, 1)
     graph.insert_after(source, new_node(layer, weights={"kernel": weights}, input_rank=4))

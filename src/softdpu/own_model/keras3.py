@@ -207,7 +207,7 @@ def _tensors(value: Any) -> Any:
 
 def _arithmetic(function: str, name: str, calls: list[Any], where: str) -> tuple[dict[str, Any], list[Any]]:
     """Return the layer that does what an operation of two arguments does, and its calls."""
-    refs = calls[0]
+    refs = _refs(calls[0])
     arguments = refs[0][3] if len(refs[0]) > 3 else {}
     other = arguments.get("y")
     plain = [[*ref[:3], {}] for ref in refs]
