@@ -15,7 +15,7 @@ from typing import Any, Iterator  # noqa: UP035 - the annotations' ABCs are not 
 
 import numpy as np
 
-from softdpu import fixed_point
+from softdpu import fixed_point, replicas
 from softdpu.keras2 import tf
 from softdpu.quantizer.errors import QuantizerError
 
@@ -244,10 +244,25 @@ def _traced_choice(method: int, form: Format) -> Any:
     return tf.function(choice, input_signature=[tf.TensorSpec(None, tf.float32)], autograph=False)
 
 
+def _choice_over_replicas(x: tf.Tensor, method: int, form: Format) -> tuple:
+    """Return what `_traced_choice` would for the whole of a tensor of which each device has a part.
+
+    All candidates are tried, because the devices must exchange their errors the same number of times.
+    """
+    f_min, f_max = replicas.widest(*full_range(x, form))
+    position = position_without_overflow(f_min, f_max, form)
+    if method == MIN_MSE:
+        errors = tf.stack([squared_error(x, position + k, form) for k in range(CANDIDATES)])
+        position += tf.cast(tf.argmin(replicas.total(errors)), tf.float32)
+    return round_and_saturate(x, position, form), f_min, f_max, position
+
+
 def fake_quantize_by_range(x: tf.Tensor, method: int, form: Format) -> tuple:
     """Return (quantized, f_min, f_max, position) with the position that `x` itself has; gradient as `fake_quantize`."""
     values = tf.stop_gradient(x)
-    if form.channel_axis is None:
+    if replicas.several():
+        quantized, f_min, f_max, position = _choice_over_replicas(values, method, form)
+    elif form.channel_axis is None:
         quantized, f_min, f_max, position = _traced_choice(method, form)(values)
     else:
         f_min, f_max = full_range(values, form)

@@ -102,8 +102,13 @@ class Quantizer:
         return cls(**config)
 
     def _add(self, layer: keras.layers.Layer, name: str, shape: Any, trainable: bool) -> tf.Variable:
+        zero = keras.initializers.Constant(0.0)
+        if trainable:
+            return layer.add_weight(name=name, shape=shape, dtype="float32", initializer=zero, trainable=True)
+        # Several devices that train together find the same range and position, of the whole batch.
+        alike = tf.VariableAggregation.ONLY_FIRST_REPLICA
         return layer.add_weight(
-            name=name, shape=shape, dtype="float32", initializer=keras.initializers.Constant(0.0), trainable=trainable
+            name=name, shape=shape, dtype="float32", initializer=zero, trainable=False, aggregation=alike
         )
 
     def _variable_shape(self, tensor_shape: Any) -> tuple:

@@ -32,6 +32,9 @@ class Slot:
     attribute: str = ""
 
 
+_REPLACED: dict[int, dict[str, Any]] = {}  # attributes of the layers that are inside `replaced`, by their id
+
+
 def _checked_mode(mode: str) -> str:
     if mode not in MODES:
         raise QuantizerError(f"expected a mode of {', '.join(MODES)}, got {mode}")
@@ -90,13 +93,18 @@ class VitisQuantize(keras.layers.Layer):
 
 @contextlib.contextmanager
 def replaced(layer: keras.layers.Layer, values: dict[str, Any]) -> Iterator[None]:
-    """Put `values` in place of attributes of `layer` for the block, behind the back of Keras' variable tracking."""
-    kept = {name: layer.__dict__[name] for name in values}
+    """Put `values` in place of attributes of `layer` for the block, behind the back of Keras' variable tracking.
+
+    A block may begin before another one of the same layer has ended: each of several GPUs traces the layer in a thread,
+    and they wait for each other in the middle. The first to begin knows the layer's own attributes.
+    """
+    first = _REPLACED.setdefault(id(layer), {name: layer.__dict__[name] for name in values})
     layer.__dict__.update(values)
     try:
         yield
     finally:
-        layer.__dict__.update(kept)
+        layer.__dict__.update(first)
+        _REPLACED.pop(id(layer), None)
 
 
 class _Wrapper(keras.layers.Wrapper):

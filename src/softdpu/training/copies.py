@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from softdpu import replicas
 from softdpu.keras2 import keras, tf
 from softdpu.training.devices import Devices
 
@@ -50,25 +51,14 @@ class WholeBatchNormalization(keras.layers.BatchNormalization):
         """Return the normalized inputs; `training` is a bool, as Keras' fit gives it."""
         if not training or not self.trainable:
             return super().call(inputs, training=False)
-        x = tf.cast(inputs, tf.float32)
-        mean, variance, count = moments(x)
+        x = tf.cast(inputs, self.moving_mean.dtype)  # inputs have 16 bits in mixed precision
+        mean, variance, count = replicas.moments(x)
         rate = 1.0 - self.momentum
         unbiased = variance * (count / tf.maximum(count - 1.0, 1.0))
         for variable, value in ((self.moving_mean, mean), (self.moving_variance, unbiased)):
             variable.assign_sub((variable - tf.stop_gradient(value)) * rate)
         outputs = tf.nn.batch_normalization(x, mean, variance, self.beta, self.gamma, self.epsilon)
         return tf.cast(outputs, inputs.dtype)
-
-
-def moments(x: Any) -> tuple[Any, Any, Any]:
-    """Return each channel's mean and biased variance, float32[channels], and their count, over all devices."""
-    context = tf.distribute.get_replica_context()
-    axes = list(range(x.shape.rank - 1))
-    size = tf.cast(tf.size(x) // x.shape[-1], tf.float32)
-    total = context.all_reduce(tf.distribute.ReduceOp.SUM, tf.concat([tf.reduce_sum(x, axes), [size]], 0))
-    mean, count = total[:-1] / total[-1], tf.stop_gradient(total[-1])
-    squares = context.all_reduce(tf.distribute.ReduceOp.SUM, tf.reduce_sum(tf.math.squared_difference(x, mean), axes))
-    return mean, squares / count, count
 
 
 _PLAIN = {keras.layers.BatchNormalization}

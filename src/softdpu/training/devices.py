@@ -89,6 +89,7 @@ def choose(kind: str = AUTO, timeout: float = TIMEOUT) -> Devices:
     Raises:
         SoftdpuError: if the workers are told wrongly, or one of them does not answer.
     """
+    tf.get_logger().setLevel("ERROR")  # a strategy tells each of its exchanges
     cluster = _cluster() if kind in (AUTO, MULTI_WORKER) else None
     if kind == MULTI_WORKER and cluster is None:
         raise SoftdpuError(

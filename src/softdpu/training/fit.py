@@ -7,6 +7,7 @@ from typing import Any, Sequence  # noqa: UP035 - Python 3.7 of AMD's containers
 
 import numpy as np
 
+from softdpu import replicas
 from softdpu.errors import SoftdpuError
 from softdpu.files import PathLike, whole_file, write_json
 from softdpu.keras2_config import make_legacy
@@ -77,7 +78,7 @@ def fit(
             initial_epoch=first,
             callbacks=[*mine, *callbacks],
             shuffle=False,
-            verbose=1 if devices.chief else 0,
+            verbose=0 if not devices.chief else 2 if devices.strategy else 1,
             **_data(train, val, devices, first),
         )
     curves = {name: before.get(name, []) + found.history.get(name, []) for name in before or found.history}
@@ -132,16 +133,24 @@ def optimizer(recipe: Recipe, precision: str | None = None) -> Any:
 
 
 def cross_entropy(label_smoothing: float) -> Any:
-    """Return the loss over logits for integer labels."""
+    """Return the loss over logits for integer labels: the mean over a batch, also where devices have parts of it."""
+    if tf.distribute.has_strategy():
+        return lambda labels, logits: _loss_of_whole_batch(labels, logits, label_smoothing)
     if not label_smoothing:
         return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    reduction = "none" if tf.distribute.has_strategy() else "auto"  # a strategy's devices have weights for images
-    smooth = keras.losses.CategoricalCrossentropy(True, label_smoothing, reduction=reduction)
+    smooth = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=label_smoothing)
 
     def loss(labels: Any, logits: Any) -> Any:
         return smooth(tf.one_hot(tf.cast(tf.reshape(labels, [-1]), tf.int32), tf.shape(logits)[-1]), logits)
 
     return loss
+
+
+def _loss_of_whole_batch(labels: Any, logits: Any, label_smoothing: float) -> Any:
+    """Return the mean over all devices' parts, on each device; Keras divides it by their number, gradients add up."""
+    wanted = tf.one_hot(tf.cast(tf.reshape(labels, [-1]), tf.int32), tf.shape(logits)[-1])
+    each = keras.losses.categorical_crossentropy(wanted, logits, from_logits=True, label_smoothing=label_smoothing)
+    return replicas.total(tf.reduce_sum(each)) / replicas.total(tf.cast(tf.size(each), tf.float32))
 
 
 def evaluate(model: Any, batches: KerasBatches, predictions: PathLike | None = None) -> dict[str, Any]:

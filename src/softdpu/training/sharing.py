@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Iterator  # noqa: UP035 - Python 3.7 of AMD's containers
 
-import numpy as np
-
 from softdpu.errors import SoftdpuError
 from softdpu.keras2 import tf
 from softdpu.training.devices import Devices
 
 
 def shared(batches: Any, devices: Devices, first_epoch: int | None = None) -> Any:
-    """Return batches as what Keras' fit takes under a strategy: (images, labels, weights) for each device.
-
-    Weights make the mean of the devices' mean losses that of the whole batch, whose parts need not have one size.
+    """Return batches as what Keras' fit takes under a strategy: images and labels of each device's part.
 
     Args:
         batches: with len(), part() and start() as pipeline.Batches.
@@ -29,18 +25,15 @@ def shared(batches: Any, devices: Devices, first_epoch: int | None = None) -> An
         raise SoftdpuError(
             f"a batch of {size} images cannot be shared out to {devices.replicas} devices; take a larger batch_size"
         )
-    signature = (
-        tf.TensorSpec((None, *images.shape[1:]), tf.float32),
-        tf.TensorSpec((None,), tf.int64),
-        tf.TensorSpec((None,), tf.float32),
-    )
+    types = (tf.float32, tf.int64)
+    shapes = (tf.TensorShape((None, *images.shape[1:])), tf.TensorShape((None,)))
 
     def own(context: Any) -> Any:
         here = devices.replicas // context.num_input_pipelines
         first = context.input_pipeline_id * here
         mine = range(first, first + here)
         data = tf.data.Dataset.from_generator(
-            lambda: _parts(batches, mine, devices.replicas, first_epoch), output_signature=signature
+            lambda: _parts(batches, mine, devices.replicas, first_epoch), output_types=types, output_shapes=shapes
         )
         count = tf.data.INFINITE_CARDINALITY if first_epoch is not None else len(batches) * here
         return data.apply(tf.data.experimental.assert_cardinality(count)).prefetch(2)
@@ -57,7 +50,6 @@ def _parts(batches: Any, mine: range, count: int, first_epoch: int | None) -> It
             epoch += 1
         for i in range(len(batches)):
             for number in mine:
-                images, labels, whole = batches.part(i, number, count)
-                yield images, labels, np.full(len(labels), len(labels) * count / whole, np.float32)
+                yield batches.part(i, number, count)[:2]
         if epoch is None:
             return
