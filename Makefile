@@ -5,7 +5,7 @@ VENV := .venv
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: all help env test lint clean
+.PHONY: all help env report pictures test lint clean
 
 help: ## this list
 	@echo "make target_zcu102   build the SD-card folder build/target_zcu102 (also target_zcu104, target_kv260, target_vck190, ...)"
@@ -29,6 +29,16 @@ all: $(READY) # every target of config.yaml
 
 target_% run_% check_%: $(READY)
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" snakemake -j$(JOBS) $@
+
+report: $(READY) ## build what is missing, then build/report.html: everything about the build in one file
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" snakemake -j$(JOBS) report_inputs
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" snakemake report_inputs --report build/report.html
+
+pictures: $(READY) ## the pictures of README.md, from the build; needs graphviz
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" snakemake -j$(JOBS) build/report/zcu102/ladder.svg
+	cp build/report/zcu102/ladder.svg docs/pictures/ladder.svg
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH"; export PATH; snakemake target_zcu102 --rulegraph \
+	  | python scripts/report_dag.py --output docs/pictures/dag.svg
 
 test: $(READY) ## run the tests
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" python -m pytest

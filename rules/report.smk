@@ -14,7 +14,7 @@ report: "../report/workflow.rst"
 MEASURED = {
     "float": measured("train"),
     "ptq": measured("quantize"),
-    "qat": measured("finetune"),
+    "qat": measured("finetune") if config["finetune"]["epochs"] else [],
 }
 MODELS = [
     getattr(rules, name).output.model

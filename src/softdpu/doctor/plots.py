@@ -77,7 +77,7 @@ def all_ranges(found: Examination, folder: Path) -> str:
 
 def details(found: Examination, names: list[str], folder: Path) -> str:
     """Draw channels and values of some layers, one below the other."""
-    with picture(folder / "worst.svg", 13, 2.2 * len(names)) as figure:
+    with picture(folder / "worst.svg", 12, 2.2 * len(names)) as figure:
         grid = figure.subplots(len(names), 3, squeeze=False)
         for (before, after, values), name in zip(grid, names, strict=True):
             for axes, state, title in (

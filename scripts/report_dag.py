@@ -1,0 +1,27 @@
+"""Draw the rules of the build as SVG, from the graph that Snakemake prints. Needs graphviz.
+
+Example:
+    snakemake target_zcu102 --rulegraph | python scripts/report_dag.py --output docs/pictures/dag.svg
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from softdpu.cli import program
+from softdpu.report.dag import draw_dag
+
+
+@program
+def main() -> None:
+    """Parse the command line and draw."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, required=True, metavar="SVG", help="path of the picture")
+    args = parser.parse_args()
+    draw_dag(sys.stdin.read(), args.output)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
