@@ -31,7 +31,7 @@ def arrays(buffers: Any, tensors: Sequence[Tensor], what: str, dynamic: bool) ->
     if len(buffers) != len(tensors):
         names = ", ".join(tensor.name for tensor in tensors)
         raise VartError(f"expected {len(tensors)} {what} buffers ({names}), got {len(buffers)}")
-    return [_array(buffer, tensor, what, dynamic) for buffer, tensor in zip(buffers, tensors, strict=True)]
+    return [_array(buffer, tensor, what, dynamic) for buffer, tensor in zip(buffers, tensors)]
 
 
 def _array(buffer: Any, tensor: Tensor, what: str, dynamic: bool) -> np.ndarray:
@@ -64,7 +64,7 @@ def _as_array(buffer: Any, label: str) -> np.ndarray:
 
 
 def _type(tensor: Tensor) -> np.dtype[Any]:
-    return np.dtype(tensor.dtype.removeprefix("x"))
+    return np.dtype(tensor.dtype.lstrip("x"))
 
 
 def to_device(array: np.ndarray, tensor: Tensor) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Tuple
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from vart.tensor_buffer import TensorBuffer
 from vart.worker import Worker
 from xir import Attr, Subgraph, Tensor
 
-JobId = tuple[int, int]  # number, status (always 0: errors are raised)
+JobId = Tuple[int, int]  # number, status (always 0: errors are raised)
 
 
 class Runner:
@@ -127,16 +127,16 @@ class _Job:
 
     def __call__(self) -> None:
         program = self._engine.program
-        sources = [to_device(array, tensor) for array, tensor in zip(self._sources, self._inputs, strict=True)]
+        sources = [to_device(array, tensor) for array, tensor in zip(self._sources, self._inputs)]
         targets = [
             target if target.dtype == value.dtype else np.empty(target.shape, value.dtype)
-            for target, value in zip(self._targets, program.outputs, strict=True)
+            for target, value in zip(self._targets, program.outputs)
         ]
         step = program.inputs[0].shape[0] if program.inputs else 1
         for start in range(0, len(sources[0]), step):
             part = slice(start, start + step)
             self._engine.run([array[part] for array in sources], [array[part] for array in targets])
-        for array, tensor, target in zip(targets, self._outputs, self._targets, strict=True):
+        for array, tensor, target in zip(targets, self._outputs, self._targets):
             if array is not target:
                 from_device(array, tensor, target)
 

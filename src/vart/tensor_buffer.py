@@ -14,7 +14,7 @@ class TensorBuffer:
 
     def __init__(self, tensor: Tensor) -> None:
         self._tensor = tensor
-        self._array = np.zeros(tensor.dims, np.dtype(tensor.dtype.removeprefix("x")))
+        self._array = np.zeros(tensor.dims, np.dtype(tensor.dtype.lstrip("x")))
 
     def get_tensor(self) -> Tensor:
         """Return the tensor, with the runner's batch in dims[0]."""

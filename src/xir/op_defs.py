@@ -142,7 +142,7 @@ class OpDef:
         return [name for name in self.kinds if name not in self.defaults]
 
 
-@functools.cache
+@functools.lru_cache(maxsize=None)
 def op_defs() -> dict[str, OpDef]:
     """Return every definition by op type."""
     lines = [line.split("|", 1) for line in _TABLE.strip().splitlines()]

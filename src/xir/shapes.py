@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, List
 
 from xir.data_type import DataType
 from xir.errors import XirError
@@ -16,7 +16,7 @@ from xir.errors import XirError
 if TYPE_CHECKING:
     from xir.op import Op
 
-Shape = list[int]
+Shape = List[int]
 
 
 def infer(op: Op) -> tuple[Shape, DataType]:
@@ -60,9 +60,9 @@ def _broadcast(op: Op, dims: Shape) -> Shape:
 def _broadcast_two(a: Shape, b: Shape) -> Shape:
     long, short = (a, b) if len(a) >= len(b) else (b, a)
     padded = [1] * (len(long) - len(short)) + short
-    if any(x != y and 1 not in (x, y) for x, y in zip(long, padded, strict=True)):
+    if any(x != y and 1 not in (x, y) for x, y in zip(long, padded)):
         raise XirError(f"inputs of shapes {a} and {b} do not broadcast")
-    return [y if x == 1 else x for x, y in zip(long, padded, strict=True)]
+    return [y if x == 1 else x for x, y in zip(long, padded)]
 
 
 def _window(op: Op, size: int, axis: int, mode: str) -> int:
@@ -101,7 +101,7 @@ def _spatial(op: Op, dims: Shape, size: Callable[[Op, int, int, str], int], mode
     if not 3 <= len(dims) <= 5:
         raise XirError(f"the input must have 1 to 3 axes between batch and channels, got the shape {dims}")
     axes = {1: [0], 2: [1, 0], 3: [1, 0, 2]}[len(dims) - 2]
-    return [size(op, dim, axis, mode) for dim, axis in zip(dims[1:-1], axes, strict=True)]
+    return [size(op, dim, axis, mode) for dim, axis in zip(dims[1:-1], axes)]
 
 
 def _mode(op: Op) -> str:
@@ -264,7 +264,10 @@ def _resize(op: Op, dims: Shape) -> Shape:
 
 
 def _strided_slice(op: Op, dims: Shape) -> Shape:
-    parts = zip(op.get_attr("begin"), op.get_attr("end"), op.get_attr("strides"), dims, strict=True)
+    begins, ends, strides = op.get_attr("begin"), op.get_attr("end"), op.get_attr("strides")
+    if not len(begins) == len(ends) == len(strides) == len(dims):
+        raise XirError(f"attributes 'begin', 'end' and 'strides' need {len(dims)} numbers each, one an axis")
+    parts = zip(begins, ends, strides, dims)
     return [len(range(*slice(begin, end, step).indices(dim))) for begin, end, step, dim in parts] or [1]
 
 

@@ -6,6 +6,7 @@ what they need of the board's Python is checked before.
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from pathlib import Path
 
@@ -17,8 +18,9 @@ from softdpu.errors import SoftdpuError
 from softdpu.sources import sources
 
 FOLDER = "softdpu_runtime"
-_PYTHON = (3, 8)
-_NEEDED = ("numpy", "cv2", "google.protobuf")
+_PYTHON, _PYTHON_OF_LITERT = (3, 8), (3, 10)
+# by the module that is looked for, the package that has it; protobuf has this module since 3.20
+_NEEDED = {"numpy": "numpy", "cv2": "opencv-python-headless", "google.protobuf.internal.builder": "protobuf>=3.20"}
 
 
 def entries(scratch: Path) -> dict[str, Entry]:
@@ -39,20 +41,18 @@ def check_board(board: Board) -> None:
     Raises:
         SoftdpuError: it is too old, or lacks modules.
     """
-    missing = [name for name in _NEEDED if name not in board.modules]
+    missing = [package for module, package in _NEEDED.items() if module not in board.modules]
     if board.python < _PYTHON:
         has = ".".join(map(str, board.python)) if any(board.python) else "no"
         raise SoftdpuError(f"softdpu's runtime needs Python {'.'.join(map(str, _PYTHON))} on the board, it has {has}")
     if missing:
         raise SoftdpuError(
-            f"softdpu's runtime needs Python modules that the board lacks: {', '.join(missing)}; on the board: pip3"
-            f" install {' '.join(_PACKAGES[name] for name in missing)}"
+            f"softdpu's runtime needs Python packages that the board lacks: {', '.join(missing)}; on the board: pip3"
+            f" install {shlex.join(missing)}"
         )
 
 
-_PACKAGES = {"numpy": "numpy", "cv2": "opencv-python-headless", "google.protobuf": "protobuf"}
-
-
-def settings(litert: bool = False) -> str:
-    """Return what stands before the app's command line; `litert` tells whether the board's Python has LiteRT."""
-    return f"PYTHONPATH={FOLDER} SOFTDPU_ENGINE={'litert' if litert else 'reference'} "
+def settings(board: Board | None = None) -> str:
+    """Return what stands before the app's command line: the fast engine for a board that is known to have LiteRT."""
+    fast = board is not None and "ai_edge_litert" in board.modules and board.python >= _PYTHON_OF_LITERT
+    return f"PYTHONPATH={FOLDER} SOFTDPU_ENGINE={'litert' if fast else 'reference'} "

@@ -87,8 +87,8 @@ def board_run(args: argparse.Namespace) -> None:
     rows = [] if on_arm or not args.alpha else results.published(args.target, args.alpha, args.input_size)
     amd = results.closest(rows, board.vitis_ai)
     network = f"MobileNet v1 {args.alpha:g} at {args.input_size}x{args.input_size}" if args.alpha else "this network"
-    print("\n".join(results.text(found, network, args.target, amd)))
     found.update(board=board.text(), runs_on="Arm CPU" if on_arm else "DPU", published=results.as_json(amd))
+    print("\n".join(results.text(found, network, args.target, amd)))
     files.write_json(args.output, found)
     if faults:
         raise SoftdpuError(f"the board's --check finds {', '.join(faults)} at fault; docs/board.md says what it means")
@@ -157,7 +157,7 @@ def _app_command(args: argparse.Namespace, board: query.Board, on_arm: bool, ima
     counts = [str(count) for count in args.sweep if count <= images]
     words += ["--sweep", ",".join(counts)] if counts and not on_arm else []
     words += [] if args.no_check else ["--check"]
-    return (arm.settings("ai_edge_litert" in board.modules) if on_arm else "") + " ".join(words)
+    return (arm.settings(board) if on_arm else "") + " ".join(words)
 
 
 def _run_app(

@@ -17,7 +17,7 @@ from softdpu.deploy.connection import Connection
 from softdpu.errors import SoftdpuError
 from softdpu.xmodel import fingerprint as fingerprints
 
-MODULES = ("numpy", "cv2", "xir", "vart", "google.protobuf", "ai_edge_litert")
+MODULES = ("numpy", "cv2", "google.protobuf.internal.builder", "ai_edge_litert")
 
 _FIND_MODULES = f"""\
 import importlib.util, sys

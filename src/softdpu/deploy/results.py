@@ -134,8 +134,10 @@ def text(found: Mapping[str, Any], network: str, target: str, amd: Published | N
             f"AMD's numbers: model zoo of Vitis AI {amd.vitis_ai}, {amd.model} on {target}, one and many threads, with"
             " reading and preparing the images in C++ and 1000 classes"
         )
-    else:
+    elif found["runs_on"] == "DPU":
         yield f"AMD published no throughput of {network} on {target} ({cores} DPU cores)."
+    else:
+        yield "This ran on the board's Arm CPU. AMD's numbers are of the DPU."
 
 
 def as_json(amd: Published | None) -> dict[str, Any] | None:

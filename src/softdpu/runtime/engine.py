@@ -36,9 +36,9 @@ class ReferenceEngine:
 
     def run(self, inputs: list[np.ndarray], outputs: list[np.ndarray]) -> None:
         """Run once, see Engine."""
-        named = {value.key: array for value, array in zip(self.program.inputs, inputs, strict=True)}
+        named = {value.key: array for value, array in zip(self.program.inputs, inputs)}
         results = run_program(self.program, named)
-        for value, output in zip(self.program.outputs, outputs, strict=True):
+        for value, output in zip(self.program.outputs, outputs):
             output[...] = results[value.key]
 
 

@@ -172,7 +172,7 @@ def _value_of_tensor(tensor: Any) -> Value:
 
 def _as_value(key: str, tensor: Any) -> Value:
     shape = tuple(int(size) for size in tensor.dims)
-    name = str(tensor.dtype).lower().removeprefix("x")
+    name = str(tensor.dtype).lower().lstrip("x")
     if name not in _NUMPY_TYPES:
         raise SoftdpuError(f"op '{key}': the runtime has no data type {tensor.dtype}; it has {', '.join(_NUMPY_TYPES)}")
     fix_point = int(tensor.get_attr("fix_point")) if tensor.has_attr("fix_point") else None

@@ -90,10 +90,7 @@ def _is_integer(node: Node) -> bool:
 
 def _run_float(node: Node, args: Args) -> np.ndarray:
     """Run a float kernel; integers at its borders are taken as the real numbers that they stand for."""
-    real = {
-        name: [_real(x, value) for x, value in zip(arrays, node.inputs[name], strict=True)]
-        for name, arrays in args.items()
-    }
+    real = {name: [_real(x, value) for x, value in zip(arrays, node.inputs[name])] for name, arrays in args.items()}
     out = np.asarray(FLOAT_KERNELS[node.kind](node, real))
     if node.kind in _BORDERS or node.output.fix_point is None or node.output.dtype != np.int8:
         return out

@@ -6,7 +6,7 @@ convolution of the input with stride - 1 zeros between its pixels; its weights a
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Tuple
 
 import numpy as np
 
@@ -16,8 +16,8 @@ from softdpu.runtime.reference.activation import activate
 from softdpu.runtime.reference.dyadic import Dyadic, of_int8
 from softdpu.runtime.reference.registry import Args, float_kernel, integer_kernel
 
-Pads = tuple[int, int, int, int]  # top, bottom, left, right
-Pair = tuple[int, int]  # height, width
+Pads = Tuple[int, int, int, int]  # top, bottom, left, right
+Pair = Tuple[int, int]  # height, width
 
 
 @integer_kernel("conv2d-fix")
@@ -74,7 +74,7 @@ def convolve(
         raise SoftdpuError(f"weights {list(weights.shape)} with {group} groups do not fit input {list(x.shape)}")
     columns = _windows(x, kernel, stride, dilation, pads)  # [N, H, W, kh, kw, C]
     parts = []
-    for part, filters in zip(np.split(columns, group, axis=5), np.split(weights, group), strict=True):
+    for part, filters in zip(np.split(columns, group, axis=5), np.split(weights, group)):
         rows = np.ascontiguousarray(part, np.float64).reshape(*part.shape[:3], -1)
         parts.append(rows @ filters.reshape(len(filters), -1).T.astype(np.float64))
     sums = np.concatenate(parts, axis=3)
@@ -105,7 +105,7 @@ def spread_input(
     batch, height, width, channels = x.shape
     spread = np.zeros((batch, (height - 1) * stride[0] + 1, (width - 1) * stride[1] + 1, channels), x.dtype)
     spread[:, :: stride[0], :: stride[1]] = x
-    reach = [(size - 1) * step for size, step in zip(kernel, dilation, strict=True)]
+    reach = [(size - 1) * step for size, step in zip(kernel, dilation)]
     top, bottom, left, right = pads
     return spread, (reach[0] - top, reach[0] - bottom, reach[1] - left, reach[1] - right)
 
@@ -124,7 +124,7 @@ def _windows(x: np.ndarray, kernel: tuple[int, ...], stride: Pair, dilation: Pai
 
 def windows(x: np.ndarray, kernel: tuple[int, ...], stride: Pair, dilation: Pair = (1, 1)) -> np.ndarray:
     """Return a view of every window of `x`: [N, H, W, kh, kw, C]."""
-    reach = [(size - 1) * step + 1 for size, step in zip(kernel, dilation, strict=True)]
+    reach = [(size - 1) * step + 1 for size, step in zip(kernel, dilation)]
     if x.shape[1] < reach[0] or x.shape[2] < reach[1]:
         raise SoftdpuError(f"a window of {reach[0]}x{reach[1]} does not fit an input of {x.shape[1]}x{x.shape[2]}")
     view = np.lib.stride_tricks.sliding_window_view(x, reach, axis=(1, 2))  # [N, H, W, C, rh, rw]
@@ -139,9 +139,9 @@ def float_pads(node: Node, kernel: Pair, stride: Pair, dilation: Pair = (1, 1)) 
     """
     mode = str(node.attrs.get("pad_mode", "FLOOR"))
     size = node.input.shape[1:3]
-    reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
+    reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilation)]
     if mode == "SAME":
-        totals = [max((-(-n // s) - 1) * s + r - n, 0) for n, s, r in zip(size, stride, reach, strict=True)]
+        totals = [max((-(-n // s) - 1) * s + r - n, 0) for n, s, r in zip(size, stride, reach)]
         return totals[0] // 2, totals[0] - totals[0] // 2, totals[1] // 2, totals[1] - totals[1] // 2
     top, bottom, left, right = (0, 0, 0, 0) if mode == "VALID" else node.pads()
     out = node.output.shape[1:3]
@@ -173,10 +173,8 @@ def transposed_conv2d(node: Node, args: Args) -> np.ndarray:
     pads = node.pads()
     if node.attrs.get("pad_mode") in ("SAME", "VALID"):
         out = node.output.shape[1:3]
-        full = [
-            (n - 1) * s + (k - 1) * d + 1 for n, s, k, d in zip(x.shape[1:3], stride, kernel, dilation, strict=True)
-        ]
-        cut = [max(size - wanted, 0) for size, wanted in zip(full, out, strict=True)]
+        full = [(n - 1) * s + (k - 1) * d + 1 for n, s, k, d in zip(x.shape[1:3], stride, kernel, dilation)]
+        cut = [max(size - wanted, 0) for size, wanted in zip(full, out)]
         before = [c // 2 for c in cut] if node.attrs["pad_mode"] == "SAME" else [0, 0]
         pads = (before[0], full[0] - before[0] - out[0], before[1], full[1] - before[1] - out[1])
     spread, around = spread_input(x, kernel, stride, dilation, pads)

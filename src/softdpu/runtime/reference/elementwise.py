@@ -19,7 +19,7 @@ from softdpu.runtime.reference.registry import FLOAT_KERNELS, Args, Kernel, floa
 def eltwise_fix(node: Node, args: Args) -> np.ndarray:
     """Sum or product of all inputs, which broadcast, then the activation and one rounding."""
     kind = _kind(node)
-    terms = [of_int8(q, value.position) for q, value in zip(args["input"], node.inputs["input"], strict=True)]
+    terms = [of_int8(q, value.position) for q, value in zip(args["input"], node.inputs["input"])]
     total: Dyadic = functools.reduce(lambda a, b: a + b if kind == "ADD" else a * b, terms)
     return activate(total, node)
 

@@ -32,7 +32,7 @@ def same_order(node: Node, args: Args) -> np.ndarray:
 @any_kernel("concat", "concat-fix")
 def concat(node: Node, args: Args) -> np.ndarray:
     """The inputs one after the other along `axis`."""
-    parts = [at_output_position(x, value, node) for x, value in zip(args["input"], node.inputs["input"], strict=True)]
+    parts = [at_output_position(x, value, node) for x, value in zip(args["input"], node.inputs["input"])]
     return np.concatenate(parts, axis=int(node.attr("axis")))
 
 
@@ -80,7 +80,9 @@ def slices(node: Node) -> tuple[slice, ...]:
     """Return the slices of a strided_slice op, an end past the input taken as the input's."""
     begins, ends = node.attr("begin"), node.attr("end")
     strides = node.attrs.get("strides") or [1] * len(begins)
-    return tuple(slice(int(b), int(e), int(s)) for b, e, s in zip(begins, ends, strides, strict=True))
+    if not len(begins) == len(ends) == len(strides):
+        raise SoftdpuError(f"op '{node.key}': begin, end and strides must have as many numbers as each other")
+    return tuple(slice(int(b), int(e), int(s)) for b, e, s in zip(begins, ends, strides))
 
 
 @any_kernel("strided_slice", "strided_slice-fix")

@@ -6,13 +6,13 @@ may have both, because uncompiled graphs hold the same ops in float; the output'
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Callable, Dict, List
 
 import numpy as np
 
 from softdpu.runtime.program import Node
 
-Args = dict[str, list[np.ndarray]]  # the arrays of each input, by argument name
+Args = Dict[str, List[np.ndarray]]  # the arrays of each input, by argument name
 Kernel = Callable[[Node, Args], np.ndarray]
 
 INTEGER_KERNELS: dict[str, Kernel] = {}
