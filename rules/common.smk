@@ -80,6 +80,12 @@ def options(values):
     return " ".join(filter(None, words))
 
 
+def launch(wildcards, resources):
+    """Return what starts training on several machines, such as `srun --ntasks 2 `, from the resources mpi and tasks."""
+    mpi = resources.get("mpi")
+    return f"{mpi} --ntasks {resources.tasks} " if mpi else ""
+
+
 def weights_file():
     """Return the file of pretrained weights as an input of training, if the config names one."""
     weights = config["model"]["weights"]

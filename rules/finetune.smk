@@ -58,16 +58,19 @@ else:
             mem_mb=3500,
             runtime=60,
         params:
+            launch=launch,
             run=vitis_ai.command(config, "finetune"),
             calibration=options(vitis_ai.quantizer_options(config, "finetune")),
             recipe=options(config["finetune"]),
             seed=config["train"]["seed"],
             threads=config["train"]["threads"],
+            strategy=config["train"]["strategy"],
             fit=IMAGES,
             tensorboard=f"{LOGS}/tensorboard/finetune",
         message:
             "fine-tune the quantized model, and measure"
         shell:
-            "{params.run}python {input.script} --model {input.model} --train-records $(dirname {input.train}) --val-records $(dirname {input.val})"
+            "{params.launch}{params.run}python {input.script} --model {input.model} --train-records $(dirname {input.train}) --val-records $(dirname {input.val})"
             " {params.fit} {params.calibration} {params.recipe} --seed {params.seed} --threads {params.threads}"
-            " --tensorboard {params.tensorboard} --output {output.model} 2>&1 | tee {log:q}"
+            " --strategy {params.strategy} --checkpoints $(dirname {output.model})/checkpoint"
+            " --tensorboard {params.tensorboard} --output {output.model} &> {log:q}"

@@ -36,7 +36,7 @@ if config["model"]["file"]:
             "take {input.own} as the float model, and measure"
         shell:
             "python {input.script} --model {input.own:q} --val-records $(dirname {input.val}) --labels {input.labels}"
-            " --size {params.size} {params.fit} --threads {params.threads} --output {output.model} 2>&1 | tee {log:q}"
+            " --size {params.size} {params.fit} --threads {params.threads} --output {output.model} &> {log:q}"
 
 else:
 
@@ -67,6 +67,7 @@ else:
             mem_mb=3500,
             runtime=60,
         params:
+            launch=launch,
             run=vitis_ai.command(config, "train"),
             model=config["model"],
             recipe=options(config["train"]),
@@ -81,7 +82,8 @@ else:
         message:
             "train MobileNet {params.model[alpha]} at {params.model[input_size]}x{params.model[input_size]}"
         shell:
-            "{params.run}python {input.script} --train-records $(dirname {input.train}) --val-records $(dirname {input.val}) {params.fit}"
+            "{params.launch}{params.run}python {input.script} --train-records $(dirname {input.train}) --val-records $(dirname {input.val}) {params.fit}"
             " --classes $(wc -l <{input.labels}) --size {params.model[input_size]} --alpha {params.model[alpha]}"
             " {params.start} {params.recipe} --tensorboard {params.tensorboard} --output {output.model}"
-            " 2>&1 | tee {log:q}"
+            " --checkpoints $(dirname {output.model})/checkpoint"
+            " &> {log:q}"
