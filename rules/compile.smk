@@ -23,8 +23,7 @@ rule inspect:
     message:
         "which layers of the float model the DPU of {wildcards.target} takes"
     shell:
-        "python {input.script} {input.model} --target {wildcards.target} {params.vitis_ai} --output {output} &> {log:q};"
-        " grep -w CPU {log:q}"
+        "python {input.script} {input.model} --target {wildcards.target} {params.vitis_ai} --output {output} &> {log:q}"
 
 
 if TOOLCHAIN["compile"] == vitis_ai.VITIS_AI:
@@ -75,7 +74,7 @@ if TOOLCHAIN["compile"] == vitis_ai.VITIS_AI:
             "compile for {wildcards.target} with AMD's compiler"
         shell:
             "{params.run}vai_c_tensorflow2 --model {input.model} --arch {params.arch}"
-            " --output_dir {params.folder} --net_name mobilenet 2>&1 | tee {log:q}"
+            " --output_dir {params.folder} --net_name mobilenet &> {log:q}"
 
 else:
 
@@ -102,4 +101,4 @@ else:
             "compile for {wildcards.target}"
         shell:
             "python {input.script} --model {input.model} --target {wildcards.target} {params.vitis_ai}"
-            " --summary {output.summary} --output {output.xmodel} 2>&1 | tee {log:q}"
+            " --summary {output.summary} --output {output.xmodel} &> {log:q}"

@@ -21,7 +21,7 @@ rule fetch_data:
     message:
         "Fashion-MNIST into data/fashion_mnist"
     shell:
-        "python {input.script} --output data/fashion_mnist {params.folder} 2>&1 | tee {log:q}"
+        "python {input.script} --output data/fashion_mnist {params.folder} &> {log:q}"
 
 
 rule fetch_ground_truth:
@@ -41,7 +41,7 @@ rule fetch_ground_truth:
     message:
         "ImageNet's ground truth into {output}"
     shell:
-        "python {input.script} --kind imagenet --output {output} {params.folder} 2>&1 | tee {log:q}"
+        "python {input.script} --kind imagenet --output {output} {params.folder} &> {log:q}"
 
 
 rule records_shard:
@@ -71,7 +71,7 @@ rule records_shard:
         "records of the {wildcards.split} images, shard {wildcards.shard}"
     shell:
         "python {input.script} {params.source} --shard {wildcards.shard} --output $(dirname {output.records})"
-        " 2>&1 | tee {log:q}"
+        " &> {log:q}"
 
 
 rule records_manifest:
@@ -99,7 +99,7 @@ rule records_manifest:
         "manifest of the {wildcards.split} records"
     shell:
         "python {input.script} --records $(dirname {output.manifest}) --shards {params.shards}"
-        " --max-skipped {params.skipped} 2>&1 | tee {log:q}"
+        " --max-skipped {params.skipped} &> {log:q}"
 
 
 rule contact_sheet:
@@ -117,7 +117,7 @@ rule contact_sheet:
     message:
         "contact sheet of the {wildcards.split} records"
     shell:
-        "python {input.script} --records $(dirname {input.records}) --output {output} 2>&1 | tee {log:q}"
+        "python {input.script} --records $(dirname {input.records}) --output {output} &> {log:q}"
 
 
 rule inspect_records:

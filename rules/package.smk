@@ -43,7 +43,7 @@ rule package:
     shell:
         "python {input.script} --model {input.xmodel} --records $(dirname {input.val}) --app {input.app}"
         " --images {params.images} --golden {params.golden} --target {wildcards.target} {params.vitis_ai}"
-        " {params.fit} --output {params.folder} 2>&1 | tee {log:q}"
+        " {params.fit} --output {params.folder} &> {log:q}"
 
 
 rule run:
@@ -68,7 +68,7 @@ rule run:
         "run the app in target_{wildcards.target}"
     shell:
         "output=$(realpath {output}); log=$(realpath {log}); cd $(dirname {input.card}) &&"
-        " python app_mt.py --threads {params.threads} --json $output 2>&1 | tee $log"
+        " python app_mt.py --threads {params.threads} --json $output &> $log"
 
 
 rule check:
@@ -92,7 +92,7 @@ rule check:
         "compare the app in target_{wildcards.target} with the Keras model"
     shell:
         "python {input.script} --target-dir $(dirname {input.card}) --model {input.model} --threads {threads}"
-        " --output {output} 2>&1 | tee {log:q}"
+        " --output {output} &> {log:q}"
 
 
 rule ladder:

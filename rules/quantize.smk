@@ -40,7 +40,7 @@ rule quantize:
         "quantize, and measure: {params.recipe}"
     shell:
         "{params.run}python {input.script} --model {input.model} --train-records $(dirname {input.train}) --val-records $(dirname {input.val})"
-        " {params.fit} {params.recipe} --threads {params.threads} --output {output.model} 2>&1 | tee {log:q}"
+        " {params.fit} {params.recipe} --threads {params.threads} --output {output.model} &> {log:q}"
 
 
 rule doctor:
@@ -96,4 +96,4 @@ rule doctor:
         "why the float model loses accuracy when it is quantized"
     shell:
         "python {input.script} {input.model} --records $(dirname {input.train}) {params.fit} --threads {params.threads}"
-        " --output $(dirname {output.found}) 2>&1 | tee {log:q}"
+        " --output $(dirname {output.found}) &> {log:q}"

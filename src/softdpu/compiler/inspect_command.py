@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 
 from softdpu import boards, files
 
@@ -29,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Inspect as the arguments say and print the result."""
-    from softdpu.compiler.inspector import inspect_model, report
+    from softdpu.compiler.inspector import inspect_model, report, summary
 
     target = boards.choose_target(args.target, args.vitis_ai, args.fingerprint, args.arch)
     places = inspect_model(args.model, target)
@@ -37,4 +38,5 @@ def run(args: argparse.Namespace) -> int:
     print(json.dumps(found, indent=1) if args.json else f"{target.title}, {target.dpu.name}\n{report(places)}")
     if args.output:
         files.write_json(args.output, found)
+        logging.info("note: %s", summary(places))  # what a build shows of the rule's log
     return 0

@@ -340,6 +340,10 @@ def report(places: list[Place]) -> str:
         lines.append(f"{place.layer:<{wide}}  {place.kind:<{kind_wide}}  {device:<4}  {place.operation}".rstrip())
         if place.reason:
             lines.append(f"{'':<{wide}}  -> {place.reason}")
+    return "\n".join([*lines, summary(places)])
+
+
+def summary(places: list[Place]) -> str:
+    """Return in one line how many layers run where."""
     count = Counter(place.device for place in places)
-    lines.append(f"{count['DPU']} layers on the DPU, {count['CPU']} on the CPU")
-    return "\n".join(lines)
+    return f"{count['DPU']} layers on the DPU, {count['CPU']} on the CPU"

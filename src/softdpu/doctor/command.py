@@ -47,7 +47,7 @@ def doctor(args: argparse.Namespace) -> None:
         raise SoftdpuError(f"{args.model}: {error}") from None
     print(as_text(found))
     files = write(found, args.output)
-    print(f"{args.output}: {', '.join(files)}")
+    print(f"note: {args.output}: {', '.join(files)}")
 
 
 def random_images(model: Any, count: int) -> Any:

@@ -64,7 +64,7 @@ def check(folder: Path, model: Path, output: Path, threads: int = 2) -> None:
             f" {len(different)} of {len(names)} classes differ; the app prints '{printed}', the Keras"
             f" model gives '{wanted}'"
         )
-    print(f"{folder} equals {model}: {len(names)} images, {expected.size} outputs, 0 differences; {printed}")
+    print(f"note: {folder} equals {model}: {len(names)} images, {expected.size} outputs, 0 differences; {printed}")
 
 
 def _run_app(folder: Path, threads: int) -> tuple[str, dict[str, int]]:
