@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import importlib.util
 import os
-from typing import Any, Iterator  # noqa: UP035 - this module also runs on the Python 3.7 of AMD's containers
+from typing import Any
+
+from softdpu.quiet import without_notices
 
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
-@contextlib.contextmanager
-def _without_notices() -> Iterator[None]:
-    """Keep what TensorFlow's C++ part prints while it is loaded off the screen; errors come as exceptions."""
-    screen = os.dup(2)
-    silence = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(silence, 2)
-    try:
-        yield
-    finally:
-        os.dup2(screen, 2)
-        os.close(silence)
-        os.close(screen)
-
-
-with _without_notices():
+with without_notices():
     import tensorflow as tf
 
     try:
