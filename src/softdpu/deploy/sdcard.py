@@ -35,7 +35,7 @@ def home(card: Path) -> Path:
 
 
 def write(contents: Mapping[str, Entry], folder: Path) -> int:
-    """Bring `contents` into `folder` of the card: what differs is written, what another build left is removed.
+    """Bring `contents` into `folder` in root's home on the card: write what differs, remove what another build left.
 
     Returns:
         the number of files that were written.
@@ -44,7 +44,7 @@ def write(contents: Mapping[str, Entry], folder: Path) -> int:
         SoftdpuError: no room, no permission, or the card does not give back what was written.
     """
     changed = {name: entry for name, entry in contents.items() if not _same(folder / name, entry)}
-    needed, free = sum(entry.size for entry in changed.values()), _free(folder)
+    needed, free = sum(entry.size for entry in changed.values()), shutil.disk_usage(folder.parent).free
     if changed and needed + _SPARE > free:
         raise SoftdpuError(
             f"{folder} has no room: {megabytes(needed + _SPARE)} are needed and {megabytes(free)} free; delete"
@@ -58,7 +58,7 @@ def write(contents: Mapping[str, Entry], folder: Path) -> int:
         _remove_leftovers(contents, folder)
     except PermissionError as error:
         raise SoftdpuError(
-            f"you may not write {error.filename}: mount the card for your user, or run the same command as root"
+            f"you may not write {error.filename}: run scripts/sdcard.py as root, docs/board.md has the command line"
         ) from None
     except OSError as error:
         raise SoftdpuError(f"cannot write {folder}: {error.strerror or error}") from None
@@ -88,12 +88,6 @@ def _forget(path: Path) -> None:
     with open(path, "rb") as file:
         os.fsync(file.fileno())
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-
-
-def _free(folder: Path) -> int:
-    """Return the free bytes of the file system that `folder`, or the nearest folder around it, lies on."""
-    there = next(path for path in (folder, *folder.parents) if path.exists())
-    return shutil.disk_usage(there).free
 
 
 def _remove_leftovers(contents: Mapping[str, Entry], folder: Path) -> None:
