@@ -1,0 +1,159 @@
+"""Every program has the same manners: --help with an example, exit codes 0, 1 and 2, one line for a mistake, Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import runpy
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from softdpu import commands
+
+ROOT = Path(__file__).parents[1]
+SCRIPTS = sorted(path.name for path in (ROOT / "scripts").glob("*.py"))
+
+
+def subcommands(parser: argparse.ArgumentParser, words: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """Return the words of every subcommand that has none itself."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            return [found for name, sub in action.choices.items() for found in subcommands(sub, (*words, name))]
+    return [words]
+
+
+SUBCOMMANDS = [
+    found for name in commands.COMMANDS for found in subcommands(commands._parser([name])) if found[0] == name
+]
+PROGRAMS = [(name,) for name in SCRIPTS] + [("softdpu", *words) for words in SUBCOMMANDS]
+IDS = [" ".join(words) for words in PROGRAMS]
+
+
+def run(words: tuple[str, ...], *arguments: str) -> int:
+    """Run a program in this process and return its exit code."""
+    try:
+        if words[0] == "softdpu":
+            return commands.main([*words[1:], *arguments])
+        sys.argv = [str(ROOT / "scripts" / words[0]), *arguments]
+        runpy.run_path(sys.argv[0], run_name="__main__")
+    except SystemExit as end:
+        return int(end.code or 0)
+    raise AssertionError("a script ends with SystemExit")
+
+
+@pytest.fixture(autouse=True)
+def own_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", sys.argv)
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+@pytest.mark.parametrize("words", PROGRAMS, ids=IDS)
+def test_help_has_an_example(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(words, "--help") == 0
+    text = capsys.readouterr().out
+    assert re.search(r"^examples?:", text, re.IGNORECASE | re.MULTILINE), text
+    name = f"scripts/{words[0]}" if words[0] != "softdpu" else " ".join(words)
+    assert name in text.split("xample", 1)[1], f"the example does not run {name}"
+
+
+@pytest.mark.parametrize("words", PROGRAMS, ids=IDS)
+def test_every_option_is_explained(words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    parsers = []
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", lambda self, *_: parsers.append(self) or sys.exit(0))
+    run(words)
+    (parser,) = parsers if words[0] != "softdpu" else [commands._parser(words[1:])]
+    for word in words[1:]:
+        (sub,) = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+        parser = sub.choices[word]
+    assert not [action.option_strings for action in parser._actions if not action.help]
+
+
+@pytest.mark.parametrize("words", PROGRAMS, ids=IDS)
+def test_a_wrong_option_is_2(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(words, "--no-such-option") == 2
+    assert "usage:" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", PROGRAMS, ids=IDS)
+def test_ctrl_c_is_130_without_a_traceback(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", interrupt)
+    assert run(words) == 130
+    assert capsys.readouterr().err == "interrupted\n"
+
+
+@pytest.mark.parametrize("words", [("softdpu", *words) for words in SUBCOMMANDS], ids=map(" ".join, SUBCOMMANDS))
+def test_programs_can_read_what_softdpu_prints(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    run(words, "--help")
+    assert "--json" in capsys.readouterr().out
+
+
+# A mistake of the user's for each program: what it is given, and what the one line names.
+MISTAKES = {
+    "check_target.py": (["--target-dir", "nothing", "--model", "no.h5", "--output", "o.json"], "nothing"),
+    "compile.py": (["--model", "no.h5", "--target", "zcu102", "--output", "o.xmodel"], "no.h5"),
+    "doctor.py": (["no.h5", "--output", "o"], "no.h5"),
+    "evaluate.py": (["--model", "no.h5", "--val-records", "r", "--output", "o.json"], "no.h5"),
+    "fetch_data.py": (["--output", "o", "--folder", "nothing"], "nothing"),
+    "finetune.py": (["--model", "no.h5", "--train-records", "r", "--val-records", "r", "--output", "o.h5"], "no.h5"),
+    "import_model.py": (["--model", "no.h5", "--val-records", "r", "--labels", "l", "--output", "o.h5"], "no.h5"),
+    "inspect_model.py": (["no.h5", "--target", "zcu102"], "no.h5"),
+    "inspect_records.py": (["--records", "nothing", "--output", "o.png"], "nothing"),
+    "ladder.py": (["--float", "no.json", "--folder", "f", "--output", "o.json"], "no.json"),
+    "make_records.py": (
+        ["--kind", "image_folder", "--source", "nothing", "--split", "val", "--output", "o"],
+        "nothing",
+    ),
+    "merge_records.py": (["--records", "nothing", "--shards", "2"], "nothing"),
+    "package.py": (
+        ["--model", "no.xmodel", "--records", "r", "--app", "a", "--target", "zcu102", "--output", "o"],
+        "no.xmodel",
+    ),
+    "quantize.py": (["--model", "no.h5", "--train-records", "r", "--val-records", "r", "--output", "o.h5"], "no.h5"),
+    "train.py": (
+        [
+            "--train-records",
+            "nothing",
+            "--val-records",
+            "r",
+            "--classes",
+            "2",
+            "--output",
+            "o.h5",
+            "--tensorboard",
+            "t",
+        ],
+        "nothing",
+    ),
+    "softdpu inspect": (["no.h5", "--target", "zcu102"], "no.h5"),
+    "softdpu xmodel show": (["no.xmodel"], "no.xmodel"),
+    "softdpu xmodel diff": (["no.xmodel", "no.xmodel"], "no.xmodel"),
+    "softdpu xmodel weights": (["no.xmodel", "-o", "o.npz"], "no.xmodel"),
+    "softdpu xmodel fingerprint": (["no.xmodel"], "no.xmodel"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_1_and_one_line(
+    name: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments, named = MISTAKES[name]
+    assert run(tuple(name.split()), *arguments) == 1
+    lines = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("[VAI")]
+    errors = [line for line in lines if line.startswith("error: ")]
+    assert len(errors) == 1 and named in errors[0], lines
+    assert "Traceback" not in "".join(lines)
+
+
+def test_json_is_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(("softdpu", "xmodel", "fingerprint"), "0x101000056010407", "--json") == 0
+    assert json.loads(capsys.readouterr().out)
