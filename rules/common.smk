@@ -9,6 +9,7 @@ import shlex
 from pathlib import Path
 
 from softdpu import boards, vitis_ai
+from softdpu.cluster import requests
 from softdpu.dataset.folder import state
 from softdpu.dataset.imagenet import val_shards
 from softdpu.errors import SoftdpuError

@@ -58,10 +58,13 @@ if TOOLCHAIN["compile"] == vitis_ai.VITIS_AI:
             "<logs>/compile_{target}.log",
         benchmark:
             "<logs>/benchmarks/compile_{target}.tsv"
+        group:
+            "target"
         container:
             lambda wildcards: vitis_ai.container(config, "compile", wildcards.target)
+        threads: 1
         resources:
-            mem_mb=4000,
+            mem_mb=lambda wildcards, attempt: attempt * 4000,
             runtime=30,
         params:
             run=lambda wildcards: vitis_ai.command(config, "compile", wildcards.target),
@@ -90,10 +93,13 @@ else:
             "<logs>/compile_{target}.log",
         benchmark:
             "<logs>/benchmarks/compile_{target}.tsv"
+        group:
+            "target"
         conda:
             ENV
+        threads: 1
         resources:
-            mem_mb=1000,
+            mem_mb=lambda wildcards, attempt: attempt * 1000,
             runtime=10,
         params:
             vitis_ai=options(config["compile"]),

@@ -58,8 +58,9 @@ rule records_shard:
         "<logs>/benchmarks/records_{split}_{shard}.tsv"
     conda:
         ENV
+    threads: 1
     resources:
-        mem_mb=500,
+        mem_mb=lambda wildcards, attempt: attempt * 500,
         runtime=30,
     params:
         source=source_options,

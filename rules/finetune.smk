@@ -55,8 +55,11 @@ else:
             vitis_ai.container(config, "finetune")
         threads: config["train"]["threads"]
         resources:
-            mem_mb=3500,
-            runtime=60,
+            mem_mb=lambda wildcards, attempt: attempt
+            * requests.memory(config, "finetune"),
+            runtime=lambda wildcards, attempt: attempt
+            * requests.minutes(config, "finetune"),
+            gpu=config["cluster"]["gpus"],
         params:
             launch=launch,
             run=vitis_ai.command(config, "finetune"),

@@ -27,10 +27,13 @@ rule package:
         "<logs>/package_{target}.log",
     benchmark:
         "<logs>/benchmarks/package_{target}.tsv"
+    group:
+        "target"
     conda:
         ENV
+    threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=lambda wildcards, attempt: attempt * 1000,
         runtime=10,
     params:
         images=config["package"]["images"],
@@ -56,11 +59,13 @@ rule run:
         "<logs>/run_{target}.log",
     benchmark:
         "<logs>/benchmarks/run_{target}.tsv"
+    group:
+        "target"
     conda:
         ENV
     threads: config["run"]["threads"]
     resources:
-        mem_mb=1000,
+        mem_mb=lambda wildcards, attempt: attempt * 1000,
         runtime=20,
     params:
         threads=config["run"]["threads"],
@@ -82,11 +87,13 @@ rule check:
         "<build>/check_{target}.json",
     log:
         "<logs>/check_{target}.log",
+    group:
+        "target"
     conda:
         ENV
     threads: config["run"]["threads"]
     resources:
-        mem_mb=2000,
+        mem_mb=lambda wildcards, attempt: attempt * 2000,
         runtime=20,
     message:
         "compare the app in target_{wildcards.target} with the Keras model"

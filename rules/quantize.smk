@@ -29,8 +29,9 @@ rule quantize:
         vitis_ai.container(config, "quantize")
     threads: config["train"]["threads"]
     resources:
-        mem_mb=2500,
+        mem_mb=lambda wildcards, attempt: attempt * 2500,
         runtime=20,
+        gpu=min(1, config["cluster"]["gpus"]),
     params:
         run=vitis_ai.command(config, "quantize"),
         recipe=options(vitis_ai.quantizer_options(config, "quantize")),
@@ -87,8 +88,9 @@ rule doctor:
         ENV
     threads: config["train"]["threads"]
     resources:
-        mem_mb=2500,
+        mem_mb=lambda wildcards, attempt: attempt * 2500,
         runtime=20,
+        gpu=min(1, config["cluster"]["gpus"]),
     params:
         threads=config["train"]["threads"],
         fit=IMAGES,

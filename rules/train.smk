@@ -26,7 +26,7 @@ if config["model"]["file"]:
             ENV
         threads: config["train"]["threads"]
         resources:
-            mem_mb=2500,
+            mem_mb=lambda wildcards, attempt: attempt * 2500,
             runtime=20,
         params:
             size=config["model"]["input_size"],
@@ -64,8 +64,10 @@ else:
             vitis_ai.container(config, "train")
         threads: config["train"]["threads"]
         resources:
-            mem_mb=3500,
-            runtime=60,
+            mem_mb=lambda wildcards, attempt: attempt * requests.memory(config, "train"),
+            runtime=lambda wildcards, attempt: attempt
+            * requests.minutes(config, "train"),
+            gpu=config["cluster"]["gpus"],
         params:
             launch=launch,
             run=vitis_ai.command(config, "train"),
