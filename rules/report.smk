@@ -21,6 +21,10 @@ MODELS = [
     for name in ("train", "quantize", "finetune")
     if workflow.is_rule(name)
 ]
+NETWORK = (
+    config["model"]["file"]
+    or f"MobileNet v1 {config['model']['alpha']} at {config['model']['input_size']} pixels"
+)
 THREAD_COUNTS = [
     count
     for count in (1, 2, 4, 8, 16)
@@ -192,12 +196,13 @@ rule report_target:
         mem_mb=1000,
         runtime=10,
     params:
+        build=f"{NETWORK}, {DATASET['kind'].replace('_', ' ')}",
         summary=lambda wildcards, input: f"--summary {input.summary}"
         * bool(input.summary),
     message:
         "pictures of {wildcards.target}"
     shell:
-        "python {input.script} --target {wildcards.target} --float {input.float} --ptq {input.ptq} --qat {input.qat}"
+        "python {input.script} --target {wildcards.target} --build {params.build:q} --float {input.float} --ptq {input.ptq} --qat {input.qat}"
         " --run {input.run} --sweep {input.sweep} --xmodel {input.xmodel} {params.summary} --inspect {input.inspect}"
         " --labels {input.labels} --output $(dirname {output.ladder}) &> {log:q}"
 

@@ -1,7 +1,7 @@
 r"""Draw the report's pictures of one target: ladder, compiled operations, the app's errors and throughput.
 
 Example:
-    python scripts/report_target.py --target zcu102 --float build/float_model/metrics.json \
+    python scripts/report_target.py --target zcu102 --build "MobileNet" --float build/float_model/metrics.json \
         --ptq build/quant_model/metrics.json --qat build/quant_ft_model/metrics.json --run build/run_zcu102.json \
         --sweep build/throughput_zcu102.json --xmodel build/compiled_model_zcu102/mobilenet.xmodel \
         --summary build/compiled_model_zcu102/summary.json --inspect build/inspect_zcu102.json \
@@ -32,6 +32,7 @@ def main() -> None:
     """Parse the command line and draw."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--target", required=True, help="its name, for the titles")
+    parser.add_argument("--build", required=True, help="network and data in a few words, for the ladder")
     for stage, name in MEASURED.items():
         parser.add_argument(f"--{stage}", type=Path, nargs="*", default=[], metavar="FILE", help=f"files of: {name}")
     for option, text in FILES.items():
@@ -40,7 +41,8 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the pictures")
     args = parser.parse_args()
     files = {option: getattr(args, option) for option in FILES}
-    target(args.target, {stage: getattr(args, stage) for stage in MEASURED}, files, args.output)
+    measured = {stage: getattr(args, stage) for stage in MEASURED}
+    target(args.target, args.build, measured, files, args.output)
 
 
 if __name__ == "__main__":

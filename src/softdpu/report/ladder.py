@@ -44,7 +44,7 @@ def draw_ladder(path: Path, steps: Mapping[str, Step], where: str) -> None:
     Args:
         path: of the SVG.
         steps: by stage; a stage that is not there is told to be missing.
-        where: the data and the target, for the title.
+        where: network, data and target, for the legend.
     """
     with picture(path, 8, 4.4) as figure:
         axes = figure.subplots()

@@ -53,11 +53,14 @@ def accuracy(measured: Mapping[str, Sequence[Path]], records: Path, output: Path
     confusion.write_table(output / "classes.html", found, names, classes)
 
 
-def target(name: str, measured: Mapping[str, Sequence[Path]], files: Mapping[str, Path | None], output: Path) -> None:
+def target(
+    name: str, built: str, measured: Mapping[str, Sequence[Path]], files: Mapping[str, Path | None], output: Path
+) -> None:
     """Draw the ladder of one target, what was compiled for it, the app's errors and its throughput.
 
     Args:
         name: of the target.
+        built: network and data in a few words.
         measured: as for `accuracy`.
         files: by name: run and sweep (JSON of the app), xmodel, labels; summary and inspect (JSON) may be None.
         output: folder for the pictures.
@@ -68,8 +71,8 @@ def target(name: str, measured: Mapping[str, Sequence[Path]], files: Mapping[str
     run, xmodel, sweep, labels = (_needed(files, key) for key in ("run", "xmodel", "sweep", "labels"))
     paths = {stage: _file(measured, stage, METRICS) for stage in measured}
     steps = ladder.read_steps({**paths, "target": run})
-    ladder.draw_ladder(output / "ladder.svg", steps, name)
-    ladder.write_ladder(output / "ladder.html", steps, name)
+    ladder.draw_ladder(output / "ladder.svg", steps, f"{built}, {name}")
+    ladder.write_ladder(output / "ladder.html", steps, f"{built}, {name}")
     card = stages.read_card(run)
     names = stages.read_names(labels.parent)
     confusion.draw_matrix(
