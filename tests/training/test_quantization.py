@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -68,6 +69,65 @@ def test_quantize_finetune_and_evaluate(build: Path) -> None:
     done = program(build, "evaluate", "--model", build / "qat/quant_ft.h5", "--output", build / "again.json")
     assert done.returncode == 0, done.stderr
     assert (build / "again.json").read_bytes() == (build / "qat/metrics.json").read_bytes()
+
+
+# The parameters of AMD's quantizer in Vitis AI 1.4 and 2.0, 2.5 and 3.0, and 3.5, where they differ.
+_STRATEGY = "quantize_strategy custom_quantize_strategy custom_objects"
+_CALIBRATION = "calib_dataset calib_batch_size calib_steps"
+AMDS_PARAMETERS = {
+    "VitisQuantizer": (
+        f"float_model {_STRATEGY}",
+        f"float_model {_STRATEGY} target target_type",
+        f"float_model model_format {_STRATEGY} target target_type",
+    ),
+    "quantize_model": (
+        f"loss metrics {_CALIBRATION} eval_dataset verbose configs",
+        f"loss metrics {_CALIBRATION} eval_dataset verbose add_shape_info input_shape configs",
+    ),
+    "get_qat_model": (f"init_quant {_CALIBRATION} configs",),
+    "get_deploy_model": (
+        "model",
+        "model add_shape_info input_shape",
+        "model convert_to_pof2s_quantize_strategy convert_to_fs_quantize_strategy use_fixneuron_quant",
+    ),
+    "quantize_scope": ("",),
+}
+PROGRAMS = """
+import runpy, sys
+for line in sys.stdin:
+    sys.argv = line.split()
+    try:
+        runpy.run_path(sys.argv[0], run_name="__main__")
+    except SystemExit as end:
+        assert not end.code, end.code
+"""
+
+
+@pytest.mark.slow
+def test_the_programs_call_nothing_that_one_of_amds_versions_lacks(build: Path, tmp_path: Path) -> None:
+    """Against a package with AMD's import path that writes down every call."""
+    common = f"--quantizer vitis-ai --model {build}/float.h5 --val-records {build}/val --train-records {build}/train "
+    lines = [
+        f"scripts/quantize.py {common} --calib-images 20 --output {tmp_path}/ptq/quant_model.h5",
+        f"scripts/finetune.py {common} --calib-images 20 --epochs 1 --output {tmp_path}/qat/quant_ft.h5",
+    ]
+    calls = tmp_path / "calls"
+    stand_in = str(Path(__file__).with_name("amd_stand_in"))
+    environment = {**os.environ, "PYTHONPATH": stand_in, "RECORDED_CALLS": str(calls)}
+    command = [sys.executable, "-c", PROGRAMS]
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, input="\n".join(lines), capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    seen = set()
+    for function, arguments, keywords in map(json.loads, calls.read_text().splitlines()):
+        seen.add(function)
+        versions = [text.split() for text in AMDS_PARAMETERS[function]]
+        leading = {tuple(names[: len(arguments)]) for names in versions}
+        assert len(leading) == 1 and len(leading.pop()) == len(arguments), (function, arguments)
+        assert all(set(keywords) <= set(names) for names in versions), (function, keywords)
+    assert seen == set(AMDS_PARAMETERS)
+    assert (tmp_path / "ptq/quant_model.h5").exists() and (tmp_path / "qat/quant_ft.h5").exists()
 
 
 def error_of(done: subprocess.CompletedProcess[str]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from softdpu import replicas
 from softdpu.keras2 import internal, keras, tf
 from softdpu.quantizer import configs
 from softdpu.quantizer.float_transforms import folded_kernel
@@ -93,7 +94,12 @@ class _ConvBNQuantize(_ConvBN):
         """Build both layers and the quantizers' variables."""
         super().build(input_shape)
         self.optimizer_step = self.add_weight(
-            name="optimizer_step", shape=(), dtype=tf.int32, initializer="zeros", trainable=False
+            name="optimizer_step",
+            shape=(),
+            dtype=tf.int32,
+            initializer="zeros",
+            trainable=False,
+            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
         )
         shapes = {self.kernel_name: self._kernel().shape, "bias": self.bn_layer.moving_mean.shape}
         for kind in ("weight", "bias"):
@@ -117,12 +123,12 @@ class _ConvBNQuantize(_ConvBN):
     def _folded(self, mean: tf.Tensor, variance: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Return (multiplier, folded kernel, folded bias) for the given statistics.
 
-        The multiplier is computed in float64 so that its float32 value does not depend on how a graph is optimized.
+        The multiplier is the float32 one of the float transforms, gamma / sqrt(variance + epsilon). Each step is
+        computed in float64 and rounded, which gives the same number and does not depend on how a graph is optimized.
         """
-        multiplier = 1.0 / tf.sqrt(tf.cast(variance, tf.float64) + self.bn_layer.epsilon)
-        if self.bn_layer.scale:
-            multiplier *= tf.cast(self.bn_layer.gamma, tf.float64)
-        multiplier = tf.cast(multiplier, tf.float32)
+        root = tf.sqrt(tf.cast(variance + self.bn_layer.epsilon, tf.float64))
+        gamma = tf.cast(self.bn_layer.gamma, tf.float64) if self.bn_layer.scale else 1.0
+        multiplier = tf.cast(gamma / tf.cast(tf.cast(root, tf.float32), tf.float64), tf.float32)
         shift = (self.conv_layer.bias - mean if self.conv_layer.use_bias else -mean) * multiplier
         bias = self.bn_layer.beta + shift if self.bn_layer.center else shift
         return multiplier, folded_kernel(type(self.conv_layer).__name__, self._kernel(), multiplier), bias
@@ -156,8 +162,8 @@ class _ConvBNQuantize(_ConvBN):
     def _with_batch_statistics(self, inputs: tf.Tensor) -> tf.Tensor:
         """Convolve with the inference kernel and rescale the result to the batch's statistics."""
         outputs = self.conv_layer.call(inputs)
-        mean, variance = tf.nn.moments(outputs, [0, 1, 2])
-        self._update_statistics(mean, variance, tf.size(outputs) // tf.size(mean))
+        mean, variance, count = replicas.moments(outputs)
+        self._update_statistics(mean, variance, count)
         moving_variance = tf.stop_gradient(tf.identity(self.bn_layer.moving_variance))
         _, kernel, _ = self._folded(mean, moving_variance)
         _, _, bias = self._folded(mean, variance)

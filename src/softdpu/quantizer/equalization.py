@@ -62,7 +62,7 @@ def _pairs(graph: Graph, options: dict[str, Any]) -> list[tuple[Node, Node]]:
 
     def sole(node: Node | None) -> Node | None:
         before = graph.only_input(node) if node is not None and node.inbound is not None else None
-        return before if before is not None and counts[before.name] == 1 else None
+        return before if before is not None and counts[before.name] == 1 and not before.ignored else None
 
     groups: tuple[list, list, list, list] = ([], [], [], [])
     for tail in graph.candidates():
