@@ -61,4 +61,5 @@ rule all:
             result=["inspect", "ladder"],
             target=config["targets"],
         ),
+        REPORT if REPORTING else [],
     localrule: True

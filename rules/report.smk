@@ -6,6 +6,7 @@ REQUIRED: the files of all stages and of the config's targets. PROVIDES: <build>
 
 import json
 import os
+import sys
 
 
 report: "../report/workflow.rst"
@@ -256,12 +257,26 @@ rule report_build:
         " --output $(dirname {output.costs}) &> {log:q}"
 
 
+REPORT = [
+    *rules.report_accuracy.output,
+    *rules.report_build.output,
+    *rules.doctor.output,
+    *collect(rules.report_target.output, target=config["targets"]),
+]
+
+
 rule report_inputs:
     input:
-        rules.report_accuracy.output,
-        rules.report_build.output,
-        rules.doctor.output,
-        collect(rules.report_target.output, target=config["targets"]),
+        REPORT,
     localrule: True
     message:
         "the report's pictures are drawn"
+
+
+# `snakemake --report FILE` without a target takes what `all` names, so the pictures belong to it then.
+REPORTING = any(word.split("=")[0] == "--report" for word in sys.argv)
+
+if REPORTING and not all(Path(file).is_file() for file in REPORT):
+    raise SystemExit(
+        "error: the report's pictures are not drawn yet: run `make report`, or `snakemake -j4 report_inputs` first"
+    )
