@@ -1,17 +1,31 @@
 """One worker of a training on several: a small float network through softdpu.training; the chief writes what it learnt.
 
-Run by test_devices.py, with TF_CONFIG set for each worker, or alone.
+Run by test_devices.py, with TF_CONFIG set for each worker, or alone. Also the command that fine-tunes the network.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
+from pathlib import Path
 
 from softdpu.cli import program
 from softdpu.files import write_json
 from softdpu.training import common, recipe, setup
 from softdpu.training.fit import fit, save
 from softdpu.training.keras2 import keras
+
+ROOT = Path(__file__).parents[2]
+
+
+def finetune_command(colours: Path, folder: Path) -> list[str]:
+    """Return the command that fine-tunes float.h5 of the records' folder and writes everything into another one."""
+    return [
+        sys.executable, "scripts/finetune.py", "--model", f"{colours}/float.h5", "--train-records", f"{colours}/train",
+        "--val-records", f"{colours}/val", "--output", f"{folder}/quant_ft.h5", "--checkpoints", f"{folder}/checkpoint",
+        "--calib-images", "40", "--epochs", "4", "--batch-size", "20", "--learning-rate", "0.05", "--threads", "1",
+        "--augment-flip",
+    ]  # fmt: skip
 
 
 class Losses(keras.callbacks.Callback):

@@ -37,6 +37,7 @@ def copy_to_train(model: Any, devices: Devices, precision: str | None = None) ->
     with devices.scope():
         copy = keras.models.clone_model(model, clone_function=copied)
         copy.set_weights(model.get_weights())
+    copy.distribute_reduction_method = "first"  # all devices have the same metrics; newer Keras would add them up
     return copy
 
 
