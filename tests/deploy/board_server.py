@@ -16,6 +16,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
+import google.protobuf
+import numpy
+
 SSHD = "/usr/sbin/sshd"
 FINGERPRINTS = {"2.0": "0x1000020f6014407", "2.5": "0x101000016010407", "3.0": "0x101000056010407"}
 
@@ -156,6 +160,15 @@ class Server:
     def arguments(self) -> list[str]:
         """Return how a command line names this board."""
         return ["--board", self.address, "--port", str(self.port), "--ssh-options", *self.options]
+
+
+def link_modules(folder: Path) -> None:
+    """Make `folder` hold this machine's numpy, cv2 and protobuf, and nothing else of it."""
+    packages = [Path(str(module.__file__)).parent for module in (numpy, cv2)]
+    packages += [*packages[0].parent.glob("numpy.libs"), *packages[1].parent.glob("opencv*.libs")]
+    folder.mkdir(parents=True)
+    for package in [*packages, Path(str(google.protobuf.__file__)).parents[1]]:
+        (folder / package.name).symlink_to(package)
 
 
 def key(path: Path) -> None:

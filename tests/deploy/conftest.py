@@ -12,7 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "package"))  # package_tools, wherever pytest begins
 
-from board_server import FINGERPRINTS, SSHD, Server
+from board_server import FINGERPRINTS, SSHD, Server, link_modules
 from package_tools import make_records, make_xmodel
 
 import xir
@@ -52,17 +52,8 @@ def cards(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def pythons(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folders of Python modules: bare/ has numpy, cv2 and protobuf, amd/ also a vart and an xir."""
     folder = tmp_path_factory.mktemp("pythons")
-    import cv2
-    import google.protobuf
-    import numpy
-
-    packages = [Path(module.__file__).parent for module in (numpy, cv2)]
-    packages += [path for package in packages for path in package.parent.glob(f"{package.name}.libs")]
-    packages += [*packages[1].parent.glob("opencv*.libs"), Path(google.protobuf.__file__).parents[1]]
     for name in ("bare", "amd"):
-        (folder / name).mkdir()
-        for package in packages:
-            (folder / name / package.name).symlink_to(package)
+        link_modules(folder / name)
     for name in ("xir", "vart", "softdpu"):
         (folder / "amd" / name).symlink_to(ROOT / "src" / name)
     return folder
