@@ -42,6 +42,7 @@ include: "rules/report.smk"
 include: "rules/targets.smk"
 include: "rules/deploy.smk"
 include: "rules/sweep.smk"
+include: "rules/preflight.smk"
 
 
 if build_lock.clear_stale(Path(".snakemake")):
@@ -49,6 +50,7 @@ if build_lock.clear_stale(Path(".snakemake")):
 
 
 onstart:
+    check_machine(workflow.dag.needrun_jobs())
     build_lock.hold(Path(".snakemake"))
 
 

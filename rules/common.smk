@@ -8,7 +8,7 @@ run the same rules in folders of their own. Where Snakemake replaces none (param
 import shlex
 from pathlib import Path
 
-from softdpu import boards, vitis_ai
+from softdpu import boards, preflight, vitis_ai
 from softdpu.cluster import requests
 from softdpu.dataset.folder import state
 from softdpu.dataset.imagenet import val_shards
@@ -54,6 +54,28 @@ def any_variants(wildcards):
             "error: no variants are named; see config/sweep.yaml, and run: snakemake sweep --configfile config/sweep.yaml"
         )
     return []
+
+
+APPTAINER = any(
+    method.name == "APPTAINER"
+    for method in workflow.deployment_settings.deployment_method
+)
+
+
+def check_machine(jobs):
+    """Stop before the first job if one of them runs AMD's tools and something that they need is missing."""
+    jobs = list(jobs)
+    if not any("envs/vitis_ai.sh" in map(str, job.input) for job in jobs):
+        return
+    named = {job.wildcards.target for job in jobs if "target" in job.wildcards.keys()}
+    configs = [
+        {**settings, "targets": sorted({settings["targets"][0], *named})}
+        for settings in [config, *(variant.config for variant in VARIANTS)]
+    ]
+    try:
+        preflight.before_build(configs, preflight.Machine(APPTAINER), BUILD)
+    except SoftdpuError as error:
+        raise SystemExit(f"error: {error}")
 
 
 def code(script):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import json
 import os
 import re
 import shutil
@@ -13,11 +15,15 @@ from typing import Any
 
 from softdpu import boards, vitis_ai
 from softdpu.errors import SoftdpuError
-from softdpu.xmodel import fingerprint as fingerprints
 
 OK, MISSING, NOTE = "ok", "MISSING", "note"
 IMAGE_GB = 25  # a pulled image takes about 18
 BUILD_GB = 2
+SETTINGS = ("toolchain", "targets", "compile", "vitis_ai")  # what of the config is looked at
+_DEFAULTS: dict[str, dict[str, Any]] = {
+    "compile": {"vitis_ai": None},
+    "vitis_ai": {"engine": "auto", "device": "cpu", "image": None},
+}
 _WRAPPER = "envs/vitis_ai.sh"
 
 
@@ -35,10 +41,9 @@ class Row:
 class Machine:
     """What is looked up on this machine; tests put another one in its place.
 
-    root: of the project. apptainer: whether Snakemake was told to use it. pulled: folder where it keeps images.
+    apptainer: whether Snakemake was told to use it. pulled: folder where it keeps images.
     """
 
-    root: Path
     apptainer: bool = False
     pulled: Path = Path(".snakemake/singularity")
 
@@ -62,6 +67,21 @@ class Machine:
         return shutil.disk_usage(path).free / 1e9
 
 
+def settings(text: str) -> dict[str, Any]:
+    """Read the JSON of a command line; what is left out has its default.
+
+    Raises:
+        argparse.ArgumentTypeError: no JSON, or not these keys.
+    """
+    try:
+        given = json.loads(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"expected JSON, got {text}: {error}") from None
+    if not isinstance(given, dict) or not {"toolchain", "targets"} <= set(given) <= set(SETTINGS):
+        raise argparse.ArgumentTypeError(f"expected an object with the keys {', '.join(SETTINGS)}, got {text}")
+    return {**given, **{key: {**default, **given.get(key, {})} for key, default in _DEFAULTS.items()}}
+
+
 def examine(config: Mapping[str, Any], machine: Machine, build: str = "build") -> list[Row]:
     """Return the table for a completed config; `build` is the folder that is built into.
 
@@ -77,8 +97,9 @@ def examine(config: Mapping[str, Any], machine: Machine, build: str = "build") -
     engine = _engine(config, machine, stages)
     rows.append(engine.row)
     if engine.name in ("docker", "podman", "apptainer"):
-        for name in sorted({vitis_ai.image(config, target) for target in [None, *config["targets"]]}):
-            rows.extend(_image(config, machine, engine.name, name))
+        versions = {vitis_ai.image(config, name): vitis_ai.version(config, name) for name in config["targets"]}
+        for image, version in versions.items():
+            rows.extend(_image(config, machine, engine.name, image, version))
     if config["vitis_ai"]["device"] == "gpu":
         rows.extend(_gpu(config, machine, engine.name))
     for target in config["targets"]:
@@ -115,6 +136,20 @@ def require(config: Mapping[str, Any], machine: Machine, build: str = "build") -
     print(text(rows), flush=True)
     if missing(rows):
         raise SoftdpuError(f"missing: {', '.join(missing(rows))}; the table above says how to get it")
+
+
+def before_build(configs: Iterable[Mapping[str, Any]], machine: Machine, build: str) -> None:
+    """`require` for every config that AMD's tools are for; equal ones once.
+
+    Raises:
+        SoftdpuError: naming what is missing.
+    """
+    seen: list[dict[str, Any]] = []
+    for config in configs:
+        wanted = {key: config[key] for key in SETTINGS}
+        if wanted not in seen and vitis_ai.VITIS_AI in vitis_ai.stages(config["toolchain"]).values():
+            require(wanted, machine, build)
+        seen.append(wanted)
 
 
 @dataclass(frozen=True)
@@ -169,19 +204,17 @@ def _apptainer(machine: Machine) -> _Engine:
 def _native(machine: Machine, stages: list[str]) -> dict[str, str | None]:
     """Return {tool: its place or None} for AMD's tools outside a container, asking the wrapper itself."""
     tools: dict[str, str | None] = {}
-    wrapper = str(machine.root / _WRAPPER)
     if "compile" in stages:
         tools["vai_c_tensorflow2"] = machine.program("vai_c_tensorflow2")
     if set(stages) - {"compile"}:
         place = "import sys; print(sys.executable)"
-        told = machine.run("bash", wrapper, "--engine", "native", "python", "-c", place)
+        told = machine.run("bash", _WRAPPER, "--engine", "native", "python", "-c", place)
         tools["Python with vai_q_tensorflow2"] = told.strip() if told else None
     return tools
 
 
-def _image(config: Mapping[str, Any], machine: Machine, engine: str, name: str) -> Iterator[Row]:
+def _image(config: Mapping[str, Any], machine: Machine, engine: str, name: str, version: str) -> Iterator[Row]:
     """Yield the rows on one image: whether it is there, room for it if not, and what AMD published since."""
-    version = vitis_ai.version(config)
     entry = vitis_ai.table()["versions"][version]
     build = f"{entry['build_gpu']} in AMD's repository Xilinx/Vitis-AI at the tag of Vitis AI {version}"
     by_hand = config["vitis_ai"]["device"] == "gpu" and name == entry["gpu"]
@@ -234,6 +267,8 @@ def _numbers(version: str) -> list[int]:
 
 def _lock_step(config: Mapping[str, Any], name: str) -> Row:
     """Tell container, DPU and board image of a target; they must be of one version."""
+    from softdpu.xmodel import fingerprint as fingerprints  # reads .xmodel files: too much for Snakemake's start
+
     target = boards.target(name, vitis_ai.version(config, name))
     dpu = f"{target.dpu.name} {target.fingerprint:#x}"
     entries = fingerprints.explain(f"{target.fingerprint:#x}")[0]["boards"]

@@ -1,0 +1,33 @@
+r"""Tell what a build with AMD's tools needs, what of it is there, and how to get the rest (then with exit code 1).
+
+Example:
+    python scripts/preflight.py --settings '{"toolchain": "vitis-ai", "targets": ["zcu102"]}'
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from softdpu import preflight
+from softdpu.cli import program
+
+
+@program
+def main() -> None:
+    """Parse the command line and look at the machine."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--settings",
+        required=True,
+        type=preflight.settings,
+        metavar="JSON",
+        help="the keys toolchain, targets, compile and vitis_ai of the configuration",
+    )
+    parser.add_argument("--apptainer", action="store_true", help="Snakemake runs with --sdm apptainer")
+    parser.add_argument("--build", default="build", metavar="DIR", help="folder of the build (default: build)")
+    args = parser.parse_args()
+    preflight.require(args.settings, preflight.Machine(args.apptainer), args.build)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
