@@ -26,13 +26,17 @@ def small():
     return keras.Model(inputs, L.Dense(3, name="d")(L.Flatten(name="f")(x)), name="small")
 
 
+def one_layer():
+    inputs = keras.Input((6, 6, 3), name="image")
+    return keras.Model(inputs, L.ReLU(name="r")(L.Conv2D(8, 3, name="c")(inputs)))
+
+
 def output_error(model, expected):
     return float(np.mean((model.predict(X, verbose=0) - expected) ** 2))
 
 
 def test_fast_fine_tuning_lowers_the_error_of_a_layer():
-    inputs = keras.Input((6, 6, 3))
-    model = keras.Model(inputs, L.ReLU()(L.Conv2D(8, 3)(inputs)))
+    model = one_layer()
     options = {"calib_dataset": X, "calib_batch_size": 4, "weight_bit": 3}
 
     def quantized(**more):
@@ -46,7 +50,7 @@ def test_fast_fine_tuning_lowers_the_error_of_a_layer():
 
 
 def test_fast_fine_tuning_before_training():
-    model = small()
+    model = one_layer()
     qat = Quantizer(model).get_qat_model(init_quant=True, calib_dataset=X, include_fast_ft=True, fast_ft_epochs=2)
     ptq = Quantizer(model).quantize_model(calib_dataset=X, include_fast_ft=True, fast_ft_epochs=2)
     assert np.array_equal(qat.predict(X, verbose=0), ptq.predict(X, verbose=0))
@@ -54,10 +58,11 @@ def test_fast_fine_tuning_before_training():
 
 
 def test_positions_by_loss():
-    model = small()
+    model = one_layer()
     labels = model.predict(X, verbose=0)
-    plain = Quantizer(model).quantize_model(calib_dataset=X)
-    found = Quantizer(model).quantize_model(calib_dataset=X, loss="mse", metrics=["mae"], eval_dataset=(X, labels))
+    options = {"calib_dataset": X, "weight_bit": 3, "weight_method": 0, "activation_method": 0}
+    plain = Quantizer(model).quantize_model(**options)
+    found = Quantizer(model).quantize_model(loss="mse", metrics=["mae"], eval_dataset=(X, labels), **options)
     assert output_error(found, labels) < output_error(plain, labels)
     assert not found._is_compiled
     moves = {
