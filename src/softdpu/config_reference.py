@@ -1,0 +1,80 @@
+"""docs/config.md: every key of the configuration with meaning, values and default, generated from the schema."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+_INTRODUCTION = """\
+# The configuration
+
+This page is made from [schemas/config.schema.yaml](../schemas/config.schema.yaml) by
+`python scripts/config_reference.py --output docs/config.md`.
+
+config.yaml holds what one usually changes; a key that it leaves out has its default. An unknown key, a value of the
+wrong type or out of range is an error that names the key, before anything runs. On the command line, targets come first:
+`snakemake target_zcu102 --config train='{epochs: 5}'`; a file given with `--configfile` is laid over config.yaml.
+"""
+
+
+def reference(schema_path: Path) -> str:
+    """Return the page for a schema."""
+    schema = yaml.safe_load(schema_path.read_text(encoding="utf-8"))
+    sections: list[str] = []
+    rows = list(_rows(schema["properties"], "", sections, schema))
+    return "\n".join([_INTRODUCTION, _table(rows), *sections])
+
+
+def _rows(keys: dict[str, Any], prefix: str, sections: list[str], root: dict[str, Any]) -> Iterator[list[str]]:
+    for key, told in keys.items():
+        told = _resolved(told, root)
+        inner = told.get("properties")
+        meaning = " ".join(str(told.get("description", "")).split())
+        if inner and not prefix:
+            place = len(sections)
+            sections.append("")
+            rows = list(_rows(inner, f"{key}.", sections, root))
+            sections[place] = f"## {key}\n\n{meaning[:1].upper()}{meaning[1:]}.\n\n{_table(rows)}"
+        elif inner:
+            yield from _rows(inner, f"{prefix}{key}.", sections, root)
+        else:
+            default = "" if "default" not in told else f"`{json.dumps(told['default'])}`"
+            yield [f"`{prefix}{key}`", meaning, _values(told), default]
+
+
+def _resolved(told: dict[str, Any], root: dict[str, Any]) -> dict[str, Any]:
+    """Follow a reference to a definition in the same file."""
+    if "$ref" not in told:
+        return told
+    found: Any = root
+    for part in told["$ref"].lstrip("#/").split("/"):
+        found = found[part]
+    return {**found, **{key: value for key, value in told.items() if key != "$ref"}}
+
+
+def _values(told: dict[str, Any]) -> str:
+    """Return what a key may be, in words."""
+    if "enum" in told:
+        return ", ".join(json.dumps(value).strip('"') for value in told["enum"])
+    if "const" in told:
+        return str(told["const"])
+    for alternatives in ("anyOf", "oneOf"):
+        if alternatives in told:
+            return " or ".join(dict.fromkeys(_values(one) for one in told[alternatives]))
+    kinds = told.get("type", "any")
+    names: dict[str, str] = {"string": "text", "integer": "whole number", "array": "list", "object": "keys and values"}
+    kind = " or ".join(names.get(str(one), str(one)) for one in (kinds if isinstance(kinds, list) else [kinds]))
+    limits = {"minimum": "from", "exclusiveMinimum": "above", "maximum": "to", "exclusiveMaximum": "below"}
+    return " ".join([kind, *(f"{word} {told[key]}" for key, word in limits.items() if key in told)])
+
+
+def _table(rows: list[list[str]]) -> str:
+    if not rows:
+        return ""
+    lines = ["| key | meaning | values | default |", "|---|---|---|---|"]
+    lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    return "\n".join(lines) + "\n"
