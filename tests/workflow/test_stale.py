@@ -107,7 +107,8 @@ def test_an_edit_reruns_what_depends_on_it(built: Path, file: str, expected: set
         ("package={images: 30, golden: 2}", PACKAGE),
         ("run={threads: 1}", {"run", "ladder", "target_zcu102"}),
         ("targets=[kv260]", set()),
-        ("toolchain=vitis-ai", COMPILE),
+        ("toolchain=vitis-ai", QUANTIZE | FINETUNE),
+        ("toolchain={compile: vitis-ai}", COMPILE),
     ],
     ids=lambda value: value.split("=")[0] if isinstance(value, str) else "",
 )

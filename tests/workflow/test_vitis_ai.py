@@ -56,7 +56,7 @@ def shell_commands(run: subprocess.CompletedProcess[str]) -> list[str]:
 def commands(project: Path, version: str, device: str) -> list[str]:
     """Return the command lines of the stages that AMD's tools do, for every board of a Vitis AI version.
 
-    What follows the name of a script is left out: that is the plain build's, see the test below.
+    What follows the name of a script is left out, for that is the plain build's (see the test below); so is the log.
     """
     names = [name for name in boards.target_names() if version in boards_versions(name)]
     files = [f"build/compiled_model_{name}/mobilenet.xmodel" for name in names]
@@ -66,11 +66,8 @@ def commands(project: Path, version: str, device: str) -> list[str]:
         f"vitis_ai={{device: {device}}}",
     )  # fmt: skip
     found = [line for line in shell_commands(run) if "vitis_ai.sh" in line or "fingerprint" in line]
-    return [
-        f"# Vitis AI {version}, {device}",
-        *(re.sub(r"(scripts/\w+\.py) .*", r"\1 ...", line) for line in found),
-        "",
-    ]
+    named = (re.sub(r"(scripts/\w+\.py) .*", r"\1 ...", line) for line in found)
+    return [f"# Vitis AI {version}, {device}", *(re.sub(r" (2>&1 \| tee|&>|2>) .*", "", line) for line in named), ""]
 
 
 def boards_versions(name: str) -> list[str]:
