@@ -89,10 +89,11 @@ def variables(model: Any) -> list[Any]:
     """Return all that training changes in a compiled model: its weights, the optimizer's, the scale of its loss."""
     optimizer = model.optimizer
     inner = getattr(optimizer, "inner_optimizer", optimizer)
-    if hasattr(inner, "build"):
-        inner.build(model.trainable_variables)
-    else:  # the optimizers of Keras up to 2.10
-        inner._create_all_weights(model.trainable_variables)
+    with model.distribute_strategy.scope():
+        if hasattr(inner, "build"):
+            inner.build(model.trainable_variables)
+        else:  # the optimizers of Keras up to 2.10
+            inner._create_all_weights(model.trainable_variables)
     own = inner.variables
     found = [*model.weights, *(own() if callable(own) else own)]
     if inner is not optimizer and optimizer.dynamic:
