@@ -10,11 +10,10 @@ from pathlib import Path
 import pytest
 from board_server import FINGERPRINTS, Server, command
 from package_tools import make_xmodel
+from script_tools import error, script
 
 from softdpu.deploy import query, results
 from softdpu.errors import SoftdpuError
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="session")
@@ -31,23 +30,11 @@ def run(cards: Path, pc: Path, tmp_path: Path):
     """Run scripts/board_run.py on a board with the card folder of a compiler."""
 
     def run(board: Server, compiler: str = "amd", *words: object, pc: Path = pc) -> subprocess.CompletedProcess[str]:
-        folder = cards / compiler / "target_zcu102"
-        line = [sys.executable, ROOT / "scripts" / "board_run.py", "--folder", folder, "--target", "zcu102"]
-        line += [*board.arguments(), "--pc", pc, "--output", tmp_path / "board_run.json"]
-        line += ["--alpha", 0.25, "--input-size", 128, *words]
-        return subprocess.run(
-            [str(word) for word in line],
-            capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL, start_new_session=True,
-        )  # fmt: skip
+        words = ["--target", "zcu102", "--alpha", 0.25, "--input-size", 128, *words]
+        words += ["--folder", cards / compiler / "target_zcu102", *board.arguments()]
+        return script("board_run.py", *words, "--pc", pc, "--output", tmp_path / "board_run.json")
 
     return run
-
-
-def told(done: subprocess.CompletedProcess[str]) -> str:
-    """Return the one line of an error."""
-    assert done.returncode == 1, done.stdout + done.stderr
-    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1, done.stderr
-    return done.stderr
 
 
 def test_runs_and_compares(board, run, pc, tmp_path):
@@ -78,7 +65,7 @@ def test_the_first_image_that_differs_is_named(board, run, pc, tmp_path):
     path = tmp_path / "other.json"
     path.write_text(json.dumps(other))
     done = run(board, "amd", "--no-check", pc=path)
-    assert f"2 images get another class than on the PC, {names[4]} first" in told(done)
+    assert f"2 images get another class than on the PC, {names[4]} first" in error(done)
     mine, theirs = json.loads(pc.read_text())["classes"][names[4]], other["classes"][names[4]]
     line = f"Classes: 2 of 12 images differ, first {names[4]}: class {mine} on the board, {theirs} on the PC\n"
     assert line in done.stdout
@@ -102,7 +89,7 @@ def test_results_of_the_pc_that_cannot_be_compared(board, run, pc, tmp_path, dam
         other = json.loads(pc.read_text())
         other["classes"].popitem()
         path.write_text(json.dumps({**other, "images": 11}))
-    assert message in told(run(board, pc=path))
+    assert message in error(run(board, pc=path))
 
 
 # ---- the DPU
@@ -110,7 +97,7 @@ def test_results_of_the_pc_that_cannot_be_compared(board, run, pc, tmp_path, dam
 
 def test_another_dpu_is_explained_and_nothing_runs(board, run):
     board.have_dpu("2.5")
-    line = told(run(board))
+    line = error(run(board))
     assert "(0x101000056010407, Vitis AI 3.0, 3.5)" in line and "(0x101000016010407, Vitis AI 2.5)" in line
     assert "argmax while saving" in line
     assert 'compile.vitis_ai: "2.5"' in line and "xilinx-zcu102-dpu-v2022.2-v3.0.0.img.gz" in line
@@ -125,7 +112,7 @@ def test_show_dpu_tells_where_there_is_no_xdputil(board, run):
         board.bin / "show_dpu",
         f"#!/bin/sh\ncat <<'END'\nXAIEFAL: INFO: Resource group Avail is created.\n{lines}\n\nEND\n",
     )
-    assert "DPUCZDX8G_ISA0_B4096_MAX_BG2 (0x1000020f6014407, Vitis AI 1.3, 1.3.2, 1.4, 1.4.1, 2.0)" in told(run(board))
+    assert "DPUCZDX8G_ISA0_B4096_MAX_BG2 (0x1000020f6014407, Vitis AI 1.3, 1.3.2, 1.4, 1.4.1, 2.0)" in error(run(board))
 
 
 def test_a_board_that_does_not_tell_is_tried(board, run):
@@ -160,24 +147,24 @@ def test_a_fingerprint_that_the_runtime_refuses_is_explained(board, run, pythons
 )
 def test_an_app_that_fails(board, run, script, message):
     command(board.bin / "python3", f"#!/bin/sh\n[ $1 = app_mt.py ] || exit 1\n{script}\n")
-    assert message in told(run(board))
+    assert message in error(run(board))
 
 
-def test_what_the_check_finds_is_told(board, run, cards, tmp_path):
+def test_what_the_check_finds_is_error(board, run, cards, tmp_path):
     """A board whose DPU computes something else: here another model behind the same name."""
     python = (board.bin / "python3").read_text().replace("\n", "\ncp other.xmodel mobilenet.xmodel\n", 1)
     folder = board.home / "target_zcu102"
     folder.mkdir()
     make_xmodel(folder / "other.xmodel", seed=5)
     command(board.bin / "python3", python)
-    assert "the board's --check finds model at fault" in told(run(board))
+    assert "the board's --check finds model at fault" in error(run(board))
 
 
 # ---- softdpu's model on the board's Arm CPU
 
 
 def test_a_model_of_softdpu_is_not_run(board, run):
-    assert "compiled by softdpu and holds no instructions for the DPU of zcu102" in told(run(board, "ours"))
+    assert "compiled by softdpu and holds no instructions for the DPU of zcu102" in error(run(board, "ours"))
     assert not (board.home / "target_zcu102").exists()
 
 
@@ -195,18 +182,18 @@ def test_with_the_override_it_runs_on_the_boards_own_cpu(board, run, pc, pythons
     assert ": 0 copied" in again.stdout and again.returncode == 0
 
 
-def test_what_the_boards_python_lacks_is_told(board, run, pythons, tmp_path):
+def test_what_the_boards_python_lacks_is_error(board, run, pythons, tmp_path):
     (tmp_path / "modules").mkdir()
     (tmp_path / "modules" / "numpy").symlink_to(pythons / "bare" / "numpy")
     board.have_python(tmp_path / "modules")
-    line = told(run(board, "ours", "--allow-softdpu"))
+    line = error(run(board, "ours", "--allow-softdpu"))
     assert "lacks: opencv-python-headless, protobuf>=3.20; on the board: pip3 install opencv-" in line
     assert line.endswith("pip3 install opencv-python-headless 'protobuf>=3.20'\n")
 
 
-def test_an_old_python_is_told(board, run):
+def test_an_old_python_is_error(board, run):
     command(board.bin / "python3", "#!/bin/sh\necho 3.5 numpy cv2\n")
-    assert "softdpu's runtime needs Python 3.8 on the board, it has 3.5" in told(run(board, "ours", "--allow-softdpu"))
+    assert "softdpu's runtime needs Python 3.8 on the board, it has 3.5" in error(run(board, "ours", "--allow-softdpu"))
 
 
 # ---- reading what boards say

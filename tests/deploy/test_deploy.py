@@ -12,28 +12,11 @@ from pathlib import Path
 
 import pytest
 from board_server import Server, command, free_port
-
-ROOT = Path(__file__).parents[2]
-SCRIPTS = ROOT / "scripts"
+from script_tools import SCRIPTS, error, script
 
 
-def script(name: str, *words: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a script in a process of its own, without a terminal on which ssh could ask."""
-    return subprocess.run(
-        [sys.executable, str(SCRIPTS / name), *map(str, words)], env={**os.environ, **environment}, timeout=60,
-        capture_output=True, text=True, stdin=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
-
-
-def deploy(board: Server, folder: Path, *words: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    return script("deploy.py", "--folder", folder, "--target", "zcu102", *board.arguments(), *words, **environment)
-
-
-def error(done: subprocess.CompletedProcess[str]) -> str:
-    """Return the one line that a user is told."""
-    assert done.returncode == 1, done.stdout + done.stderr
-    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1, done.stderr
-    return done.stderr
+def deploy(board: Server, folder: Path, *words: object) -> subprocess.CompletedProcess[str]:
+    return script("deploy.py", "--folder", folder, "--target", "zcu102", *board.arguments(), *words)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -250,14 +233,16 @@ def test_a_silent_host_is_given_up_soon(cards, tmp_path):
     assert "127.0.0.1 does not answer" in told
 
 
-def test_a_secret_is_asked_for_once(board, cards):
+def test_a_secret_is_asked_for_once(board, cards, monkeypatch):
     """One session for all commands: a key with a passphrase, and a program that is asked for it instead of a user."""
     key = board.folder / "user"
     subprocess.run(["ssh-keygen", "-q", "-p", "-P", "", "-N", "a secret", "-f", str(key)], check=True)
     command(board.folder / "ask", f"#!/bin/sh\necho asked >>{board.folder / 'asked'}\necho a secret\n")
     board.options.remove("BatchMode=yes")
-    environment = {"SSH_ASKPASS": str(board.folder / "ask"), "SSH_ASKPASS_REQUIRE": "force", "SSH_AUTH_SOCK": ""}
-    done = deploy(board, cards / "amd" / "target_zcu102", **environment)
+    monkeypatch.setenv("SSH_ASKPASS", str(board.folder / "ask"))
+    monkeypatch.setenv("SSH_ASKPASS_REQUIRE", "force")
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    done = deploy(board, cards / "amd" / "target_zcu102")
     assert done.returncode == 0, done.stderr
     assert (board.folder / "asked").read_text() == "asked\n"
 

@@ -9,11 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from script_tools import SCRIPTS, error, script
 
 from softdpu.deploy import content, sdcard
 from softdpu.errors import SoftdpuError
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -25,14 +24,7 @@ def rootfs(tmp_path: Path) -> Path:
 
 
 def write(folder: Path, card: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, str(ROOT / "scripts" / "sdcard.py"), "--folder", str(folder), "--target", "zcu102"]
-    return subprocess.run([*line, "--card", str(card), *words], capture_output=True, text=True, timeout=60)
-
-
-def told(done: subprocess.CompletedProcess[str]) -> str:
-    assert done.returncode == 1, done.stdout + done.stderr
-    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1, done.stderr
-    return done.stderr
+    return script("sdcard.py", "--folder", folder, "--target", "zcu102", "--card", card, *words)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -59,7 +51,7 @@ def test_writes_what_differs_and_verifies(cards, rootfs):
 
 def test_a_model_of_softdpu(cards, rootfs):
     folder = cards / "ours" / "target_zcu102"
-    assert "holds no instructions for the DPU of zcu102" in told(write(folder, rootfs))
+    assert "holds no instructions for the DPU of zcu102" in error(write(folder, rootfs))
     assert not list((rootfs / "home" / "root").iterdir())
     done = write(folder, rootfs, "--allow-softdpu")
     assert "cd ~/target_zcu102 && PYTHONPATH=softdpu_runtime SOFTDPU_ENGINE=reference python3 app_mt.py" in done.stdout
@@ -68,14 +60,14 @@ def test_a_model_of_softdpu(cards, rootfs):
 
 def test_places_that_are_no_card(cards, rootfs, tmp_path):
     folder = cards / "amd" / "target_zcu102"
-    assert "no such folder:" in told(write(folder, tmp_path / "nowhere"))
-    assert "this machine's own root file system" in told(write(folder, Path("/")))
+    assert "no such folder:" in error(write(folder, tmp_path / "nowhere"))
+    assert "this machine's own root file system" in error(write(folder, Path("/")))
     (tmp_path / "BOOT").mkdir()
-    assert "is not the root file system of AMD's SD-card image: it has no etc/" in told(
+    assert "is not the root file system of AMD's SD-card image: it has no etc/" in error(
         write(folder, tmp_path / "BOOT")
     )
     shutil.rmtree(rootfs / "home")
-    assert "it has no home/root/" in told(write(folder, rootfs))
+    assert "it has no home/root/" in error(write(folder, rootfs))
 
 
 def test_a_full_card(cards, rootfs):
@@ -84,7 +76,7 @@ def test_a_full_card(cards, rootfs):
     if mounted.returncode:
         pytest.skip(f"a small file system cannot be mounted here: {mounted.stderr.decode().strip()}")
     try:
-        line = told(write(cards / "big" / "target_zcu102", rootfs))
+        line = error(write(cards / "big" / "target_zcu102", rootfs))
         assert not list(home.iterdir())
     finally:
         subprocess.run(["umount", str(home)], check=True)
@@ -98,11 +90,11 @@ def test_a_card_that_one_may_not_write(cards, rootfs, mode):
     home = rootfs / "home" / "root"
     home.chmod(mode)
     os.chown(home, 12345, 12345)
-    line = [sys.executable, str(ROOT / "scripts" / "sdcard.py"), "--folder", str(cards / "amd" / "target_zcu102")]
+    line = [sys.executable, str(SCRIPTS / "sdcard.py"), "--folder", str(cards / "amd" / "target_zcu102")]
     line += ["--target", "zcu102", "--card", str(rootfs)]
     as_user = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
     done = subprocess.run([*as_user, *line], capture_output=True, text=True, timeout=60)
-    assert "you may not write" in told(done) and "run scripts/sdcard.py as root" in done.stderr
+    assert "you may not write" in error(done) and "run scripts/sdcard.py as root" in done.stderr
 
 
 def test_damage_is_found(cards, rootfs, monkeypatch):

@@ -12,6 +12,8 @@ import pytest
 from workflow_tools import ROOT, copy_project, snakemake
 
 from softdpu import boards
+from softdpu import config as configuration
+from softdpu.errors import SoftdpuError
 
 sys.path.insert(0, str(ROOT / "tests" / "deploy"))  # board_server, wherever pytest begins
 
@@ -34,7 +36,7 @@ def last_line(output: str) -> str:
     return output.strip().splitlines()[-1]
 
 
-@pytest.mark.parametrize("name", NEEDS)
+@pytest.mark.parametrize("name", ["board_run", "sdcard"])
 def test_without_a_place_one_line_tells_what_is_missing(project, name):
     run = snakemake(project, "-n", f"{name}_zcu104")
     assert run.returncode == 1 and last_line(run.stdout) == NEEDS[name]
@@ -47,18 +49,25 @@ def test_every_board_has_the_three_names(project):
     assert {f"{name}_{target}" for name in NEEDS for target in boards.target_names()} <= names
 
 
+def test_a_board_that_does_not_exist(project):
+    run = snakemake(project, "-n", "deploy_zcu999", "--config", "board=root@1.2.3.4")
+    assert run.returncode == 1 and "error: unknown target 'zcu999'" in last_line(run.stdout)
+
+
 @pytest.mark.parametrize(
-    "arguments, told",
+    "given, told",
     [
-        (["deploy_zcu999", "--config", "board=root@1.2.3.4"], "error: unknown target 'zcu999'"),
-        (["deploy_zcu102", "--config", "board=-oProxyCommand=x"], "error: config: board: expected pattern"),
-        (["deploy_zcu102", "--config", "deploy={folder: a b}"], "error: config: deploy.folder: expected pattern"),
-        (["deploy_zcu102", "--config", "board=a", "deploy={prot: 1}"], "unknown key deploy.prot: did you mean port?"),
+        ({"board": "-oProxyCommand=x"}, "board: expected pattern"),
+        ({"board": "root@-x"}, "board: expected pattern"),
+        ({"deploy": {"folder": "a b"}}, "deploy.folder: expected pattern"),
+        ({"deploy": {"prot": 1}}, "unknown key deploy.prot: did you mean port?"),
+        ({"deploy": {"ssh_options": ["-v"]}}, "deploy.ssh_options.0: expected pattern"),
+        ({"deploy": {"sweep": [0]}}, "deploy.sweep.0: expected minimum 1"),
     ],
-)  # fmt: skip
-def test_mistakes_in_the_config(project, arguments, told):
-    run = snakemake(project, "-n", *arguments)
-    assert run.returncode == 1 and told in last_line(run.stdout)
+)
+def test_mistakes_in_the_config(given, told):
+    with pytest.raises(SoftdpuError, match=re.escape(told)):
+        configuration.check(given, ROOT / "schemas" / "config.schema.yaml")
 
 
 def test_the_command_lines(project):
