@@ -27,7 +27,7 @@ $(READY): requirements.lock pyproject.toml
 all: $(READY) # every target of config.yaml
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" snakemake -j$(JOBS) all
 
-target_% run_% check_%: $(READY)
+target_% run_% check_% deploy_% board_run_% sdcard_%: $(READY)
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" snakemake -j$(JOBS) $@
 
 report: $(READY) ## build what is missing, then build/report.html: everything about the build in one file

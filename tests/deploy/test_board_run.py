@@ -233,3 +233,9 @@ def test_published_numbers():
     assert results.closest(rows, "2.5").many_threads == 939.61  # tf2_mobilenetv1 on ZCU102, README of the 2.5 model zoo
     assert results.closest(rows, "3.5").vitis_ai == "3.0"
     assert results.published("zcu102", 0.25, 64) == [] and results.closest([], "3.0") is None
+
+
+def test_a_dpu_that_hangs_is_given_up(board, run, monkeypatch):
+    command(board.bin / "xdputil", "#!/bin/sh\nexec sleep 5\n")
+    monkeypatch.setattr(query, "_PATIENCE", 1.0)
+    assert "did not answer within 1 s" in error(run(board))

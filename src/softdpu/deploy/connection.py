@@ -94,15 +94,17 @@ class Connection:
         """The command that rsync's option -e takes."""
         return shlex.join(self._ssh)
 
-    def run(self, command: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    def run(self, command: str, stdin: str = "", timeout: float | None = None) -> subprocess.CompletedProcess[str]:
         """Run a shell command on the board and return its exit code, output and errors.
 
         Raises:
-            SoftdpuError: the connection broke.
+            SoftdpuError: the connection broke, or the command did not end within `timeout` seconds.
         """
-        done = subprocess.run(
-            [*self._ssh, self.address, command], input=stdin, capture_output=True, text=True, errors="replace"
-        )
+        line = [*self._ssh, self.address, command]
+        try:
+            done = subprocess.run(line, input=stdin, capture_output=True, text=True, errors="replace", timeout=timeout)
+        except subprocess.TimeoutExpired:
+            raise SoftdpuError(f"{self.address} did not answer within {timeout:g} s: switch it off and on") from None
         if done.returncode == 255:
             raise SoftdpuError(self.broken(done.stderr))
         return done

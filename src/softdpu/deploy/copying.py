@@ -222,7 +222,7 @@ def _finish(
 
 def _remove_leftovers(connection: Connection, contents: Mapping[str, Entry], folder: str) -> None:
     place = shlex.quote(folder)
-    found = connection.run(f"cd {place} && find images golden -type f 2>/dev/null; true").stdout.splitlines()
-    names = leftovers(found, contents)
+    found = connection.run(f"cd {place} && rm -f .part-* && find images golden -type f 2>/dev/null; true").stdout
+    names = leftovers(found.splitlines(), contents)
     if names:
         connection.run(f"cd {place} && xargs rm -f", "\n".join(names) + "\n")

@@ -28,6 +28,8 @@ def there(name):
         return False
 print("%d.%d" % sys.version_info[:2], *filter(there, {MODULES}))
 """
+_PATIENCE = 120.0  # seconds; xdputil on a DPU that hangs never ends
+
 # Each answer follows a line with its name; a tool that is missing or fails leaves it empty.
 _QUESTIONS = {
     "machine": "uname -m",
@@ -72,10 +74,10 @@ def ask(connection: Connection) -> Board:
     """Ask a board, in one command.
 
     Raises:
-        SoftdpuError: the connection broke.
+        SoftdpuError: the connection broke, or the board's tools hang.
     """
     script = "\n".join(f"echo; echo '@@{name}'; ( {command} ) 2>/dev/null" for name, command in _QUESTIONS.items())
-    told = connection.run("exec sh -s", script + "\ntrue\n").stdout
+    told = connection.run("exec sh -s", script + "\ntrue\n", timeout=_PATIENCE).stdout
     answers = {name: text.strip() for name, text in re.findall(r"^@@(\w+)$(.*?)(?=^@@|\Z)", told, re.M | re.S)}
     python, *modules = answers.get("python", "").split() or ["0.0"]
     major, minor = map(int, python.split("."))

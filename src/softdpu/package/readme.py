@@ -26,7 +26,8 @@ _TEXT = """\
 Image classification on a DPU: {title}
 
 {kind}
-1. Copy this folder to the board's home folder, from the PC and with the board's address (password root):
+1. Copy this folder to the board's home folder. On the PC that built it `snakemake deploy_{name} --config
+   board=root@<address of the board>` does it, and board_run_{name} runs it as well; by hand (password root):
 
     scp -r target_{name} root@<address of the board>:~/
 
