@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -130,9 +131,11 @@ def parts(folder: Path) -> int:
 def test_goes_on_after_it_was_killed_in_the_middle_of_a_file(either, cards, tmp_path):
     folder, there = cards / "big" / "target_zcu102", either.home / "target_zcu102"
     words = ["--folder", folder, "--target", "zcu102", *either.arguments(), *half_way(either, tmp_path, "stall")]
+    temporary = tempfile.mkdtemp(dir="/tmp")  # what a killed program leaves behind
     process = subprocess.Popen(
         [sys.executable, str(SCRIPTS / "deploy.py"), *map(str, words)],
-        start_new_session=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        env={**os.environ, "TMPDIR": temporary}, start_new_session=True,
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     deadline = time.time() + 30
     while not (tmp_path / "stalled").exists():
@@ -140,6 +143,7 @@ def test_goes_on_after_it_was_killed_in_the_middle_of_a_file(either, cards, tmp_
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
+    shutil.rmtree(temporary)
     assert not (there / "big.bin").exists()
     arrived = parts(there)
     assert 1_000_000 < arrived < 4_000_000

@@ -41,8 +41,9 @@ class Connection:
 
     def __enter__(self) -> Connection:
         self._ssh += self._missing_defaults()
-        # The path of a socket may have about 100 characters, which a long TMPDIR would exceed.
-        self._scratch = tempfile.TemporaryDirectory(prefix="softdpu-", dir="/tmp")
+        # ssh's socket lies there, and its path may have about 100 characters.
+        place = tempfile.gettempdir() if len(tempfile.gettempdir()) < 60 else "/tmp"
+        self._scratch = tempfile.TemporaryDirectory(prefix="softdpu-", dir=place)
         try:
             self._connect()
         except BaseException:
