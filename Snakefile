@@ -4,7 +4,7 @@ from pathlib import Path
 
 from snakemake.utils import min_version
 
-from softdpu import build_lock, config as configuration
+from softdpu import build_lock, config as configuration, files
 from softdpu.errors import SoftdpuError
 
 min_version("9.20")
@@ -23,6 +23,7 @@ pathvars:
 
 
 try:
+    files.refuse_full_disk(Path.cwd())
     configuration.refuse_doubled_keys(["config.yaml", *workflow.overwrite_configfiles])
     configuration.complete(
         config, Path(workflow.basedir) / "schemas/config.schema.yaml"
@@ -42,6 +43,7 @@ include: "rules/report.smk"
 include: "rules/targets.smk"
 include: "rules/deploy.smk"
 include: "rules/sweep.smk"
+include: "rules/cluster.smk"
 include: "rules/preflight.smk"
 
 
@@ -51,7 +53,12 @@ if build_lock.clear_stale(Path(".snakemake")):
 
 onstart:
     check_machine(workflow.dag.needrun_jobs())
+    check_cluster(workflow.dag.needrun_jobs())
     build_lock.hold(Path(".snakemake"))
+
+
+onerror:
+    explain_failure(workflow.dag.needrun_jobs())
 
 
 rule all:

@@ -8,6 +8,7 @@ import os
 import sys
 from typing import Any, Callable  # noqa: UP035 - this module also runs on the Python 3.7 of AMD's containers
 
+from softdpu import files
 from softdpu.errors import SoftdpuError
 
 
@@ -34,6 +35,11 @@ def program(main: Callable[..., Any]) -> Callable[..., int]:
             return 130
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
+        except OSError as error:
+            if error.errno not in files.DISK_FULL:
+                raise
+            print("error: " + files.FULL_DISK.format(error.filename or os.getcwd()), file=sys.stderr)
             return 1
 
     return run

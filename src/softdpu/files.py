@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any, Iterator, Union  # noqa: UP035 - this module also runs on the Python 3.7 of AMD's containers
 
+from softdpu.errors import SoftdpuError
+
 PathLike = Union[str, "os.PathLike[str]"]
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+FULL_DISK = "the disk of {} is full: free some space and run the same command again, it goes on where it stopped"
 
 
 @contextlib.contextmanager
@@ -62,3 +68,13 @@ def sha256(path: PathLike) -> str:
         for block in iter(lambda: file.read(1 << 20), b""):
             digest.update(block)
     return digest.hexdigest()
+
+
+def refuse_full_disk(folder: PathLike, at_least: int = 1 << 20) -> None:
+    """Check that a program can write to the disk of `folder`, `at_least` so many bytes.
+
+    Raises:
+        SoftdpuError: if it cannot.
+    """
+    if shutil.disk_usage(str(folder)).free < at_least:
+        raise SoftdpuError(FULL_DISK.format(folder))

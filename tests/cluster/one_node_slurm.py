@@ -18,7 +18,9 @@ from pathlib import Path
 ETC = Path("/etc/slurm")
 MARK = "ClusterName=softdpu_test"
 FILES = ("slurm.conf", "gres.conf", "cgroup.conf")
-MEMORY = 20000  # MiB that the node claims to have, whatever the machine has
+# What the node claims to have, whatever the machine has.
+CPUS = 4
+MEMORY = 20000  # MiB
 
 _CONF = """\
 {mark}
@@ -101,8 +103,7 @@ class Slurm:
         host = socket.gethostname().split(".")[0]
         controller, node = _free_ports(2)
         values = {"mark": MARK, "host": host, "folder": self.folder, "controller": controller, "node": node}
-        cpus = max(2, os.cpu_count() or 2)
-        (self.folder / "slurm.conf").write_text(_CONF.format(**values, cpus=cpus, memory=MEMORY))
+        (self.folder / "slurm.conf").write_text(_CONF.format(**values, cpus=CPUS, memory=MEMORY))
         (self.folder / "gres.conf").write_text(f"NodeName={host} Name=gpu File=/dev/null\n")
         (self.folder / "cgroup.conf").write_text("ConstrainCores=no\nConstrainRAMSpace=no\n")
         for name in FILES:
