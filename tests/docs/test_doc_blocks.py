@@ -97,7 +97,7 @@ def shell(command: str, folder: Path, *options: str) -> None:
         stderr=subprocess.STDOUT,
         stdin=subprocess.DEVNULL,
         text=True,
-        timeout=300,
+        timeout=580,
     )
     assert run.returncode == 0, f"$ {command}\n{run.stdout[-4000:]}"
     assert "Traceback (most recent call last)" not in run.stdout
