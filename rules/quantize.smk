@@ -38,7 +38,7 @@ rule quantize:
         threads=config["train"]["threads"],
         fit=IMAGES,
     message:
-        "quantize, and measure: {params.recipe}"
+        f"quantize after training, recipe {config['quantize']['recipe']}, and measure"
     shell:
         "{params.run}python {input.script} --model {input.model} --train-records $(dirname {input.train}) --val-records $(dirname {input.val})"
         " {params.fit} {params.recipe} --threads {params.threads} --output {output.model} &> {log:q}"
