@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -27,13 +28,14 @@ from softdpu.training.setup import Setup
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports that nobody listens on now."""
-    doors = [socket.socket() for _ in range(count)]
-    for door in doors:
-        door.bind(("127.0.0.1", 0))
-    ports = [door.getsockname()[1] for door in doors]
-    for door in doors:
-        door.close()
+    """Return ports that nobody listens on now, below those that the kernel itself gives to connections."""
+    ports: list[int] = []
+    for port in np.random.default_rng().permutation(np.arange(15000, 32000)):
+        with socket.socket() as door, contextlib.suppress(OSError):
+            door.bind(("", int(port)))
+            ports.append(int(port))
+        if len(ports) == count:
+            break
     return ports
 
 

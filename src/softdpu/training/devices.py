@@ -139,8 +139,10 @@ def told(devices: Devices) -> Iterator[None]:
     except tf.errors.OpError as error:
         if devices.workers == 1:
             raise
-        why = (str(error.message).strip().splitlines() or [type(error).__name__])[0]
-        raise SoftdpuError(f"training with the other workers stopped: {why}; start all workers again") from None
+        raise SoftdpuError(
+            f"training with the other workers stopped ({type(error).__name__}): one of them has ended or cannot be"
+            " reached; see its log and start all workers again, with --checkpoints they go on after the last epoch"
+        ) from None
 
 
 def _gather(devices: Devices, text: str) -> list[str]:

@@ -42,7 +42,7 @@ def quantize(args: argparse.Namespace) -> None:
     with _messages():
         tool = quantizers.vitis_quantize(args.quantizer)
         quantizer = tool.VitisQuantizer(model, **quantizers.options(args.quantizer, args.recipe))
-        quantized = quantizer.quantize_model(calib_dataset=calibration)
+        quantized = quantizer.quantize_model(calib_dataset=calibration, verbose=1)
     _write_positions(quantized, args)
     finish(quantized, args, size, "quantized model", args.threads)
 
