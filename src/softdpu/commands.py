@@ -17,7 +17,12 @@ COMMANDS = {
 
 
 def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="softdpu", description="Tools for models of AMD/Xilinx DPUs.")
+    parser = argparse.ArgumentParser(
+        prog="softdpu",
+        description="Tools for models of AMD/Xilinx DPUs.",
+        epilog="example:\n  softdpu xmodel show build/compiled_model_zcu102/mobilenet.xmodel",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, (module, text) in COMMANDS.items():
         subparser = subparsers.add_parser(name, help=text, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -8,6 +8,7 @@ import numpy as np
 
 from softdpu import fixed_point
 from softdpu.keras2 import keras, tf
+from softdpu.progress import tqdm
 from softdpu.quantizer.rescue.network import Network, Weighted, get_position
 from softdpu.quantizer.rescue.walk import Follower
 
@@ -41,11 +42,13 @@ class LearnedRounding:
         self._end = time.perf_counter() + budget
         self._float = Follower(net.reference, net.batches[: -net.held_out], set(net.by_name))
         self.learned = 0
+        self._bar = tqdm(total=len(net.by_name), desc="learned rounding", unit="layer", leave=False, mininterval=1)
 
     def __call__(self, item: Weighted, inputs: list[tf.Tensor]) -> None:
         """Round a layer's kernel; the kernel becomes exactly what it is rounded to."""
         targets = self._float.take(item.name)
         inputs = inputs[: len(targets)]
+        self._bar.update(1)
         if time.perf_counter() > self._end or not item.per_tensor or not is_learnable(item, _places(targets)):
             return
         layer = item.reference
