@@ -16,7 +16,7 @@ This page is made from [schemas/config.schema.yaml](../schemas/config.schema.yam
 `python scripts/config_reference.py --output docs/config.md`.
 
 config.yaml holds what one usually changes; a key that it leaves out has its default. An unknown key, a value of the
-wrong type or out of range is an error that names the key, before anything runs. On the command line, targets come first:
+wrong type or out of range is an error that names the key, before anything runs. On the command line targets come first:
 `snakemake target_zcu102 --config train='{epochs: 5}'`; a file given with `--configfile` is laid over config.yaml.
 """
 
