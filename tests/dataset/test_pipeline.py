@@ -13,7 +13,7 @@ from dataset_tools import write_ours
 from softdpu import fixed_point
 from softdpu.dataset import example, preprocess
 from softdpu.dataset.images import encode_jpeg
-from softdpu.dataset.pipeline import Augmentation, Batches, augment
+from softdpu.dataset.pipeline import Augmentation, Batches, augment, rescale
 from softdpu.errors import SoftdpuError
 
 ROOT = Path(__file__).parents[2]
@@ -185,3 +185,15 @@ def test_wrong_records_are_told(folder: Path) -> None:
     write_ours(folder / "data_0.tfrecord", [])
     with pytest.raises(SoftdpuError, match="hold no image"):
         Batches(folder, 32, 5)
+
+
+@pytest.mark.parametrize("name", preprocess.SCALINGS)
+def test_another_scaling_with_and_without_augmentation(folder: Path, name: str) -> None:
+    chosen = preprocess.SCALINGS[name]
+    tf = Batches(folder, 32, 10)[0][0]
+    plain = Batches(folder, 32, 10, scaling=chosen)[0][0]
+    np.testing.assert_allclose(rescale(tf, chosen), plain, rtol=1e-5, atol=2e-4)
+    flipped = Batches(folder, 32, 10, augmentation=Augmentation(flip=True), scaling=chosen)[0][0]
+    for image, original in zip(flipped, plain, strict=True):
+        same = np.allclose(image, original, rtol=1e-5, atol=2e-4)
+        assert same or np.allclose(image[:, ::-1], original, rtol=1e-5, atol=2e-4)

@@ -142,6 +142,19 @@ def test_preprocessing_is_the_pipelines(app, card, fakes, fix_point):
     assert np.unique(run.table).size > (100 if fix_point == 6 else 0)
 
 
+@pytest.mark.parametrize("scaling", [*pipeline.SCALINGS, "bgr:100,50,200:0.5,1,-0.25"])
+def test_scaling_is_the_pipelines(app, card, fakes, scaling):
+    chosen = pipeline.scaling(scaling)
+    position = -2 if scaling in ("raw", "caffe") else 5
+    tensor = sys.modules["xir"].Tensor("quant_input_1", [1, 12, 12, 3], position)
+    run, output = app.Preprocess(tensor, {"scaling": chosen.as_dict()}), np.empty((12, 12, 3), np.int8)
+    for path in sorted(Path("images").iterdir()):
+        run(str(path), output)
+        real = pipeline.scale(pipeline.load(path.read_bytes(), 12, 12, "stretch"), chosen)
+        np.testing.assert_array_equal(output, fixed_point.quantize(real, position, fixed_point.HALF_UP))
+    assert pipeline.from_dict(json.loads(json.dumps(chosen.as_dict()))) == chosen
+
+
 @pytest.mark.parametrize("fit", ["stretch", "crop"])
 @pytest.mark.parametrize("extension", ["png", "jpg", "bmp"])
 @pytest.mark.parametrize("size", [(12, 12), (31, 17), (17, 31), (9, 9), (64, 100)])
