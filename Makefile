@@ -19,23 +19,24 @@ env: $(READY) ## the Python environment in .venv, nothing else
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "error: Python 3.11 or newer is needed, $(PYTHON) is $$($(PYTHON) --version); name another with PYTHON=python3.11"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@echo "The Python environment into $(VENV): some 120 packages, a few minutes the first time"
+	@$(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
 all: $(READY) # every target of config.yaml
-	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" snakemake -j$(JOBS) all
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" snakemake -j$(JOBS) all
 
 target_% run_% check_% deploy_% board_run_% sdcard_%: $(READY)
-	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" snakemake -j$(JOBS) $@
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" snakemake -j$(JOBS) $@
 
 report: $(READY) ## build what is missing, then build/report.html: everything about the build in one file
-	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" snakemake -j$(JOBS) report_inputs
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" snakemake -j$(JOBS) report_inputs
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" snakemake --report build/report.html
 
 pictures: $(READY) ## the pictures of README.md, from the build; needs graphviz
-	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" snakemake -j$(JOBS) build/report/zcu102/ladder.svg
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" snakemake -j$(JOBS) build/report/zcu102/ladder.svg
 	cp build/report/zcu102/ladder.svg docs/pictures/ladder.svg
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH"; export PATH; snakemake target_zcu102 --rulegraph \
 	  | python scripts/report_dag.py --output docs/pictures/dag.svg
