@@ -46,7 +46,10 @@ def round_real(x: np.ndarray, mode: int) -> np.ndarray:
     if mode == HALF_UP:
         return np.floor(x + half)
     if mode == HALF_AWAY_FROM_ZERO:
-        return np.copysign(np.floor(np.abs(x) + half), x)
+        # |x| + 0.5 would lift 0.49999997 to 1, so ties are told apart by an exact subtraction, as C's round does.
+        magnitude = np.abs(x)
+        floored = np.floor(magnitude)
+        return np.copysign(floored + (magnitude - floored >= half), x).astype(x.dtype)
     if mode == FLOOR:
         return np.floor(x)
     raise ValueError(f"round mode must be 0, 1, 2 or 3, got {mode}")

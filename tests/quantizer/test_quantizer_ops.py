@@ -48,6 +48,31 @@ def test_graph_equals_eager(mode):
         assert np.array_equal(run(x, position, form, graph=True), run(x, position, form, graph=False))
 
 
+halves = st.integers(-520, 520).map(lambda n: np.float32(n / 2))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(halves, min_size=1, max_size=8), st.sampled_from([-1, 0, 1]), positions, st.sampled_from(MODES))
+def test_one_float_beside_every_tie(ties, side, position, mode):
+    """All modes but half up are exact; half up is floor(x + 0.5) in float32, as the DPU's model is."""
+    beside = np.asarray([np.nextafter(tie, np.float32(side * np.inf)) if side else tie for tie in ties], np.float32)
+    scaled = beside + np.float32(0.5) if mode == fixed_point.HALF_UP else beside
+    definition = fixed_point.FLOOR if mode == fixed_point.HALF_UP else mode
+    expected = np.float32([reference.quantize_value(float(v), 0, definition) for v in scaled])
+    x = np.ldexp(beside, -position)
+    assert np.array_equal(fixed_point.fake_quantize(x, position, mode), np.ldexp(expected, -position))
+    result = run(x, position, ops.Format(round_mode=mode), graph=False)
+    assert np.array_equal(result, np.ldexp(expected, -position))
+
+
+def test_half_away_from_zero_is_exact():
+    """AMD's own code gives -1 for -0.49999997, where x - floor(x) rounds to 0.5; C's round gives 0 as here."""
+    form = ops.Format(round_mode=fixed_point.HALF_AWAY_FROM_ZERO)
+    x = np.float32([0.49999997, -0.49999997, 0.5, -0.5, 1.5, -2.5])
+    assert run(x, 0, form, graph=False).tolist() == [0, 0, 1, -1, 2, -3]
+    assert fixed_point.round_real(x, form.round_mode).tolist() == [0, 0, 1, -1, 2, -3]
+
+
 def test_half_up_adds_in_float32():
     assert run(np.float32([0.49999997, -0.5, 0.5]), 0, ops.Format(), graph=False).tolist() == [1, 0, 1]
 
