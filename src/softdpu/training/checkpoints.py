@@ -137,7 +137,7 @@ class Store:
             return
         about = {"facts": self._facts, "epoch": state.epoch, "history": state.history, "best_epoch": state.best}
         about.update(best=len(state.best_weights), variables=len(state.variables))
-        arrays = {f"best_{i}": value for i, value in enumerate(state.best_weights)}
+        arrays: dict[str, Any] = {f"best_{i}": value for i, value in enumerate(state.best_weights)}
         arrays.update({f"variables_{i}": value for i, value in enumerate(state.variables)})
         try:
             with whole_file(self.path) as part, open(part, "wb") as file:
