@@ -76,21 +76,31 @@ def quantized(x: Any, quantizer: Quantizer) -> tf.Tensor:
 
 
 class Weighted:
-    """One convolution or Dense: its quantized layer, its float twin and what the float twin gives."""
+    """One convolution or Dense: its quantized layer, its float twin and what the float twin gives.
+
+    Attributes:
+        fitted: kernel and bias are on their grids and made for each other, so that the bias is not corrected.
+    """
 
     def __init__(self, layer: QuantizeWrapper, reference: keras.layers.Layer) -> None:
         self.layer = layer
         self.reference = reference
         self.name: str = reference.name
         self.statistics: Statistics | None = None
+        self.fitted = False
         slots = {slot.kind: slot for slot in layer.slots()}
         self.kernel_slot = slots["weight"]
         self.bias_slot = slots.get("bias")
 
     @property
     def kernel(self) -> np.ndarray:
-        """The float kernel."""
+        """The quantized layer's kernel before rounding: the float kernel, until a step changes it alone."""
         return self.layer.parameter(self.kernel_slot.attribute).numpy()
+
+    @property
+    def float_kernel(self) -> np.ndarray:
+        """The float twin's kernel."""
+        return getattr(self.reference, self.kernel_slot.attribute).numpy()
 
     @property
     def float_bias(self) -> np.ndarray | None:
@@ -102,8 +112,22 @@ class Weighted:
         """Tell whether the kernel has one position."""
         return not self.kernel_slot.quantizer.per_channel
 
+    @property
+    def per_tensor_bias(self) -> bool:
+        """Tell whether there is a bias with one position."""
+        return self.bias_slot is not None and not self.bias_slot.quantizer.per_channel
+
+    def fit(self, kernel: np.ndarray, bias: np.ndarray, bias_position: int) -> None:
+        """Set the quantized layer's kernel and bias, which are on their grids, for good."""
+        assert self.bias_slot is not None
+        self.set_kernel(kernel)
+        self.set_bias(bias)
+        set_position(self.bias_slot.quantizer, bias_position)
+        self.fitted = True
+
     def set_float(self, kernel: np.ndarray, bias: np.ndarray | None) -> None:
         """Change the float weights, and the quantized layer's with them."""
+        self.fitted = False
         getattr(self.reference, self.kernel_slot.attribute).assign(kernel)
         if bias is not None:
             self.reference.bias.assign(bias)
@@ -135,20 +159,24 @@ class Weighted:
             return self.layer.layer.call(x)
 
     def choose_bias_position(self, bias: np.ndarray) -> None:
-        """Choose the bias' position by its error behind the activation.
+        """Choose the bias' position by its error behind the activation, see `best_bias_position`."""
+        if self.per_tensor_bias:
+            assert self.bias_slot is not None
+            set_position(self.bias_slot.quantizer, self.best_bias_position(bias))
 
-        Positions that the DPU's shift_bias does not reach are left out.
+    def best_bias_position(self, bias: np.ndarray, share: Any = 1.0) -> int:
+        """Return the position of least error behind the activation, of those that the DPU's shift_bias reaches.
+
+        Args:
+            share: what remains of the rounding errors, float32[channels] or a number.
         """
-        slot = self.bias_slot
-        if slot is None or slot.quantizer.per_channel:
-            return
-        x = tf.convert_to_tensor(bias)
-        first = float(ops.position_without_overflow(*ops.full_range(x, slot.quantizer.form), slot.quantizer.form))
-        candidates = [p for p in range(int(first), int(first) + ops.CANDIDATES) if self._bias_shift_exists(p)]
-        shifts = [fixed_point.fake_quantize(bias, p, slot.quantizer.round_mode) - bias for p in candidates]
-        assert self.statistics is not None
-        errors = [self.statistics.shift_error(shift) for shift in shifts]
-        set_position(slot.quantizer, candidates[int(np.argmin(errors))] if candidates else first)
+        assert self.bias_slot is not None and self.statistics is not None
+        form, x = self.bias_slot.quantizer.form, tf.convert_to_tensor(bias)
+        first = int(ops.position_without_overflow(*ops.full_range(x, form), form))
+        candidates = [p for p in range(first, first + ops.CANDIDATES) if self._bias_shift_exists(p)]
+        shifts = [fixed_point.fake_quantize(bias, p, form.round_mode) - bias for p in candidates]
+        errors = [self.statistics.shift_error(share * shift) for shift in shifts]
+        return candidates[int(np.argmin(errors))] if candidates else first
 
     def _shift_positions(self) -> list[int] | None:
         """Return the positions of input, kernel and result, or None where one is not known."""
@@ -241,15 +269,15 @@ class Network:
 
     def snapshot(self) -> tuple:
         """Return all that a step may change."""
-        statistics = {name: item.statistics for name, item in self.by_name.items()}
-        return self.model.get_weights(), self.reference.get_weights(), statistics
+        notes = {name: (item.statistics, item.fitted) for name, item in self.by_name.items()}
+        return self.model.get_weights(), self.reference.get_weights(), notes
 
     def restore(self, kept: tuple) -> None:
         """Go back to a snapshot."""
         self.model.set_weights(kept[0])
         self.reference.set_weights(kept[1])
         for name, item in self.by_name.items():
-            item.statistics = kept[2][name]
+            item.statistics, item.fitted = kept[2][name]
 
 
 def _weighted(model: keras.Model, reference: keras.Model) -> dict[str, Weighted]:

@@ -16,16 +16,24 @@ from softdpu.quantizer.float_transforms import CONVOLUTIONS, kernel_name
 from softdpu.quantizer.graph import Graph, Node
 from softdpu.quantizer.recipes import Recipe
 from softdpu.quantizer.rescue import dead_channels, equalization
-from softdpu.quantizer.rescue.network import Network, is_supported, set_position
+from softdpu.quantizer.rescue.compensation import ErrorCompensation
+from softdpu.quantizer.rescue.network import Network, is_supported
 from softdpu.quantizer.rescue.position_search import PositionSearch
 from softdpu.quantizer.rescue.rounding import LearnedRounding
 from softdpu.quantizer.rescue.settle import Hook, settle
 
 logger = logging.getLogger(__name__)
 
-STEPS = ("bias_correction", "dead_channels", "equalization", "position_search", "learned_rounding")
-DEFAULT = STEPS[:-1]
-GROUPS = 2  # groups of proposed positions that are tried
+STEPS = (
+    "bias_correction",
+    "dead_channels",
+    "equalization",
+    "position_search",
+    "error_compensation",
+    "learned_rounding",
+)
+DEFAULT = ("bias_correction", "dead_channels", "equalization", "error_compensation")
+LEARNING = ("error_compensation", "learned_rounding")  # they are judged by images that they have not seen
 
 
 class Rescue(Recipe):
@@ -33,7 +41,7 @@ class Rescue(Recipe):
 
     Args:
         steps: names of STEPS to try, in any order.
-        budget: seconds for learned rounding.
+        budget: seconds for learned rounding, which normally needs far less; a last resort, and announced.
 
     Attributes:
         report: for each step tried its name, the output error before and after, whether it was kept, and seconds.
@@ -41,7 +49,7 @@ class Rescue(Recipe):
 
     wants_data = True
 
-    def __init__(self, steps: tuple[str, ...] = DEFAULT, budget: float = 60.0) -> None:
+    def __init__(self, steps: tuple[str, ...] = DEFAULT, budget: float = 600.0) -> None:
         for name in steps:
             if name not in STEPS:
                 raise QuantizerError(f"recipe rescue: there is no step {name}; the steps are {', '.join(STEPS)}")
@@ -110,6 +118,7 @@ class Trial:
             "bias_correction": self._bias_correction,
             "equalization": self._equalization,
             "position_search": self._position_search,
+            "error_compensation": self._error_compensation,
             "learned_rounding": self._learned_rounding,
         }
 
@@ -121,13 +130,13 @@ class Trial:
                 self._try(name, self._steps[name])
 
     def _try(self, name: str, step: Callable[[], str]) -> None:
-        self._judged = self._net.held_out if name == "learned_rounding" else 0
+        self._judged = self._net.held_out if name in LEARNING else 0
         start, before = time.perf_counter(), self._net.error(self._outputs, self._judged)
         snapshot, correct = self._net.snapshot(), self._correct
         self._settled = self._outputs
         detail = step()
         after = self._net.error(self._settled, self._judged)
-        kept = after < before
+        kept = after < before and self._net.error(self._settled) < self._net.error(self._outputs)
         if kept:
             self._outputs = self._settled
         else:
@@ -179,38 +188,26 @@ class Trial:
         return f"{count} pairs of layers"
 
     def _position_search(self) -> str:
-        """Move the positions that the search proposes, together or, where that does not help, in ever smaller groups.
-
-        What is best for one layer need not be for the network, so the network's output error decides.
-        """
-        start, best = self._net.snapshot(), self._outputs
         search = PositionSearch(self._net)
         self._settle(choose=False, hook=search)
-        names = list(search.moved)
-        accepted = names if self._net.error(self._settled) < self._net.error(best) else []
-        groups = [] if accepted or len(names) < 2 else [names[: len(names) // 2], names[len(names) // 2 :]]
-        if accepted:
-            start, best = self._net.snapshot(), self._settled
-        for _ in range(GROUPS):
-            self._net.restore(start)
-            if not groups:
-                break
-            group = groups.pop(0)
-            for name in group:
-                set_position(self._net.by_name[name].kernel_slot.quantizer, search.moved[name])
-            self._settle(choose=False)
-            if self._net.error(self._settled) < self._net.error(best):
-                start, best, accepted = self._net.snapshot(), self._settled, accepted + group
-            elif len(group) > 1:
-                groups += [group[: len(group) // 2], group[len(group) // 2 :]]
-        self._net.restore(start)
-        self._settled = best
-        return f"{len(accepted)} of {len(names)} proposed kernel positions moved"
+        return f"{len(search.moved)} kernel positions moved"
+
+    def _error_compensation(self) -> str:
+        compensation = ErrorCompensation(self._net)
+        self._settle(choose=False, hook=compensation)
+        return f"{compensation.layers} of {len(self._net.weighted)} layers"
 
     def _learned_rounding(self) -> str:
         rounding = LearnedRounding(self._net, self._recipe.budget)
         self._settle(choose=False, hook=rounding)
-        return f"{rounding.learned} of {len(self._net.weighted)} layers"
+        if rounding.late:
+            logger.warning(
+                "recipe rescue: learned rounding ran out of its %g s; the result depends on this machine's speed. Not "
+                "learned: %s",
+                self._recipe.budget,
+                ", ".join(rounding.late),
+            )
+        return f"{rounding.layers} of {len(self._net.weighted)} layers"
 
 
 def decibels(error: float) -> str:

@@ -27,7 +27,7 @@ def settle(
     """Walk through the quantized network and return its outputs.
 
     Args:
-        correct: correct every bias against the float means, see `correct_bias`.
+        correct: correct every bias against the float means, see `correct_bias`, but those of fitted layers.
         choose: choose the positions of activations, by the least squared error over all images.
         hook: is given each weighted layer with its quantized inputs before the layer is passed.
         only: keys of the quantizers that act, all if None; the rest of the network stays float.
@@ -77,7 +77,7 @@ class _Visitor:
             self._hook(item, inputs)
         kernel = self._quantized(item.kernel, item.kernel_slot.quantizer)
         bias = item.float_bias
-        if self._correct and bias is not None and item.bias_slot is not None:
+        if self._correct and not item.fitted and bias is not None and item.bias_slot is not None:
             results = [item.accumulate(x, kernel, bias) for x in inputs]
             correct_bias(item, results, bias)
             change = self._quantized(item.layer.layer.bias, item.bias_slot.quantizer) - bias
