@@ -38,8 +38,8 @@ def check(folder: Path, model: Path, output: Path, threads: int = 2) -> None:
     Raises:
         SoftdpuError: after writing the findings, if anything differs; or if the app does not run.
     """
-    if not (folder / MODEL).is_file():
-        raise SoftdpuError(f"{folder} is no card folder, it holds no {MODEL}; build it first")
+    if not (folder / "images").is_dir():
+        raise SoftdpuError(f"{folder} is no card folder, it holds no images/; build it first")
     names = sorted(path.name for path in (folder / "images").iterdir())
     printed, classes = _run_app(folder, min(threads, len(names)))
     settings = json.loads((folder / PREPROCESS).read_text(encoding="utf-8"))
