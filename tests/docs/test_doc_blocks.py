@@ -75,6 +75,9 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 image[:, :, label] += 60
                 cv2.imwrite(str(folder / "my_images" / split / name / f"{i}.png"), image)
     subprocess.run([sys.executable, "-c", MODEL], cwd=folder, env=environment(folder), check=True, capture_output=True)
+    (folder / "stubs").mkdir()  # Snakemake asks for Apptainer's version even when it only plans
+    (folder / "stubs/apptainer").write_text("#!/bin/sh\necho apptainer version 1.3.0\n")
+    (folder / "stubs/apptainer").chmod(0o755)
     for name in ("ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"):
         (folder / name).touch()
     return folder
@@ -82,8 +85,8 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def environment(folder: Path) -> dict[str, str]:
     """Return the environment of a shell in which the project's environment is active."""
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "", "JOBS": "2"}
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}:{folder / 'stubs'}"
+    quiet = {"USER": "me", "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "", "JOBS": "2"}
     return {**os.environ, **quiet, "PYTHONPATH": str(folder / "src"), "PATH": path}
 
 
