@@ -61,6 +61,7 @@ def test_the_planted_dead_channel_is_found(found) -> None:
 def test_the_words_name_cause_and_channel(found) -> None:
     text = report.as_text(found)
     assert "Cause: dead channels take the weight range of middle" in text
+    assert "Cause of that: dead channels of first, so that middle read" in text
     assert any(
         "channel 2 is dead (BatchNormalization variance near zero)" in r for r in reasons.reasons(found, "middle")
     )

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import itertools
 import logging
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import vart
+import xir
+from softdpu import boards, fixed_point
+from softdpu.compiler import compile_model
 from softdpu.quantizer import vitis_quantize
 from softdpu.quantizer.rescue import Rescue, compensation, rounding, samples
 from softdpu.quantizer.rescue.compensation import ErrorCompensation
@@ -238,3 +243,21 @@ def test_statistics_scale_with_their_channels() -> None:
     statistics = Statistics(values[0], values[0], values[2], values, (0.0, 6.0))
     scaled = statistics.scaled(np.array([2.0, 1.0], np.float32))
     np.testing.assert_array_equal(scaled.sample, values * [2, 1])
+
+
+def test_the_rescued_network_compiles_and_the_runtime_equals_it_bit_for_bit(images: np.ndarray, tmp_path: Path) -> None:
+    quantized = vitis_quantize.VitisQuantizer(block(), recipe="rescue").quantize_model(calib_dataset=images)
+    quantized.save(tmp_path / "quantized.h5")
+    compile_model(
+        tmp_path / "quantized.h5", boards.choose_target("zcu102", None, None, None), tmp_path / "quantized.xmodel"
+    )
+    children = xir.Graph.deserialize(str(tmp_path / "quantized.xmodel")).get_root_subgraph().toposort_child_subgraph()
+    (subgraph,) = (child for child in children if child.has_attr("device") and child.get_attr("device") == "DPU")
+    runner = vart.Runner.create_runner(subgraph, "run")
+    source, target = runner.get_input_tensors()[0], runner.get_output_tensors()[0]
+    for batch in np.split(smooth(9, 20 * source.dims[0]), 20):
+        result = np.empty(target.dims, np.int8)
+        given = fixed_point.quantize(batch, source.get_attr("fix_point"), fixed_point.HALF_UP)
+        runner.wait(runner.execute_async([given], [result]))
+        found = np.ldexp(result.astype(np.float32), -target.get_attr("fix_point")).reshape(len(batch), -1)
+        np.testing.assert_array_equal(found, quantized(batch, training=False))

@@ -26,7 +26,8 @@ def diagnosis(found: Examination) -> list[str]:
     """Return the network's diagnosis, one sentence an item."""
     before, after = found.output_sqnr
     lines = [f"The output's signal-to-noise ratio is {before:.1f} dB with AMD's recipe and {after:.1f} dB rescued."]
-    names = stretching_dead(found)
+    stretching = stretching_dead(found)
+    names = [name for name in found.before if name in stretching]
     if names:
         lines.append(
             f"Cause: dead channels take the weight range of {_and(names)}: their outputs are constant, so their "
@@ -36,8 +37,8 @@ def diagnosis(found: Examination) -> list[str]:
     if starved:
         sources = _and([found.starved_by[name] for name in starved])
         lines.append(
-            f"Cause of that: the channels before them are dead, in {sources}, so that {_and(starved)} read constants "
-            "there and their BatchNormalization divides by almost nothing."
+            f"Cause of that: dead channels of {sources}, so that {_and(starved)} read constants there and their "
+            "BatchNormalization divides by almost nothing."
         )
     rest = [name for name in found.dead if name not in names and name not in found.starved_by.values()]
     if rest:
