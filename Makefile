@@ -1,6 +1,7 @@
 # The front door: an environment from pinned versions, then Snakemake or the tests. `make help` lists the commands.
 PYTHON ?= python3
 JOBS ?= 4
+TEST_JOBS ?= 2
 VENV := .venv
 READY := $(VENV)/.ready
 
@@ -12,7 +13,7 @@ help: ## this list
 	@echo "make run_zcu102      build it and run the app on this machine"
 	@echo "make all             build every target of config.yaml"
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "make %-16s%s\n", $$1, $$2 }'
-	@echo "JOBS=n sets how many jobs run at once, PYTHON=... the interpreter (3.11 or newer)"
+	@echo "JOBS=n sets how many jobs run at once (TEST_JOBS=n: tests), PYTHON=... the interpreter (3.11 or newer)"
 
 env: $(READY) ## the Python environment in .venv, nothing else
 
@@ -42,7 +43,7 @@ pictures: $(READY) ## the pictures of README.md, from the build; needs graphviz
 	  | python scripts/report_dag.py --output docs/pictures/dag.svg
 
 test: $(READY) ## run the tests
-	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" python -m pytest
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" python -m pytest -n $(TEST_JOBS) --dist loadgroup
 
 lint: $(READY) ## run the style checks alone
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" python -m pytest -q tests/workflow/test_style.py
