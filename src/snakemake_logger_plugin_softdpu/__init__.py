@@ -38,7 +38,11 @@ NOISE = (
     "Using workflow specific profile",
 )
 STOPPED = "Terminating processes on user request"
-CALL_FAILED = "RuleException:\nCalledProcessError"  # the rule's log tells why
+SAID_ALREADY = (  # the rule's log tells why
+    "RuleException:\nCalledProcessError",
+    "Shutting down, this might take some time",
+    "WorkflowError:\nAt least one job did not complete",
+)
 NOTE = "note: "  # lines of a log that begin so are shown when the rule has ended
 
 
@@ -119,7 +123,7 @@ class LogHandler(LogHandlerBase):
 
     def _tell(self, text: str) -> None:
         self._stopped |= text.startswith(STOPPED)
-        if not text.startswith(CALL_FAILED):
+        if not text.startswith(SAID_ALREADY):
             self._bars.write(text)
 
     def _started(self, told: dict[str, Any]) -> None:

@@ -46,7 +46,9 @@ def test_lines_notes_and_failures(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     say(shown, "Finished", LogEvent.JOB_FINISHED, job_id=4)
     say(shown, "", LogEvent.JOB_ERROR, jobid=5, rule_name="package", log=[str(log)], level=logging.ERROR)
     say(shown, "RuleException:\nCalledProcessError in file x", level=logging.ERROR)
-    say(shown, "WorkflowError: at least one", level=logging.ERROR)
+    say(shown, "Shutting down, this might take some time.", level=logging.WARNING)
+    say(shown, "WorkflowError:\nAt least one job did not complete successfully.", level=logging.ERROR)
+    say(shown, "WorkflowError: something else", level=logging.ERROR)
     say(shown, "Nothing to be done (all files are present).")
     say(shown, "", LogEvent.JOB_FINISHED, job_id=6)
     shown.close()
@@ -59,7 +61,7 @@ def test_lines_notes_and_failures(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         "    bar 2",
         "    note: 3 layers on the CPU",
         "    finished",
-        "WorkflowError: at least one",
+        "WorkflowError: something else",
         "Nothing to be done (all files are present).",
         " 2/12    T s  all",
         "                3 layers on the CPU",
