@@ -87,14 +87,14 @@ def alone() -> Iterator[None]:
 class Slurm:
     """The cluster's three daemons. They are children of this process, so they also end when it is killed."""
 
-    def __init__(self, folder: Path, hidden: Path) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._hidden = hidden  # a folder that jobs do not see, as on a node that does not mount it
+        self.hidden = folder / "hidden"  # jobs do not see what is in it, as on a node that does not mount it
         self._daemons: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self) -> None:
         munge = self.folder / "munge"
-        for path in (munge, self.folder / "state", self.folder / "spool", self._hidden):
+        for path in (munge, self.folder / "state", self.folder / "spool", self.hidden):
             path.mkdir(parents=True)
         munge.chmod(0o711)
         key = munge / "key"
@@ -113,7 +113,7 @@ class Slurm:
         self._run("munged", "munged", "--foreground", f"--socket={munge}/munge.socket", *places, "--num-threads=2")
         self._until(lambda: (munge / "munge.socket").exists(), "munged")
         self.start_controller()
-        hide = f"mount -t tmpfs none {self._hidden} && exec slurmd -D"
+        hide = f"mount -t tmpfs none {self.hidden} && exec slurmd -D"
         self._run("slurmd", "unshare", "--mount", "sh", "-c", hide)
         self._until(lambda: self.ask("sinfo", "-h", "-o", "%t") == "idle", "slurmd")
 

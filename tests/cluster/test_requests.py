@@ -1,0 +1,48 @@
+"""What training asks a cluster for covers what it was measured to take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from softdpu import config as configuration
+from softdpu.cluster import requests
+
+SCHEMA = Path(__file__).resolve().parents[2] / "schemas/config.schema.yaml"
+
+
+def complete(**given: Any) -> dict[str, Any]:
+    configuration.complete(given, SCHEMA)
+    return given
+
+
+@pytest.mark.parametrize(
+    ("alpha", "size", "batch", "stage", "measured"),
+    [
+        (1.0, 224, 16, "train", 1698),
+        (1.0, 224, 32, "train", 2710),
+        (0.5, 128, 64, "train", 1264),
+        (0.25, 64, 64, "train", 1626),  # with 141 MB of decoded images
+        (1.0, 224, 8, "finetune", 1256),
+        (1.0, 224, 24, "finetune", 1942),
+        (0.25, 64, 128, "finetune", 1940),  # with 141 MB of decoded images
+    ],
+)
+def test_memory_covers_what_was_measured(alpha: float, size: int, batch: int, stage: str, measured: int) -> None:
+    """Peak MiB of two steps of training, or of the default build; no more than 2.5 times as much is asked for."""
+    config = complete(model={"alpha": alpha, "input_size": size}, **{stage: {"batch_size": batch, "cache_mib": 150}})
+    assert measured <= requests.memory(config, stage) <= 2.5 * measured
+
+
+def test_minutes_grow_with_the_work_and_fall_with_gpus() -> None:
+    default = requests.minutes(complete(), "train")
+    assert 459 / 60 < default <= 60  # seconds that the default build's training took
+    assert requests.minutes(complete(train={"epochs": 30}), "train") > 5 * default
+    whole = complete(dataset={"kind": "imagenet", "classes": 1000, "train_tar": "t", "val_tar": "v"})
+    assert requests.minutes(whole, "train") > 10 * default
+    assert requests.minutes({**whole, "cluster": {"gpus": 4}}, "train") < requests.minutes(whole, "train") / 5
+    frozen = complete(model={"freeze_base": True})
+    assert requests.minutes(frozen, "train") < default
+    assert requests.minutes(frozen, "finetune") == requests.minutes(complete(), "finetune")
