@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+from pathlib import PurePosixPath
+from typing import Any
 
 import pytest
 
@@ -13,7 +15,13 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # With --dist loadgroup the tests of a folder run in one process: they share builds that take a minute.
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(item.path.parent.name))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With several processes the tests of a folder run in one of them: they share builds that take a minute."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class FolderScheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return str(PurePosixPath(nodeid.split("::")[0]).parent)
+
+    return FolderScheduling(config, log)
