@@ -94,7 +94,7 @@ def options(values):
             )
         elif value is True:
             words.append(name)
-        elif value not in (None, False, []):
+        elif value is not None and value is not False and value != []:
             words.append(
                 shlex.join(
                     [name, *map(str, value if isinstance(value, list) else [value])]

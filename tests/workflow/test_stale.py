@@ -134,3 +134,8 @@ def test_a_deleted_file_of_the_card_folder_is_packaged_again(built: Path, name: 
 def test_another_target_reuses_everything_up_to_the_compiler(built: Path) -> None:
     run = snakemake(built, "-n", "build/compiled_model_zcu104/mobilenet.xmodel")
     assert set(re.findall(r"^(\w+) +1$", run.stdout, re.MULTILINE)) == {"compile", "total"}
+
+
+def test_a_zero_in_the_config_reaches_the_script(built: Path) -> None:
+    run = snakemake(built, "-n", "-p", "--forcerun", "train", "--config", "model={input_size: 32, dropout: 0}")
+    assert " --dropout 0 " in run.stdout
