@@ -18,7 +18,7 @@ from one_node_slurm import Slurm
 
 from softdpu.files import sha256
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("slurm"), pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 CONFIG = """\
 dataset: {train_images: 600, val_images: 100, train_shards: 1, val_shards: 1}

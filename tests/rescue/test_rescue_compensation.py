@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from caught_network import Catch
 
 import vart
 import xir
@@ -21,14 +22,6 @@ from softdpu.quantizer.rescue.settle import settle
 
 keras = pytest.importorskip("tf_keras")
 L = keras.layers
-
-
-class Catch(Rescue):
-    """A recipe that keeps the network instead of trying steps."""
-
-    def after_calibration(self, model, batches, refine):
-        refine()
-        self.net = Network(model, self._graph.to_model(), batches, refine)
 
 
 class Item:

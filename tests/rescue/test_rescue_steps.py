@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from caught_network import Catch
 
 from softdpu import fixed_point
 from softdpu.quantizer import QuantizerError, recipes, refine, vitis_quantize
@@ -16,14 +17,6 @@ from softdpu.quantizer.wrappers import quantized_layers
 
 keras = pytest.importorskip("tf_keras")
 L = keras.layers
-
-
-class Catch(Rescue):
-    """A recipe that keeps the network instead of trying steps."""
-
-    def after_calibration(self, model, batches, refine):
-        refine()
-        self.net = Network(model, self._graph.to_model(), batches, refine)
 
 
 def block(padding: bool = True) -> keras.Model:
