@@ -6,7 +6,13 @@ import signal
 from pathlib import PurePosixPath
 from typing import Any
 
+import hypothesis
 import pytest
+
+# The same examples on every machine, so that a change is judged by what it changed. New ones are looked for with
+# `pytest --hypothesis-profile=default` (and `--hypothesis-seed=N`).
+hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)
+hypothesis.settings.load_profile("repeatable")
 
 
 def pytest_configure() -> None:

@@ -51,11 +51,21 @@ def test_graph_equals_eager(mode):
 halves = st.integers(-520, 520).map(lambda n: np.float32(n / 2))
 
 
+def neighbour(tie: np.float32, side: int) -> np.float32:
+    """Return the next float32 on that side; beside zero one that is no subnormal at any position.
+
+    TensorFlow and other libraries switch a thread to flush subnormals to zero, so those have no value to test.
+    """
+    if side and not tie:
+        return np.float32(side * 2.0**-100)
+    return np.nextafter(tie, np.float32(side * np.inf)) if side else tie
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.lists(halves, min_size=1, max_size=8), st.sampled_from([-1, 0, 1]), positions, st.sampled_from(MODES))
 def test_one_float_beside_every_tie(ties, side, position, mode):
     """All modes but half up are exact; half up is floor(x + 0.5) in float32, as the DPU's model is."""
-    beside = np.asarray([np.nextafter(tie, np.float32(side * np.inf)) if side else tie for tie in ties], np.float32)
+    beside = np.asarray([neighbour(tie, side) for tie in ties], np.float32)
     scaled = beside + np.float32(0.5) if mode == fixed_point.HALF_UP else beside
     definition = fixed_point.FLOOR if mode == fixed_point.HALF_UP else mode
     expected = np.float32([reference.quantize_value(float(v), 0, definition) for v in scaled])
