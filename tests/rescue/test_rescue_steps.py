@@ -11,7 +11,7 @@ from softdpu.quantizer import QuantizerError, recipes, refine, vitis_quantize
 from softdpu.quantizer.rescue import DEFAULT, STEPS, Rescue, dead_channels, equalization
 from softdpu.quantizer.rescue.network import Network, get_position, set_position
 from softdpu.quantizer.rescue.position_search import PositionSearch, output_error
-from softdpu.quantizer.rescue.settle import settle
+from softdpu.quantizer.rescue.settle import quantized_alone, settle
 from softdpu.quantizer.rescue.walk import run
 from softdpu.quantizer.wrappers import quantized_layers
 
@@ -33,6 +33,15 @@ def block(padding: bool = True) -> keras.Model:
     x = L.ReLU(name="pw_relu")(x)
     x = L.GlobalAveragePooling2D(name="pool")(x)
     return keras.Model(inputs, L.Dense(5, name="logits")(x))
+
+
+def branches() -> keras.Model:
+    """A tensor that is read twice, and a sum."""
+    x = inputs = keras.Input((12, 12, 3))
+    x = kept = L.ReLU(name="conv_relu")(L.Conv2D(8, 3, padding="same", name="conv")(x))
+    x = L.ReLU(name="inner_relu")(L.Conv2D(8, 3, padding="same", name="inner")(x))
+    x = L.Add(name="sum")([L.Conv2D(8, 1, name="outer")(x), kept])
+    return keras.Model(inputs, L.Dense(5, name="logits")(L.GlobalAveragePooling2D(name="pool")(x)))
 
 
 @pytest.fixture
@@ -97,6 +106,17 @@ def test_with_nothing_quantized_only_the_conversions_remain(images: np.ndarray) 
     x = keras.Model(net.reference.input, net.reference.get_layer("pool").output)(images)
     kernel, bias = (w.numpy() for w in net.reference.get_layer("logits").weights)
     np.testing.assert_allclose(net_outputs, x * (36 * 7 / 256) @ kernel + bias, rtol=1e-4, atol=1e-4)
+
+
+def test_one_layer_quantized_alone(images: np.ndarray) -> None:
+    """A walk that begins at the layer gives what one from the start gives, also where tensors are read twice."""
+    net = caught(randomize(branches()), images).net
+    keys = {name: {slot.quantizer.key for slot in item.layer.slots()} for name, item in net.weighted.items()}
+    found = dict(quantized_alone(net, keys))
+    assert set(found) == set(keys)
+    for name, outputs in found.items():
+        expected = settle(net, correct=False, choose=False, only=keys[name])
+        np.testing.assert_array_equal(np.concatenate([o[0] for o in outputs]), np.concatenate([o[0] for o in expected]))
 
 
 def test_dead_channels_become_their_constant(images: np.ndarray) -> None:

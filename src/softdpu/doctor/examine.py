@@ -14,7 +14,7 @@ from softdpu.quantizer import vitis_quantize
 from softdpu.quantizer.rescue import Rescue, channels, dead_channels, equalization
 from softdpu.quantizer.rescue.network import CHUNK, Network, Weighted, clip_range, get_position, quantized
 from softdpu.quantizer.rescue.recipe import Trial
-from softdpu.quantizer.rescue.settle import settle
+from softdpu.quantizer.rescue.settle import quantized_alone, settle
 from softdpu.quantizer.rescue.walk import Follower
 
 IMAGES = 32  # for what takes one pass a layer
@@ -143,7 +143,16 @@ def measure(net: Network) -> tuple[dict[str, LayerState], float]:
         outputs[item.name] = _compare(results, reference.take(item.name), clip_range(item.reference))
 
     error = net.error(settle(net, correct=False, choose=False, hook=look))
-    return {item.name: _state(net, item, *outputs[item.name]) for item in net.weighted.values()}, error
+    alone = quantized_alone(net, {name: _keys(item) for name, item in net.weighted.items()})
+    errors = {net.weighted[name].name: net.error(found) for name, found in alone}
+    return {item.name: _state(item, errors[item.name], *outputs[item.name]) for item in net.weighted.values()}, error
+
+
+def _keys(item: Weighted) -> set[str]:
+    """Return the keys of a layer's quantizers and of the one behind it."""
+    result = rules.output_position(item.layer)
+    keys = {slot.quantizer.key for slot in item.layer.slots()}
+    return keys if result is None else keys | {result.quantizer.key}
 
 
 def _compare(results: list[Any], targets: list[Any], clip: tuple[float, float]) -> tuple[float, float]:
@@ -158,12 +167,8 @@ def _compare(results: list[Any], targets: list[Any], clip: tuple[float, float]) 
     return decibels(signal, noise), product / max(np.sqrt(signal * power), 1e-30)
 
 
-def _state(net: Network, item: Weighted, output_sqnr: float, cosine: float) -> LayerState:
+def _state(item: Weighted, alone: float, output_sqnr: float, cosine: float) -> LayerState:
     source, result = rules.input_position(item.layer), rules.output_position(item.layer)
-    keys = {slot.quantizer.key for slot in item.layer.slots()}
-    if result is not None:
-        keys.add(result.quantizer.key)
-    alone = net.error(settle(net, correct=False, choose=False, only=keys))
     kernel, bias, statistics = item.kernel, item.float_bias, item.statistics
     assert statistics is not None
     noise = float(np.sum((item.quantized_kernel().numpy() - kernel) ** 2))

@@ -6,7 +6,7 @@ the same pass also tells the output error.
 
 from __future__ import annotations
 
-from typing import Any, Callable, Container  # noqa: UP035 - not generic in collections.abc before Python 3.9
+from typing import Any, Callable, Container, Iterator  # noqa: UP035 - not generic in collections.abc before Python 3.9
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from softdpu.quantizer import configs, ops
 from softdpu.quantizer.quantizers import Quantizer
 from softdpu.quantizer.rescue import network
 from softdpu.quantizer.rescue.network import SAMPLES, Network, Weighted, quantized, set_position
-from softdpu.quantizer.rescue.walk import Arguments, run
+from softdpu.quantizer.rescue.walk import Arguments, Place, run, run_from, walk
 from softdpu.quantizer.wrappers import QuantizeWrapper, VitisQuantize, replaced
 
 Hook = Callable[[Weighted, list], None]
@@ -33,6 +33,22 @@ def settle(
         only: keys of the quantizers that act, all if None; the rest of the network stays float.
     """
     return run(net.model, net.batches, _Visitor(net, correct, choose, hook, only))
+
+
+def quantized_alone(net: Network, keys: dict[str, Container[str]]) -> Iterator[tuple[str, list]]:
+    """Yield (layer name, the network's outputs if nothing but that layer were quantized), in the network's order.
+
+    All that lies before the layer is float and passed once for all layers.
+
+    Args:
+        keys: for each layer asked for the keys of the quantizers that act, its own and those behind it.
+    """
+    place = Place.start(net.model, net.batches)
+    before = place.copy()
+    for layer, _ in walk(net.model, place, _Visitor(net, only=())):
+        if layer.name in keys:
+            yield layer.name, run_from(before, net.model, _Visitor(net, only=keys[layer.name]))
+        before = place.copy()
 
 
 def correct_bias(item: Weighted, results: list[tf.Tensor], bias: np.ndarray) -> None:
@@ -54,7 +70,12 @@ def correct_bias(item: Weighted, results: list[tf.Tensor], bias: np.ndarray) -> 
 
 class _Visitor:
     def __init__(
-        self, net: Network, correct: bool, choose: bool, hook: Hook | None, only: Container[str] | None
+        self,
+        net: Network,
+        correct: bool = False,
+        choose: bool = False,
+        hook: Hook | None = None,
+        only: Container[str] | None = None,
     ) -> None:
         self._net = net
         self._correct = correct

@@ -6,6 +6,7 @@ computes is up to the caller; no graph is built or traced.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, Callable, Generator, Tuple  # noqa: UP035 - the generic ABCs and tuple are not in Python 3.7
 
 from softdpu.keras2 import keras, tf
@@ -15,34 +16,58 @@ Call = Callable[[keras.layers.Layer, Arguments], list]
 Walk = Generator[Tuple[keras.layers.Layer, list], None, list]  # noqa: UP006
 
 
+@dataclasses.dataclass
+class Place:
+    """How far a walk has come.
+
+    Attributes:
+        passed: how many calls of layers lie behind it.
+        tensors: for every batch the tensors that are still to be read, each as often as it will be.
+    """
+
+    passed: int
+    tensors: list[dict[str, list]]
+
+    @classmethod
+    def start(cls, model: keras.Model, batches: list[Any]) -> Place:
+        """Return the place before the first layer."""
+        return cls(0, [_inputs(model, batch) for batch in batches])
+
+    def copy(self) -> Place:
+        """Return the same place, for another walk to go on from; the tensors themselves are shared."""
+        return Place(self.passed, [{key: list(values) for key, values in known.items()} for known in self.tensors])
+
+
 def plain(layer: keras.layers.Layer, arguments: Arguments) -> list[Any]:
     """Call the layer on every batch."""
     return [layer(*args, **kwargs) for args, kwargs in arguments]
 
 
-def walk(model: keras.Model, batches: list[Any], call: Call = plain) -> Walk:
+def walk(model: keras.Model, place: Place, call: Call = plain) -> Walk:
     """Yield (layer, outputs of every batch) in an order where inputs come first; the generator's value is the result.
 
     Args:
         model: functional, each layer of it called once.
-        batches: what the model takes, one item a batch.
+        place: where to begin; it moves along.
         call: (layer, [(args, kwargs), ...]) -> [outputs, ...].
 
     Returns:
         Through StopIteration: for every batch the list of the model's outputs.
     """
-    tensors = [_inputs(model, batch) for batch in batches]
-    for depth in sorted(model._nodes_by_depth, reverse=True):
-        for node in model._nodes_by_depth[depth]:
-            if node.is_input:
-                continue
-            outputs = call(node.layer, [node.map_arguments(known) for known in tensors])
-            for known, output in zip(tensors, outputs):  # noqa: B905 - strict is not in Python 3.7
-                for key, value in zip(node.flat_output_ids, tf.nest.flatten(output)):  # noqa: B905
-                    known[key] = [value] * model._tensor_usage_count[key]
-            yield node.layer, outputs
-            del outputs
-    return [[known[str(id(output))].pop() for output in model.outputs] for known in tensors]
+    for node in _nodes(model)[place.passed :]:
+        outputs = call(node.layer, [node.map_arguments(known) for known in place.tensors])
+        for known, output in zip(place.tensors, outputs):  # noqa: B905 - strict is not in Python 3.7
+            for key, value in zip(node.flat_output_ids, tf.nest.flatten(output)):  # noqa: B905
+                known[key] = [value] * model._tensor_usage_count[key]
+        place.passed += 1
+        yield node.layer, outputs
+        del outputs
+    return [[known[str(id(output))].pop() for output in model.outputs] for known in place.tensors]
+
+
+def _nodes(model: keras.Model) -> list[Any]:
+    depths = sorted(model._nodes_by_depth, reverse=True)
+    return [node for depth in depths for node in model._nodes_by_depth[depth] if not node.is_input]
 
 
 def _inputs(model: keras.Model, batch: Any) -> dict[str, list]:
@@ -56,7 +81,12 @@ def _inputs(model: keras.Model, batch: Any) -> dict[str, list]:
 
 def run(model: keras.Model, batches: list[Any], call: Call = plain) -> list[list[tf.Tensor]]:
     """Walk through the whole model and return its outputs: for every batch a list of tensors."""
-    steps = walk(model, batches, call)
+    return run_from(Place.start(model, batches), model, call)
+
+
+def run_from(place: Place, model: keras.Model, call: Call = plain) -> list[list[tf.Tensor]]:
+    """Walk from a place to the model's end and return its outputs, as `run` does."""
+    steps = walk(model, place, call)
     while True:
         try:
             next(steps)
@@ -69,7 +99,7 @@ class Follower:
 
     def __init__(self, model: keras.Model, batches: list[Any], names: set[str]) -> None:
         """Begin a walk that keeps the outputs of the layers in `names` until they are taken."""
-        self._steps = walk(model, batches)
+        self._steps = walk(model, Place.start(model, batches))
         self._names = names
         self._found: dict[str, list] = {}
 
