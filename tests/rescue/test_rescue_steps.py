@@ -183,9 +183,10 @@ def test_a_channel_that_reaches_the_clip_is_not_scaled(images: np.ndarray) -> No
     model.get_layer("conv_bn").set_weights(weights)
     net = caught(model, images).net
     pair = equalization.pairs(net)[0]
+    weights = [equalization.Weights.of(item) for item in (pair.head, pair.tail)]
     assert net.by_name["conv"].statistics.high[3] > 6
-    assert equalization.factors(pair)[3] == 1
-    grown = equalization.factors(pair) * net.by_name["conv"].statistics.high
+    assert equalization.factors(pair, *weights)[3] == 1
+    grown = equalization.factors(pair, *weights) * net.by_name["conv"].statistics.high
     untouched = net.by_name["conv"].statistics.high * equalization.MARGIN >= 6
     assert (grown[~untouched] <= 6).all()
 

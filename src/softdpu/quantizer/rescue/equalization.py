@@ -9,7 +9,7 @@ import numpy as np
 from softdpu.keras2 import keras
 from softdpu.quantizer import configs
 from softdpu.quantizer.rescue.channels import by_input, by_output, input_axis, scale_inputs, scale_outputs
-from softdpu.quantizer.rescue.network import Network, Weighted
+from softdpu.quantizer.rescue.network import Network, Statistics, Weighted
 
 L = keras.layers
 SWEEPS = 20
@@ -30,10 +30,16 @@ TRANSPARENT = (
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-    """Two weighted layers with nothing between them but layers that commute with a factor; `clip` is ReLU6's 6."""
+    """Two weighted layers with nothing between them but layers that commute with a factor.
+
+    Attributes:
+        tail_axis: of the tail's kernel, along which the head's channels lie.
+        clip: ReLU6's 6, infinity without one.
+    """
 
     head: Weighted
     tail: Weighted
+    tail_axis: int
     clip: float
 
 
@@ -45,8 +51,9 @@ def pairs(net: Network) -> list[Pair]:
         before = _only_input(tail.reference)
         while before is not None and len(before.outbound_nodes) == 1 and not _is_output(net, before):
             if before.name in net.by_name:
-                if input_axis(tail.reference) is not None:
-                    found.append(Pair(net.by_name[before.name], tail, clip))
+                axis = input_axis(tail.reference)
+                if axis is not None:
+                    found.append(Pair(net.by_name[before.name], tail, axis, clip))
                 break
             limit = _clip(before)
             if limit is None:
@@ -78,26 +85,39 @@ def _clip(layer: keras.layers.Layer) -> float | None:
     return None
 
 
-def factors(pair: Pair) -> np.ndarray:
+@dataclasses.dataclass
+class Weights:
+    """What is scaled of one layer: its float weights, and the statistics of its result."""
+
+    kernel: np.ndarray
+    bias: np.ndarray | None
+    statistics: Statistics
+
+    @classmethod
+    def of(cls, item: Weighted) -> Weights:
+        """Return those of a layer as it is."""
+        assert item.statistics is not None
+        return cls(item.kernel, item.float_bias, item.statistics)
+
+
+def factors(pair: Pair, first: Weights, second: Weights) -> np.ndarray:
     """Return by what each channel between the two layers is multiplied, float32[channels].
 
     Nagel et al. 2019 (see below), equation 11: s = sqrt(r_tail / r_head), which makes both ranges equal. With a clip
     at 6 the function stays relu6(s * x) = s * relu6(x) only where neither side clips, so a channel whose largest
     value on the calibration images is m may grow by at most 6 / m, and one that reaches the clip stays as it is.
     """
-    axis = input_axis(pair.tail.reference)
-    assert axis is not None and pair.head.statistics is not None
-    head = np.abs(by_output(pair.head.kernel, pair.head.reference)).max(axis=1)
-    bias = pair.head.float_bias
+    head = np.abs(by_output(first.kernel, pair.head.reference)).max(axis=1)
+    bias = first.bias
     if bias is not None and np.any(bias):
         share = np.abs(bias) / np.abs(bias).max()
         head = np.where(head > 0, np.maximum(head, BIAS_SHARE * head.max() * share), 0)
-    tail = np.abs(by_input(pair.tail.kernel, axis)).max(axis=1)
+    tail = np.abs(by_input(second.kernel, pair.tail_axis)).max(axis=1)
     usable = (head > 0) & (tail > 0)
     factor = np.ones_like(head)
     factor[usable] = np.clip(np.sqrt(tail[usable] / head[usable]), 1 / LARGEST_FACTOR, LARGEST_FACTOR)
     if np.isfinite(pair.clip):
-        room = pair.clip / (MARGIN * np.maximum(pair.head.statistics.high, 1e-6))
+        room = pair.clip / (MARGIN * np.maximum(first.statistics.high, 1e-6))
         factor = np.where(room < 1, 1.0, np.minimum(factor, room))
     return factor.astype(np.float32)
 
@@ -109,25 +129,25 @@ def equalize(net: Network) -> int:
     2019, section 4.1: W1' = s W1, b1' = s b1, W2' = W2 / s.
     """
     found = pairs(net)
+    weights = {item.name: Weights.of(item) for pair in found for item in (pair.head, pair.tail)}
     for _ in range(SWEEPS):
         largest = 1.0
         for pair in found:
-            factor = factors(pair)
-            _scale(pair, factor)
+            first, second = weights[pair.head.name], weights[pair.tail.name]
+            factor = factors(pair, first, second)
+            _scale(pair, first, second, factor)
             largest = max(largest, float(np.abs(np.log(factor)).max(initial=0.0)) + 1.0)
         if largest < 1.01:
             break
+    for name, scaled in weights.items():
+        net.by_name[name].set_float(scaled.kernel, scaled.bias)
+        net.by_name[name].statistics = scaled.statistics
     return len(found)
 
 
-def _scale(pair: Pair, factor: np.ndarray) -> None:
-    head, tail = pair.head, pair.tail
-    bias = head.float_bias
-    head.set_float(
-        scale_outputs(head.kernel, head.reference, factor), None if bias is None else (bias * factor).astype(np.float32)
-    )
-    assert head.statistics is not None
-    head.statistics = head.statistics.scaled(factor)
-    axis = input_axis(tail.reference)
-    assert axis is not None
-    tail.set_float(scale_inputs(tail.kernel, axis, 1 / factor), tail.float_bias)
+def _scale(pair: Pair, first: Weights, second: Weights, factor: np.ndarray) -> None:
+    first.kernel = scale_outputs(first.kernel, pair.head.reference, factor)
+    if first.bias is not None:
+        first.bias = (first.bias * factor).astype(np.float32)
+    first.statistics = first.statistics.scaled(factor)
+    second.kernel = scale_inputs(second.kernel, pair.tail_axis, 1 / factor)

@@ -20,7 +20,7 @@ from softdpu.quantizer.wrappers import QuantizeWrapper, VitisQuantize, quantized
 
 L = keras.layers
 WEIGHTED = (L.Conv2D, L.DepthwiseConv2D, L.Conv2DTranspose, L.Dense)
-CHUNK = 16  # images a batch: small enough for the processor's cache
+CHUNK = 32  # images a batch: small enough for the processor's cache
 ELEMENTS = 1 << 28  # the largest tensor that is held for all images at once
 UNSEEN = 1e-6  # weight of an error that no calibration image shows
 ROWS = 512  # values of each channel that are kept
