@@ -183,6 +183,20 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return project(tmp_path_factory.mktemp("wrong") / "project")
 
 
+def test_workers_of_one_training(small: Path, slurm: Slurm, on_slurm: Callable[..., subprocess.Popen[str]]) -> None:
+    """srun starts a worker a task, and they find each other."""
+    folder = slurm.folder / "workers"
+    shutil.copytree(small, folder)
+    several = ("--set-resources", "train:mpi=srun", "train:tasks=2")
+    build = on_slurm(folder, "train", *several, "--config", "train={epochs: 1, batch_size: 64, threads: 1}")
+    told = finished(build)
+    assert build.returncode == 0, told[-5000:]
+    job = slurm.jobs()[-1]
+    assert job["Comment"] == "rule_train" and job["NumTasks"] == "2", job
+    assert "training with 2 workers" in (folder / "logs/train.log").read_text()
+    assert (folder / "build/float_model/float_model.h5").exists()
+
+
 def test_an_unknown_partition(small: Path, slurm: Slurm, on_slurm: Callable[..., subprocess.Popen[str]]) -> None:
     told = finished(on_slurm(small, RECORDS, "--default-resources", "slurm_partition=nope"))
     assert errors(told) == [
