@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 
 from softdpu.dataset import example, preprocess, tfrecord
+from softdpu.dataset.ahead import Ahead
 from softdpu.errors import SoftdpuError
 from softdpu.files import PathLike
 from softdpu.progress import tqdm
@@ -103,7 +104,8 @@ class Reader:
 class Batches:
     """Batches of (float32[n, height, width, 3], int64[n] labels); the last one of an epoch may be smaller.
 
-    It has the methods of Keras' Sequence, without needing Keras: len(), [i] and on_epoch_end().
+    It has the methods of Keras' Sequence, without needing Keras: len(), [i] and on_epoch_end(). While a batch is used,
+    the one after it is made.
     """
 
     def __init__(
@@ -150,8 +152,7 @@ class Batches:
         self._seed, self._augmentation = seed, augmentation or Augmentation()
         self._classes = classes
         self._scaling = scaling
-        self._epoch = 0
-        self._order = self._shuffled()
+        self.start(0)
         cv2.setNumThreads(1)  # parallel over images is better than inside one
         self._threads = threads
         self._cache: tuple[np.ndarray, np.ndarray] | None = None
@@ -167,7 +168,7 @@ class Batches:
         return math.ceil(self.images / self._batch_size)
 
     def __getitem__(self, i: int) -> tuple[np.ndarray, np.ndarray]:
-        return self.part(i)[:2]
+        return self._ahead[i][:2]
 
     def part(self, i: int, number: int = 0, parts: int = 1) -> tuple[np.ndarray, np.ndarray, int]:
         """Return images and labels of part `number` of batch `i`, and the size of the whole batch.
@@ -198,6 +199,7 @@ class Batches:
         """Go to an epoch, counted from 0; its order and augmentations depend on the seed and its number alone."""
         self._epoch = epoch
         self._order = self._shuffled()
+        self._ahead = Ahead(self.part, len(self))
 
     def _shuffled(self) -> np.ndarray:
         if self._seed is None:
