@@ -21,7 +21,7 @@ def main() -> None:
     parser.add_argument("--calib-images", type=int, default=128, help="images to calibrate with (default: 128)")
     parser.add_argument("--fit", choices=("stretch", "crop"), default="stretch", help="how an image becomes a square")
     options.add_scaling_argument(parser)
-    parser.add_argument("--threads", type=int, default=2, help="threads to compute with (default: 2)")
+    parser.add_argument("--threads", type=int, default=1, help="threads to compute with (default: 1)")
     parser.add_argument("--output", required=True, metavar="DIR", help="folder for doctor.json and the pictures")
     args = parser.parse_args()
     from softdpu.doctor.command import doctor  # after --help, which needs no TensorFlow

@@ -22,7 +22,7 @@ def main() -> None:
     common.add_data_arguments(parser, train=False)
     quantizers.add_argument(parser)
     parser.add_argument("--output", required=True, help="path of the JSON file")
-    parser.add_argument("--threads", type=options.positive, default=2, help="threads to compute with (default: 2)")
+    parser.add_argument("--threads", type=options.positive, default=1, help="threads to compute with (default: 1)")
     quantization.evaluate_model(parser.parse_args())
 
 

@@ -27,7 +27,7 @@ def main() -> None:
         "--size", type=options.positive, default=224, help="of the input, where the file leaves it open (default: 224)"
     )
     parser.add_argument("--output", required=True, help="path of the float .h5 model")
-    parser.add_argument("--threads", type=options.positive, default=2, help="threads to compute with (default: 2)")
+    parser.add_argument("--threads", type=options.positive, default=1, help="threads to compute with (default: 1)")
     command.import_model(parser.parse_args())
 
 

@@ -23,7 +23,7 @@ def main() -> None:
     quantization.add_quantizer_arguments(parser)
     parser.add_argument("--output", required=True, help="path of the quantized .h5 model")
     parser.add_argument("--seed", type=int, default=1, help="of whatever is random in the quantizer (default: 1)")
-    parser.add_argument("--threads", type=options.positive, default=2, help="threads to compute with (default: 2)")
+    parser.add_argument("--threads", type=options.positive, default=1, help="threads to compute with (default: 1)")
     quantization.quantize(parser.parse_args())
 
 

@@ -146,6 +146,8 @@ def test_a_mistake_is_1_and_one_line(
     name: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    for kind in ("intra", "inter"):  # another test may have computed in this process, then TensorFlow refuses to change
+        monkeypatch.setattr(f"tensorflow.config.threading.set_{kind}_op_parallelism_threads", lambda count: None)
     arguments, named = MISTAKES[name]
     assert run(tuple(name.split()), *arguments) == 1
     lines = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("[VAI")]

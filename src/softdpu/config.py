@@ -120,6 +120,8 @@ def _tell(error: jsonschema.ValidationError) -> str:
     elif error.validator == "type":
         kinds = error.validator_value
         wanted = " or ".join(kinds) if isinstance(kinds, list) else f"type {kinds}"
+    elif error.validator == "minLength":
+        wanted = "a text that is not empty" + (", or null" if "null" in error.schema["type"] else "")
     else:
         wanted = f"{error.validator} {error.validator_value}"
     return f"{where}: expected {wanted}, got {error.instance!r} ({error.schema.get('description', 'see the schema')})"

@@ -52,6 +52,7 @@ def test_text_from_the_command_line_is_read_as_yaml() -> None:
         ({"train": None}, "train: expected type object, got None"),
         ({"model": {"alpha": 0.3}}, "model.alpha: expected one of 0.25, 0.5, 0.75, 1.0, got 0.3"),
         ({"model": {"input_size": 16}}, "model.input_size: expected minimum 32, got 16"),
+        ({"model": {"weights": ""}}, "model.weights: expected a text that is not empty, or null, got ''"),
         ({"targets": []}, "targets: expected minItems 1"),
         ({"toolchain": "other"}, "toolchain: expected one of"),
     ],

@@ -41,7 +41,7 @@ class Recipe:
     weight_decay: float = 0.0
     augmentation: Augmentation = Augmentation()  # noqa: RUF009 - frozen
     seed: int = 1
-    threads: int = 2
+    threads: int = 1
     cache_mib: int = 1024
 
     def rate(self, epoch: float) -> float:
