@@ -12,7 +12,7 @@ from softdpu.keras2 import keras, tf
 from softdpu.quantizer import refine as rules
 from softdpu.quantizer import vitis_quantize
 from softdpu.quantizer.rescue import Rescue, channels, dead_channels, equalization
-from softdpu.quantizer.rescue.network import CHUNK, Network, Weighted, clip_range, get_position, quantized
+from softdpu.quantizer.rescue.network import Network, Weighted, clip_range, get_position, quantized
 from softdpu.quantizer.rescue.recipe import Trial
 from softdpu.quantizer.rescue.settle import quantized_alone, settle
 from softdpu.quantizer.rescue.walk import Follower
@@ -104,7 +104,7 @@ class _Examiner(Rescue):
                 continue
             if set(head.channels) & set(tail.channels):
                 self.starved_by[pair.tail.name] = pair.head.name
-        few = net.batches[: max(1, IMAGES // CHUNK)]
+        few = net.first(IMAGES)
         self.before, error = measure(Network(model, net.reference, few, refine))
         self.errors.append(error)
         Trial(self, net).run()

@@ -26,7 +26,7 @@ class ErrorCompensation:
 
     ridges: tuple[float, ...] = (0.1, 1.0)  # of the mean variance of an input; the images held out choose
     fits = 2  # passes of the fit; each takes on what the activation's clip has left
-    rows = 8192  # input patches at most, a quarter of them where a patch is small
+    rows = 8192  # input patches at most, half as many where a patch is small
 
     def __init__(self, net: Network) -> None:
         self._fitted = max(1, len(net.batches) - net.held_out)
@@ -40,7 +40,7 @@ class ErrorCompensation:
         if not item.per_tensor or not item.per_tensor_bias or not is_fittable(item.reference):
             return
         small = item.kernel.size <= SMALL * targets[0].shape[-1]
-        rows = self.rows // 4 if small else self.rows
+        rows = self.rows // 2 if small else self.rows
         x, y = sample(item, inputs[: self._fitted], targets[: self._fitted], rows)
         unseen = x, y
         if self._fitted < len(inputs):

@@ -20,7 +20,8 @@ from softdpu.quantizer.wrappers import QuantizeWrapper, VitisQuantize, quantized
 
 L = keras.layers
 WEIGHTED = (L.Conv2D, L.DepthwiseConv2D, L.Conv2DTranspose, L.Dense)
-CHUNK = 32  # images a batch: small enough for the processor's cache
+CHUNK = 32  # images a batch at most: small enough for the processor's cache
+PARTS = 4  # batches at least, as one part in four is held out
 ELEMENTS = 1 << 28  # the largest tensor that is held for all images at once
 UNSEEN = 1e-6  # weight of an error that no calibration image shows
 ROWS = 512  # values of each channel that are kept
@@ -244,7 +245,12 @@ class Network:
     @property
     def held_out(self) -> int:
         """How many of the last batches a step that learns must not see."""
-        return max(1, len(self.batches) // 4)
+        return max(1, len(self.batches) // PARTS)
+
+    def first(self, images: int) -> list[Any]:
+        """Return the first batches, as many as hold that many images."""
+        counts = np.cumsum([len(tf.nest.flatten(batch)[0]) for batch in self.batches])
+        return self.batches[: int(np.searchsorted(counts, images)) + 1]
 
     def error(self, outputs: list[list[tf.Tensor]], batches: int = 0) -> float:
         """Return the squared error of outputs against the float network's, relative to the float outputs' square.
@@ -303,11 +309,12 @@ def _image_limit(model: keras.Model) -> int:
 
 
 def _chunks(batches: list[Any], limit: int) -> list[Any]:
-    """Return the images in batches of CHUNK, an even choice of them if there are more than `limit`."""
+    """Return the images in batches of equal size but the last, an even choice of them if there are more than `limit`."""
     images = tf.nest.map_structure(lambda *parts: np.concatenate([np.asarray(x) for x in parts]), *batches)
     count = len(tf.nest.flatten(images)[0])
     chosen = np.unique(np.linspace(0, count - 1, min(count, limit)).astype(int))
-    groups = [chosen[at : at + CHUNK] for at in range(0, len(chosen), CHUNK)]
+    size = min(CHUNK, -(-len(chosen) // PARTS))
+    groups = [chosen[at : at + size] for at in range(0, len(chosen), size)]
     return [tf.nest.map_structure(lambda x, group=group: x[group], images) for group in groups]
 
 

@@ -21,12 +21,7 @@ class PositionSearch:
     """
 
     def __init__(self, net: Network) -> None:
-        count, self._batches = 0, []
-        for batch in net.batches:
-            if count < IMAGES:
-                self._batches.append(batch)
-                count += len(tf.nest.flatten(batch)[0])
-        self._float = Follower(net.reference, self._batches, set(net.by_name))
+        self._float = Follower(net.reference, net.first(IMAGES), set(net.by_name))
         self.moved: dict[str, int] = {}
 
     def __call__(self, item: Weighted, inputs: list[tf.Tensor]) -> None:
