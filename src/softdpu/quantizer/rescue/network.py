@@ -309,7 +309,7 @@ def _image_limit(model: keras.Model) -> int:
 
 
 def _chunks(batches: list[Any], limit: int) -> list[Any]:
-    """Return the images in batches of equal size but the last, an even choice of them if there are more than `limit`."""
+    """Return the images in equal batches, the last one aside; an even choice of them if there are more than `limit`."""
     images = tf.nest.map_structure(lambda *parts: np.concatenate([np.asarray(x) for x in parts]), *batches)
     count = len(tf.nest.flatten(images)[0])
     chosen = np.unique(np.linspace(0, count - 1, min(count, limit)).astype(int))
