@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import quantizer_reference as reference
@@ -73,6 +75,17 @@ def test_one_float_beside_every_tie(ties, side, position, mode):
     assert np.array_equal(fixed_point.fake_quantize(x, position, mode), np.ldexp(expected, -position))
     result = run(x, position, ops.Format(round_mode=mode), graph=False)
     assert np.array_equal(result, np.ldexp(expected, -position))
+
+
+@settings(max_examples=100)
+@given(st.integers(1, 2**23 - 1), st.sampled_from([-1, 1]), positions, st.sampled_from(MODES))
+def test_subnormals_are_themselves_or_zero(mantissa, sign, position, mode):
+    """A thread may flush them to zero; only rounding down can tell the difference, by one step."""
+    x = np.float32([sign * math.ldexp(mantissa, -149)])
+    step = 2.0**-position
+    allowed = {0.0, -step} if mode == fixed_point.FLOOR and sign < 0 else {0.0}
+    assert set(fixed_point.fake_quantize(x, position, mode).tolist()) <= allowed
+    assert set(run(x, position, ops.Format(round_mode=mode), graph=False).tolist()) <= allowed
 
 
 def test_half_away_from_zero_is_exact():
