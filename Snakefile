@@ -4,7 +4,8 @@ from pathlib import Path
 
 from snakemake.utils import min_version
 
-from softdpu import build_lock, config as configuration, files
+from softdpu.build import locks as build_lock, config as configuration
+from softdpu.output import files
 from softdpu.errors import SoftdpuError
 
 min_version("9.20")

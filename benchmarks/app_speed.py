@@ -23,8 +23,8 @@ import cv2
 import numpy as np
 
 import vart
-from softdpu import fixed_point
-from softdpu.cli import program
+from softdpu.numbers import fixed_point
+from softdpu.output.cli import program
 from softdpu.package.card import read_model
 
 

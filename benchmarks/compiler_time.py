@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from softdpu import boards
 from softdpu.compiler import compile_keras
 from softdpu.compiler.keras_h5 import Call, KerasModel, Layer
+from softdpu.numbers import boards
 
 _SIZES = (500, 1000, 5000)
 _OPERATIONS_A_LAYER = 3  # weights, bias, convolution

@@ -22,7 +22,7 @@ from pathlib import Path
 import psutil
 
 ROOT = Path(__file__).parents[1]
-IMPORTS = "import softdpu.dataset.make, softdpu.cli, multiprocessing.pool, concurrent.futures.process"
+IMPORTS = "import softdpu.dataset.make, softdpu.output.cli, multiprocessing.pool, concurrent.futures.process"
 
 
 def run(command: list[str]) -> tuple[float, float, int]:

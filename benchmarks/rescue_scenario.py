@@ -20,9 +20,9 @@ import tf_keras as keras
 
 import vart
 import xir
-from softdpu import boards, fixed_point
 from softdpu.compiler import compile_model
 from softdpu.dataset import fashion_mnist, preprocess
+from softdpu.numbers import boards, fixed_point
 from softdpu.training.model import mobilenet
 
 ROOT = Path(__file__).resolve().parents[1]

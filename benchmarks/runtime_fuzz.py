@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from softdpu import fixed_point
+from softdpu.numbers import fixed_point
 from softdpu.runtime import create_engine
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "runtime"))

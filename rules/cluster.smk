@@ -5,8 +5,8 @@ REQUIRED: nothing. PROVIDES: check_cluster() and explain_failure(), which do not
 
 import sys
 
-from softdpu import files
-from softdpu.cluster import slurm
+from softdpu.output import files
+from softdpu.build.cluster import slurm
 
 
 def partitions(jobs):

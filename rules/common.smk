@@ -8,13 +8,14 @@ run the same rules in folders of their own. Where Snakemake replaces none (param
 import shlex
 from pathlib import Path
 
-from softdpu import boards, preflight, vitis_ai
-from softdpu.cluster import requests
+from softdpu.numbers import boards
+from softdpu.build import preflight, vitis_ai
+from softdpu.build.cluster import requests
 from softdpu.dataset.folder import state
 from softdpu.dataset.imagenet import val_shards
 from softdpu.errors import SoftdpuError
 from softdpu.own_model import scaling_text
-from softdpu.sources import sources
+from softdpu.build.sources import sources
 
 ROOT = Path(workflow.basedir)
 ENV = "../envs/softdpu.yaml"

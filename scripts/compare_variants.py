@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from softdpu.cli import program
+from softdpu.output.cli import program
 from softdpu.sweep.compare import compare
 
 

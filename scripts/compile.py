@@ -10,9 +10,10 @@ from __future__ import annotations
 import argparse
 import logging
 
-from softdpu import boards, files
-from softdpu.cli import program
 from softdpu.compiler import compile_model
+from softdpu.numbers import boards
+from softdpu.output import files
+from softdpu.output.cli import program
 
 
 @program

@@ -9,9 +9,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from softdpu.cli import program
-from softdpu.config_reference import reference
-from softdpu.files import write_text
+from softdpu.build.reference import reference
+from softdpu.output.cli import program
+from softdpu.output.files import write_text
 
 
 @program

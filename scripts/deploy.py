@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import argparse
 
-from softdpu.cli import program
 from softdpu.deploy import commands
+from softdpu.output.cli import program
 
 
 @program

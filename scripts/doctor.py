@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import argparse
 
-from softdpu.cli import program
 from softdpu.dataset import options
+from softdpu.output.cli import program
 
 
 @program
@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--threads", type=options.positive, default=1, help="threads to compute with (default: 1)")
     parser.add_argument("--output", required=True, metavar="DIR", help="folder for doctor.json and the pictures")
     args = parser.parse_args()
-    from softdpu.doctor.command import doctor  # after --help, which needs no TensorFlow
+    from softdpu.commands.doctor import doctor  # after --help, which needs no TensorFlow
 
     doctor(args)
 

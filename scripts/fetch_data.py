@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import argparse
 
-from softdpu.cli import program
 from softdpu.dataset import fetch
+from softdpu.output.cli import program
 
 
 @program

@@ -10,9 +10,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from softdpu.cli import program
+from softdpu.commands import import_model as command
 from softdpu.dataset import options
-from softdpu.own_model import command
+from softdpu.output.cli import program
 from softdpu.training import common
 
 

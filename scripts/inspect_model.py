@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import argparse
 
-from softdpu.cli import program
-from softdpu.compiler import inspect_command
+from softdpu.commands import inspect as inspect_command
+from softdpu.output.cli import program
 
 
 @program

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import argparse
 
-from softdpu.cli import program
 from softdpu.dataset import options
 from softdpu.dataset.inspect import contact_sheet
+from softdpu.output.cli import program
 
 
 @program

@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from softdpu.cli import program
+from softdpu.output.cli import program
 from softdpu.package.ladder import ladder
 
 STEPS = {"float": "float model", "ptq": "quantized", "qat": "fine-tuned", "target": "on target"}

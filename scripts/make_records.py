@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import argparse
 
-from softdpu.cli import program
 from softdpu.dataset import make
+from softdpu.output.cli import program
 
 
 @program

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import argparse
 
-from softdpu.cli import program
 from softdpu.dataset import make, options
+from softdpu.output.cli import program
 
 
 @program

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 
-from softdpu.cli import program
+from softdpu.output.cli import program
 from softdpu.package import card
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import argparse
 
-from softdpu import preflight
-from softdpu.cli import program
+from softdpu.build import preflight
+from softdpu.output.cli import program
 
 
 @program

@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from softdpu.cli import program
+from softdpu.output.cli import program
 from softdpu.report.sections import accuracy
 from softdpu.report.stages import MEASURED
 

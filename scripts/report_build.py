@@ -11,7 +11,7 @@ import argparse
 import json
 from pathlib import Path
 
-from softdpu.cli import program
+from softdpu.output.cli import program
 from softdpu.report.sections import build
 
 

@@ -10,7 +10,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from softdpu.cli import program
+from softdpu.output.cli import program
 from softdpu.report.dag import draw_dag
 
 

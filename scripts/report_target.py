@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from softdpu.cli import program
+from softdpu.output.cli import program
 from softdpu.report.sections import target
 from softdpu.report.stages import MEASURED
 

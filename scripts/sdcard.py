@@ -9,8 +9,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from softdpu.cli import program
 from softdpu.deploy import commands
+from softdpu.output.cli import program
 
 
 @program

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import argparse
 
-from softdpu.cli import program
 from softdpu.dataset import options
+from softdpu.output.cli import program
 from softdpu.training import common, copies, float_model, model, recipe, setup
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from softdpu import commands
+from softdpu.commands import main as commands
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = sorted(path.name for path in (ROOT / "scripts").glob("*.py"))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from softdpu import fixed_point
+from softdpu.numbers import fixed_point
 from vart.errors import VartError
 from xir import Tensor
 

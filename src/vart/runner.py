@@ -8,8 +8,8 @@ from typing import Any, Tuple
 
 import numpy as np
 
-from softdpu import boards
 from softdpu.errors import SoftdpuError
+from softdpu.numbers import boards
 from softdpu.runtime import Engine, create_engine
 from vart.buffers import arrays, from_device, to_device
 from vart.errors import VartError

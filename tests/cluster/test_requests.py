@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from softdpu import config as configuration
-from softdpu.cluster import requests
+from softdpu.build import config as configuration
+from softdpu.build.cluster import requests
 
 SCHEMA = Path(__file__).resolve().parents[2] / "schemas/config.schema.yaml"
 

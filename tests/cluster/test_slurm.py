@@ -16,7 +16,7 @@ import pytest
 import workflow_tools
 from one_node_slurm import Slurm
 
-from softdpu.files import sha256
+from softdpu.output.files import sha256
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
@@ -97,7 +97,7 @@ def story(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
-    requests = folder / "src/softdpu/cluster/requests.py"
+    requests = folder / "src/softdpu/build/cluster/requests.py"
     text = requests.read_text()
     requests.write_text(text.replace("_MIB_AT_LEAST = 1400", "_MIB_AT_LEAST = 150"))  # too little to fine-tune with
     assert requests.read_text() != text

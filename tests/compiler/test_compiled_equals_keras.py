@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 import xir
-from softdpu import fixed_point
 from softdpu.compiler import compile_model
+from softdpu.numbers import fixed_point
 from softdpu.runtime.engine import evaluate_graph
 
 NETS: dict[str, Callable[[Any], Any]] = {}

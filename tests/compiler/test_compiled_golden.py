@@ -11,8 +11,8 @@ import pytest
 from h5_models import check_with_amd
 
 import xir
-from softdpu import fixed_point
 from softdpu.compiler import compile_model
+from softdpu.numbers import fixed_point
 from softdpu.runtime.engine import evaluate_graph
 
 ZCU102 = ["2.0", "2.5", "3.0"]

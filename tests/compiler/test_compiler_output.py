@@ -15,10 +15,10 @@ import pytest
 from h5_models import H5Model, check_with_amd
 
 import xir
-from softdpu import boards
 from softdpu.compiler import compile_model
 from softdpu.compiler.inspector import inspect_model, report
 from softdpu.errors import SoftdpuError
+from softdpu.numbers import boards
 
 ROOT = Path(__file__).resolve().parents[2]
 

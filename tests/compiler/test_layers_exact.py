@@ -15,8 +15,8 @@ import pytest
 from h5_models import H5Model, check_with_amd
 
 import xir
-from softdpu import fixed_point
 from softdpu.compiler import compile_model
+from softdpu.numbers import fixed_point
 from softdpu.runtime.engine import evaluate_graph
 
 TARGETS = [("zcu102", "3.0"), ("zcu102", "2.0"), ("vck190", "3.0"), ("vek280", "3.5")]

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from dataset_tools import write_ours
 
-from softdpu import fixed_point
 from softdpu.dataset import example, preprocess
 from softdpu.dataset.ahead import Ahead
 from softdpu.dataset.images import encode_jpeg
 from softdpu.dataset.pipeline import Augmentation, Batches, augment, rescale
 from softdpu.errors import SoftdpuError
+from softdpu.numbers import fixed_point
 
 ROOT = Path(__file__).parents[2]
 
@@ -104,7 +104,7 @@ def test_what_runs_in_amds_container_is_python_3_7(path: str) -> None:
 
 
 def test_scaling_is_mobilenets() -> None:
-    from softdpu.training.keras2 import keras
+    from softdpu.training.batches import keras
 
     pixels = np.arange(256, dtype=np.uint8)
     theirs = keras.applications.mobilenet.preprocess_input(pixels.astype(np.float32))

@@ -148,7 +148,7 @@ def test_every_block_says_what_it_is() -> None:
 
 def test_yaml_blocks_are_configurations() -> None:
     """What a page shows for config.yaml is taken by the schema."""
-    from softdpu import config
+    from softdpu.build import config
 
     for block in BLOCKS:
         if block.language == "yaml" and "an excerpt" not in block.marker:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from doc_blocks import ROOT
 
-from softdpu.config_reference import reference
+from softdpu.build.reference import reference
 
 
 def test_the_config_reference_is_the_schemas() -> None:

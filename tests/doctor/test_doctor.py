@@ -11,8 +11,8 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from softdpu.commands.doctor import random_images
 from softdpu.doctor import examine, reasons, report
-from softdpu.doctor.command import random_images
 
 keras = pytest.importorskip("tf_keras")
 L = keras.layers

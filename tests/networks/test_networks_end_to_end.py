@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 
 import xir
-from softdpu import boards, fixed_point
 from softdpu.compiler.compile import compile_keras
 from softdpu.compiler.frontend import front_end
 from softdpu.compiler.inspector import inspect_model
 from softdpu.compiler.keras_h5 import read_keras_model
 from softdpu.compiler.xir_io import to_xir
+from softdpu.numbers import boards, fixed_point
 from softdpu.runtime import create_engine, evaluate_graph
 
 keras = pytest.importorskip("tf_keras")

@@ -16,7 +16,7 @@ from softdpu.own_model.adapt import adapt
 from softdpu.own_model.front import input_scaling
 from softdpu.own_model.load import load
 from softdpu.own_model.model_file import read
-from softdpu.training.keras2 import keras
+from softdpu.training.batches import keras
 
 
 def adapted(path: Path, classes: int, named: str | None = None, size: int = 32) -> tuple[keras.Model, str]:

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 import xir
-from softdpu import files
 from softdpu.dataset import example, images, tfrecord
+from softdpu.output import files
 
 SIZE = 8
 CLASSES = 10

@@ -18,10 +18,10 @@ import pytest
 from package_tools import make_records, make_xmodel
 
 import xir
-from softdpu import fixed_point
 from softdpu.dataset import preprocess
 from softdpu.dataset.pipeline import read_records
 from softdpu.errors import SoftdpuError
+from softdpu.numbers import fixed_point
 from softdpu.package import card, manifest
 from softdpu.runtime import evaluate_graph
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 try:
-    from softdpu.keras2 import keras, tf
+    from softdpu.keras2.api import keras, tf
 except ImportError:
     import tensorflow as tf
     from tensorflow import keras

@@ -9,7 +9,7 @@ import tensorflow as tf
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from softdpu import fixed_point
+from softdpu.numbers import fixed_point
 from softdpu.quantizer import ops
 
 MODES = (fixed_point.HALF_TO_EVEN, fixed_point.HALF_UP, fixed_point.HALF_AWAY_FROM_ZERO, fixed_point.FLOOR)

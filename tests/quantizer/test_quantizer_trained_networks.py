@@ -6,9 +6,9 @@ import amd_networks
 import numpy as np
 import pytest
 
-from softdpu import boards, fixed_point
 from softdpu.compiler.compile import compile_keras
 from softdpu.compiler.keras_h5 import read_keras_model
+from softdpu.numbers import boards, fixed_point
 from softdpu.quantizer.vitis_quantize import VitisQuantizer
 from softdpu.runtime import evaluate_graph
 

@@ -16,8 +16,8 @@ import pytest
 
 from softdpu.dataset import example, images, tfrecord
 from softdpu.errors import SoftdpuError
+from softdpu.output.pictures import HATCHES, bar_style, line_style, printable
 from softdpu.package.ladder import Step
-from softdpu.pictures import HATCHES, bar_style, line_style, printable
 from softdpu.report import confusion, costs, curves, dag, flips, ladder, provenance, sections, speed, stages
 from softdpu.training import results
 from softdpu.training.results import Predictions

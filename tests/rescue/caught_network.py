@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from softdpu.quantizer.rescue import Rescue
-from softdpu.quantizer.rescue.network import Network
+from softdpu.rescue import Rescue
+from softdpu.rescue.network import Network
 
 
 class Catch(Rescue):

@@ -12,13 +12,13 @@ from caught_network import Catch
 
 import vart
 import xir
-from softdpu import boards, fixed_point
 from softdpu.compiler import compile_model
+from softdpu.numbers import boards, fixed_point
 from softdpu.quantizer import vitis_quantize
-from softdpu.quantizer.rescue import Rescue, compensation, rounding, samples
-from softdpu.quantizer.rescue.compensation import ErrorCompensation
-from softdpu.quantizer.rescue.network import Network, Statistics, get_position, quantized
-from softdpu.quantizer.rescue.settle import settle
+from softdpu.rescue import Rescue, compensation, rounding, samples
+from softdpu.rescue.compensation import ErrorCompensation
+from softdpu.rescue.network import Network, Statistics, get_position, quantized
+from softdpu.rescue.settle import settle
 
 keras = pytest.importorskip("tf_keras")
 L = keras.layers

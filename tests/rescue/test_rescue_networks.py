@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from softdpu.quantizer import vitis_quantize
-from softdpu.quantizer.rescue import STEPS, Rescue
-from softdpu.quantizer.rescue.recipe import LEARNING
 from softdpu.quantizer.wrappers import quantized_layers
+from softdpu.rescue import STEPS, Rescue
+from softdpu.rescue.recipe import LEARNING
 
 keras = pytest.importorskip("tf_keras")
 L = keras.layers

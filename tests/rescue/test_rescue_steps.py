@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from caught_network import Catch
 
-from softdpu import fixed_point
+from softdpu.numbers import fixed_point
 from softdpu.quantizer import QuantizerError, recipes, refine, vitis_quantize
-from softdpu.quantizer.rescue import DEFAULT, STEPS, Rescue, dead_channels, equalization
-from softdpu.quantizer.rescue.network import Network, get_position, set_position
-from softdpu.quantizer.rescue.position_search import PositionSearch, output_error
-from softdpu.quantizer.rescue.settle import quantized_alone, settle
-from softdpu.quantizer.rescue.walk import run
 from softdpu.quantizer.wrappers import quantized_layers
+from softdpu.rescue import DEFAULT, STEPS, Rescue, dead_channels, equalization
+from softdpu.rescue.network import Network, get_position, set_position
+from softdpu.rescue.position_search import PositionSearch, output_error
+from softdpu.rescue.settle import quantized_alone, settle
+from softdpu.rescue.walk import run
 
 keras = pytest.importorskip("tf_keras")
 L = keras.layers

@@ -9,7 +9,7 @@ import pytest
 from definition import define
 from random_subgraphs import random_graph, random_inputs
 
-from softdpu import fixed_point
+from softdpu.numbers import fixed_point
 from softdpu.runtime import create_engine
 
 DEFINED, COMPARED = 400, 3000

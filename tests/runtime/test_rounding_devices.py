@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from softdpu import fixed_point
+from softdpu.numbers import fixed_point
 from softdpu.runtime.litert import conv
 from softdpu.runtime.litert.lowering import UP
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from softdpu import config as configuration
+from softdpu.build import config as configuration
 from softdpu.errors import SoftdpuError
 from softdpu.sweep import variants
 

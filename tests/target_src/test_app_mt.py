@@ -18,8 +18,8 @@ import cv2
 import numpy as np
 import pytest
 
-from softdpu import fixed_point
 from softdpu.dataset import preprocess as pipeline
+from softdpu.numbers import fixed_point
 
 APP = Path(__file__).parents[2] / "target_src" / "app_mt.py"
 FAKES = Path(__file__).parent / "fakes"

@@ -11,8 +11,8 @@ import pytest
 from worker_program import ROOT, finetune_command, network
 
 from softdpu.dataset import example, tfrecord
+from softdpu.training.batches import keras
 from softdpu.training.fit import save
-from softdpu.training.keras2 import keras
 
 
 @pytest.fixture(scope="session")

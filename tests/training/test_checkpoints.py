@@ -18,11 +18,11 @@ import numpy as np
 import pytest
 from worker_program import finetune_command, network
 
-from softdpu.files import sha256
+from softdpu.output.files import sha256
 from softdpu.training import checkpoints
+from softdpu.training.batches import KerasBatches, keras
 from softdpu.training.checkpoints import Store
 from softdpu.training.fit import fit
-from softdpu.training.keras2 import KerasBatches, keras
 from softdpu.training.recipe import Recipe
 from softdpu.training.setup import Setup
 

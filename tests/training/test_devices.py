@@ -17,11 +17,11 @@ import pytest
 from worker_program import ROOT, finetune_command, network
 
 from softdpu.errors import SoftdpuError
-from softdpu.keras2 import tf
+from softdpu.keras2.api import tf
 from softdpu.training import devices
+from softdpu.training.batches import KerasBatches, keras
 from softdpu.training.devices import Devices
 from softdpu.training.fit import evaluate, fit, save
-from softdpu.training.keras2 import KerasBatches, keras
 from softdpu.training.recipe import Recipe
 from softdpu.training.results import read_history
 from softdpu.training.setup import Setup

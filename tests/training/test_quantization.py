@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from softdpu.dataset import example, tfrecord
+from softdpu.training.batches import keras
 from softdpu.training.fit import save
-from softdpu.training.keras2 import keras
 
 ROOT = Path(__file__).parents[2]
 

@@ -12,9 +12,9 @@ import pytest
 from softdpu.dataset import example, tfrecord
 from softdpu.errors import SoftdpuError
 from softdpu.training import model as models
+from softdpu.training.batches import KerasBatches, keras
 from softdpu.training.fit import cross_entropy, evaluate, fit, save
 from softdpu.training.float_model import train
-from softdpu.training.keras2 import KerasBatches, keras
 from softdpu.training.recipe import Recipe
 
 ROOT = Path(__file__).parents[2]

@@ -9,11 +9,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from softdpu.cli import program
-from softdpu.files import write_json
+from softdpu.output.cli import program
+from softdpu.output.files import write_json
 from softdpu.training import common, recipe, setup
+from softdpu.training.batches import keras
 from softdpu.training.fit import fit, save
-from softdpu.training.keras2 import keras
 
 ROOT = Path(__file__).parents[2]
 

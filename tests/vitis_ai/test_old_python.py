@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from softdpu import vitis_ai
-from softdpu.sources import sources
+from softdpu.build import vitis_ai
+from softdpu.build.sources import sources
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = ("train", "quantize", "finetune", "evaluate")

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from softdpu.dataset import example, tfrecord
+from softdpu.training.batches import keras
 from softdpu.training.fit import save
-from softdpu.training.keras2 import keras
 
 pytestmark = pytest.mark.slow
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from workflow_tools import copy_project, environment, snakemake
 
-from softdpu.files import sha256
+from softdpu.output.files import sha256
 
 pytestmark = pytest.mark.slow
 

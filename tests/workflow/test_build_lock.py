@@ -6,12 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from softdpu import build_lock
+from softdpu.build import locks as build_lock
 
 _HOLDER = """
 import sys, time
 from pathlib import Path
-from softdpu import build_lock
+from softdpu.build import locks as build_lock
 build_lock.hold(Path(sys.argv[1]))
 print("holding", flush=True)
 time.sleep(60)

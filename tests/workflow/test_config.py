@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from softdpu import config
+from softdpu.build import config
 from softdpu.errors import SoftdpuError
 
 ROOT = Path(__file__).resolve().parents[2]

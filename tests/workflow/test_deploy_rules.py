@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from workflow_tools import ROOT, copy_project, snakemake
 
-from softdpu import boards
-from softdpu import config as configuration
+from softdpu.build import config as configuration
 from softdpu.errors import SoftdpuError
+from softdpu.numbers import boards
 
 sys.path.insert(0, str(ROOT / "tests" / "deploy"))  # board_server, wherever pytest begins
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from workflow_tools import ROOT, copy_project, snakemake
 
-from softdpu import preflight, vitis_ai
+from softdpu.build import preflight, vitis_ai
 from softdpu.errors import SoftdpuError
 
 IMAGE = vitis_ai.table()["versions"]["3.0"]["cpu"]

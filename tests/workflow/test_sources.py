@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from softdpu.sources import sources
+from softdpu.build.sources import sources
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = sorted(path for path in (ROOT / "scripts").glob("*.py"))
@@ -54,6 +54,6 @@ def test_lazy_and_relative_imports_and_data_are_found(tmp_path: Path) -> None:
     (package / "two.py").write_text("")
     (package / "other.py").write_text("")
     script = tmp_path / "run.py"
-    script.write_text("def main():\n    from softdpu.one import x\n    import softdpu.boards\n")
+    script.write_text("def main():\n    from softdpu.one import x\n    import softdpu.numbers.boards\n")
     names = ["__init__.py", "boards.py", "data/table.csv", "one.py", "two.py"]
     assert sources(script, tmp_path) == ["run.py", *(f"src/softdpu/{name}" for name in names)]

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from workflow_tools import ROOT, copy_project, environment, snakemake
 
-from softdpu import boards, vitis_ai
+from softdpu.build import vitis_ai
 from softdpu.errors import SoftdpuError
+from softdpu.numbers import boards
 
 GOLDEN = Path(__file__).parent / "vitis_ai_commands.txt"
 WRAPPER = ROOT / "envs/vitis_ai.sh"
@@ -187,7 +188,7 @@ def test_inside_the_container_its_environment_is_used(tmp_path: Path, monkeypatc
     assert Path(f"{record}.arguments").read_text().split() == ["scripts/quantize.py", "--quantizer", "vitis-ai"]
     (seen,) = Path(f"{record}.pythonpath").read_text().split()
     assert [path.name for path in Path(seen).iterdir()] == ["softdpu"]  # not our xir and vart, which would hide AMD's
-    assert (Path(seen) / "softdpu/cli.py").is_file()
+    assert (Path(seen) / "softdpu/output/cli.py").is_file()
     wrong = wrapper("--environment", "other", "python", "-V")
     assert wrong.returncode == 1 and "there is no conda environment other" in wrong.stderr
 

@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import xir
-from softdpu import boards
-from softdpu.commands import main
+from softdpu.commands.main import main
 from softdpu.errors import SoftdpuError
+from softdpu.numbers import boards
 from softdpu.xmodel import diff, fingerprint, load, parameters, show, weights
 
 GOLDEN = Path(__file__).resolve().parents[3] / "shared" / "golden"
@@ -331,7 +331,7 @@ def test_help_has_an_example(command: list[str], capsys: pytest.CaptureFixture[s
 
 def test_help_is_light() -> None:
     script = (
-        "import sys\nfrom softdpu.commands import main\n"
+        "import sys\nfrom softdpu.commands.main import main\n"
         "try: main(['--help'])\nexcept SystemExit: pass\n"
         "print(sorted({'numpy', 'tensorflow', 'h5py', 'google.protobuf'} & set(sys.modules)))"
     )

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import xir
-from softdpu.boards import Target
 from softdpu.compiler.graph import Graph, Op
 from softdpu.compiler.memory import Memory, plan_memory
 from softdpu.compiler.partition import CPU, DPU, Group, main_op
 from softdpu.compiler.workload import uses_augmentation, workload
 from softdpu.compiler.xir_io import to_xir
+from softdpu.numbers.boards import Target
 
 # No instructions are made, so a board's runtime must refuse these files at once and by this name.
 SOFTDPU_RUNNER = "libvart-softdpu-runner.so"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from softdpu import fixed_point
-from softdpu.boards import Dpu
 from softdpu.compiler.graph import Fix, Op
+from softdpu.numbers import fixed_point
+from softdpu.numbers.boards import Dpu
 
 ACTIVATIONS = {"relu": "RELU", "relu6": "RELU6", "leaky-relu": "LEAKYRELU"}
 _UNUSED = -128  # how an .xmodel writes a shift that the operation does not have

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from softdpu.boards import Dpu
 from softdpu.compiler.graph import Graph, Op
 from softdpu.compiler.limits import pad_fits
+from softdpu.numbers.boards import Dpu
 
 _WINDOWED = ("conv2d-fix", "depthwise-conv2d-fix")
 _POINTWISE = ("hard-sigmoid-fix", "eltwise-fix")

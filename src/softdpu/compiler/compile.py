@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import xir
-from softdpu import boards, files
-from softdpu.boards import Dpu, Target
 from softdpu.compiler.assemble import assemble
 from softdpu.compiler.borders import insert_borders, spell_out_padded_average, spell_out_prelu
 from softdpu.compiler.cleanup import fold_pads, fuse_hard_sigmoid, sink_reshapes
@@ -22,6 +20,9 @@ from softdpu.compiler.partition import DPU, Group, partition
 from softdpu.compiler.placement import Place, placement
 from softdpu.compiler.xir_io import to_xir
 from softdpu.errors import SoftdpuError
+from softdpu.numbers import boards
+from softdpu.numbers.boards import Dpu, Target
+from softdpu.output import files
 
 EMITS = ("compiled", "frontend")
 

@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from softdpu import fixed_point
-from softdpu.boards import Target
 from softdpu.compiler.compile import compile_keras
 from softdpu.compiler.keras_h5 import Call, KerasModel, Layer, read_keras_model
 from softdpu.compiler.layers_activation import activation_name
 from softdpu.compiler.placement import Place
 from softdpu.errors import SoftdpuError
+from softdpu.numbers import fixed_point
+from softdpu.numbers.boards import Target
 
 _WEIGHTED = {
     "Conv2D": "kernel",

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from softdpu import fixed_point
 from softdpu.compiler.builder import Builder
 from softdpu.compiler.graph import Op
 from softdpu.compiler.keras_h5 import Call, Layer
 from softdpu.compiler.layers_common import scaled
+from softdpu.numbers import fixed_point
 
 
 def activation(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:

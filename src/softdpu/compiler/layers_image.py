@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
-from softdpu import fixed_point
 from softdpu.compiler.builder import Builder
 from softdpu.compiler.graph import Op
 from softdpu.compiler.keras_h5 import Call, Layer
 from softdpu.compiler.layers_common import image, pair, scaled, window
+from softdpu.numbers import fixed_point
 
 
 def max_pooling(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:

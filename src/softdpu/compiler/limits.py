@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from softdpu.boards import Dpu
 from softdpu.compiler.graph import Op
+from softdpu.numbers.boards import Dpu
 
 _ADVICE_RELU = "use ReLU, ReLU(max_value=6) or LeakyReLU(alpha=0.1), which the DPU fuses into the layer before"
 ADVICE = {

@@ -8,11 +8,11 @@ and will run on the CPU.
 
 from __future__ import annotations
 
-from softdpu.boards import Dpu
 from softdpu.compiler.chain import ACTIVATIONS, Chain, NotForDpu, check_slope
 from softdpu.compiler.graph import Graph, Op
 from softdpu.compiler.limits import ADVICE
 from softdpu.compiler.rules import FUSING, MOVERS, RULES
+from softdpu.numbers.boards import Dpu
 
 _FACTORED = ("avgpool2d", "hard-sigmoid")
 

@@ -12,9 +12,9 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from softdpu.boards import Target
 from softdpu.compiler.graph import Op
 from softdpu.compiler.partition import Group
+from softdpu.numbers.boards import Target
 
 PARAMETERS, WORKSPACE, INPUTS, OUTPUTS = 0, 1, 2, 3
 _VERSAL_ALIGNMENT = {"DPUCVDX8G": 64, "DPUCV2DX8G": 256}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from softdpu import fixed_point
 from softdpu.compiler.graph import DPU_ROUND, PY3_ROUND, STD_ROUND, Fix, Graph, Op
+from softdpu.numbers import fixed_point
 
 _MODES = {
     STD_ROUND: fixed_point.HALF_AWAY_FROM_ZERO,

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from softdpu.boards import Dpu
 from softdpu.compiler.graph import Graph, Op
 from softdpu.compiler.limits import why_not
 from softdpu.compiler.lower import no_form
+from softdpu.numbers.boards import Dpu
 
 USER, DPU, CPU = "USER", "DPU", "CPU"
 _FREE = ("reshape-fix", "pad-fix", "concat-fix")  # cheap anywhere: they stay where their input is

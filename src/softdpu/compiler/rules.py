@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from softdpu import fixed_point
 from softdpu.compiler.chain import ACTIVATIONS, Chain, NotForDpu, check_slope, fused_attributes
 from softdpu.compiler.dense import matmul
 from softdpu.compiler.graph import DPU_ROUND, Fix, Op
+from softdpu.numbers import fixed_point
 
 
 def convolution(chain: Chain) -> Op:

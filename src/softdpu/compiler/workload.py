@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 
-from softdpu.boards import Dpu
 from softdpu.compiler.graph import Op
+from softdpu.numbers.boards import Dpu
 
 
 def uses_augmentation(op: Op, dpu: Dpu) -> bool:

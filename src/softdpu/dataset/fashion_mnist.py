@@ -19,7 +19,7 @@ from tqdm import tqdm
 from softdpu.dataset import images as image_files
 from softdpu.dataset.source import RawImage, SourceFile, shard_range
 from softdpu.errors import SoftdpuError
-from softdpu.files import PathLike, sha256
+from softdpu.output.files import PathLike, sha256
 
 CLASSES = ("T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle_boot")
 FILES = {

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from softdpu.dataset.source import RawImage, SourceFile, shard_range
 from softdpu.errors import SoftdpuError
-from softdpu.files import PathLike
+from softdpu.output.files import PathLike
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 

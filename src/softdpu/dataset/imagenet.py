@@ -19,7 +19,7 @@ from tqdm import tqdm
 from softdpu.dataset.source import RawImage, SourceFile
 from softdpu.dataset.tar import Member, Window, members, open_file
 from softdpu.errors import SoftdpuError
-from softdpu.files import PathLike, sha256, write_text
+from softdpu.output.files import PathLike, sha256, write_text
 
 GROUND_TRUTH_URL = "http://dl.caffe.berkeleyvision.org/caffe_ilsvrc12.tar.gz"
 GROUND_TRUTH = "val.txt"

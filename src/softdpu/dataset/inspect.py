@@ -12,7 +12,7 @@ from softdpu.dataset import preprocess
 from softdpu.dataset.pipeline import Reader, record_files
 from softdpu.dataset.records import LABELS
 from softdpu.errors import SoftdpuError
-from softdpu.files import PathLike, whole_file
+from softdpu.output.files import PathLike, whole_file
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt

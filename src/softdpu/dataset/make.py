@@ -19,7 +19,7 @@ from softdpu.dataset.imagenet import ImagenetTrain, ImagenetVal
 from softdpu.dataset.options import positive, share
 from softdpu.dataset.source import Source
 from softdpu.errors import SoftdpuError
-from softdpu.files import PathLike
+from softdpu.output.files import PathLike
 
 SPLITS = ("train", "val")
 

@@ -20,8 +20,8 @@ import numpy as np
 from softdpu.dataset import example, preprocess, tfrecord
 from softdpu.dataset.ahead import Ahead
 from softdpu.errors import SoftdpuError
-from softdpu.files import PathLike
-from softdpu.progress import tqdm
+from softdpu.output.files import PathLike
+from softdpu.output.progress import tqdm
 
 _IMAGES_A_TASK = 8  # so that a thread's start costs little beside the decoding
 

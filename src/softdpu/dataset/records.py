@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 from softdpu.dataset import example, images, tfrecord
 from softdpu.dataset.source import Source
 from softdpu.errors import SoftdpuError
-from softdpu.files import PathLike, whole_file, write_json, write_text
+from softdpu.output.files import PathLike, whole_file, write_json, write_text
 
 MANIFEST = "manifest.json"
 LABELS = "labels.txt"

@@ -11,7 +11,7 @@ import struct
 from typing import BinaryIO, NamedTuple
 
 from softdpu.errors import SoftdpuError
-from softdpu.files import PathLike
+from softdpu.output.files import PathLike
 
 try:
     from google_crc32c import value as crc32c

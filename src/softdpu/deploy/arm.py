@@ -11,11 +11,11 @@ import shutil
 from pathlib import Path
 
 import softdpu
-from softdpu import files
+from softdpu.build.sources import sources
 from softdpu.deploy.content import Entry
 from softdpu.deploy.query import Board
 from softdpu.errors import SoftdpuError
-from softdpu.sources import sources
+from softdpu.output import files
 
 FOLDER = "softdpu_runtime"
 _PYTHON, _PYTHON_OF_LITERT = (3, 8), (3, 10)

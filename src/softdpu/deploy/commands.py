@@ -13,10 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from softdpu import boards, files
 from softdpu.deploy import arm, content, copying, query, results, sdcard
 from softdpu.deploy.connection import Connection
 from softdpu.errors import SoftdpuError
+from softdpu.numbers import boards
+from softdpu.output import files
 from softdpu.package.manifest import APP, MODEL
 
 RESULT = "board_run.json"  # what the app writes in its folder on the board

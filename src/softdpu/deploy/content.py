@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from softdpu import files
 from softdpu.errors import SoftdpuError
+from softdpu.output import files
 from softdpu.package import manifest
 from softdpu.xmodel import load as xmodel
 

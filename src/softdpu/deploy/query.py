@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from softdpu import boards
 from softdpu.deploy.connection import Connection
 from softdpu.errors import SoftdpuError
+from softdpu.numbers import boards
 from softdpu.xmodel import fingerprint as fingerprints
 
 MODULES = ("numpy", "cv2", "google.protobuf.internal.builder", "ai_edge_litert")

@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from softdpu import boards
 from softdpu.errors import SoftdpuError
+from softdpu.numbers import boards
 
-_PUBLISHED = Path(__file__).parents[1] / "data" / "published_fps.csv"
+_PUBLISHED = Path(__file__).parents[1] / "numbers/data/published_fps.csv"
 
 
 @dataclass(frozen=True)

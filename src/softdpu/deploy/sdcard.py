@@ -7,9 +7,9 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from softdpu import files
 from softdpu.deploy.content import Entry, leftovers, megabytes
 from softdpu.errors import SoftdpuError
+from softdpu.output import files
 
 HOME = Path("home") / "root"
 _SPARE = 1 << 20  # bytes for what the file system needs itself

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from softdpu.keras2 import keras, tf
+from softdpu.keras2.api import keras, tf
 from softdpu.quantizer import refine as rules
 from softdpu.quantizer import vitis_quantize
-from softdpu.quantizer.rescue import Rescue, channels, dead_channels, equalization
-from softdpu.quantizer.rescue.network import Network, Weighted, clip_range, get_position, quantized
-from softdpu.quantizer.rescue.recipe import Trial
-from softdpu.quantizer.rescue.settle import quantized_alone, settle
-from softdpu.quantizer.rescue.walk import Follower
+from softdpu.rescue import Rescue, channels, dead_channels, equalization
+from softdpu.rescue.network import Network, Weighted, clip_range, get_position, quantized
+from softdpu.rescue.recipe import Trial
+from softdpu.rescue.settle import quantized_alone, settle
+from softdpu.rescue.walk import Follower
 
 IMAGES = 32  # for what takes one pass a layer
 

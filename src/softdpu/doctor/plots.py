@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from softdpu.doctor.examine import Examination, LayerState
-from softdpu.pictures import BLUE, GREY, VERMILION, bar_style, line_style, logarithmic, picture, printable
+from softdpu.output.pictures import BLUE, GREY, VERMILION, bar_style, line_style, logarithmic, picture, printable
 
 SHOWN = 20  # layers in the picture of costs
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from softdpu.doctor import plots, reasons
 from softdpu.doctor.examine import Examination, LayerState
-from softdpu.files import PathLike, write_json
-from softdpu.pages import heading, note, table, write_page
+from softdpu.output.files import PathLike, write_json
+from softdpu.output.pages import heading, note, table, write_page
 
 
 def _layer(state: LayerState) -> dict[str, Any]:

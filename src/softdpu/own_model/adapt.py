@@ -16,7 +16,7 @@ from softdpu.own_model.front import SCALING_LAYERS
 from softdpu.own_model.keras3 import is_identity
 from softdpu.quantizer.float_transforms import new_node
 from softdpu.quantizer.graph import Graph, Node, from_model
-from softdpu.training.keras2 import keras
+from softdpu.training.batches import keras
 
 _ENDS = ("softmax", "sigmoid")
 _WEIGHTED = ("Dense", "Conv2D")

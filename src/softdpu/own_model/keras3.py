@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any, Callable  # noqa: UP035 - not generic in collections.abc before Python 3.9
 
 from softdpu.errors import SoftdpuError
-from softdpu.keras2_config import legacy_config
+from softdpu.keras2.config import legacy_config
 
 MODELS = ("Functional", "Model", "Sequential")
 TRAINING_ONLY = (

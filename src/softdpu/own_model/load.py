@@ -11,7 +11,7 @@ import numpy as np
 from softdpu.errors import SoftdpuError
 from softdpu.own_model.keras3 import MODELS
 from softdpu.own_model.model_file import ModelFile
-from softdpu.training.keras2 import keras
+from softdpu.training.batches import keras
 
 _RANDOM = ("Dropout", "SpatialDropout2D")  # what they keep in a file is a random generator's state
 _CONTAINERS = ("layers", "_layer_checkpoint_dependencies")  # of a .keras, by Keras' version

@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 
 import xir
-from softdpu import boards, files
 from softdpu.dataset import options, preprocess
 from softdpu.dataset.pipeline import Reader, record_files
 from softdpu.errors import SoftdpuError
+from softdpu.numbers import boards
+from softdpu.output import files
 from softdpu.package import golden, manifest, readme
 from softdpu.package.manifest import APP, LABELS, MODEL, PREPROCESS, RANDOM_VECTORS, README
 

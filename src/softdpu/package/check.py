@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 
 import vart
-from softdpu import files, fixed_point
 from softdpu.dataset import preprocess
 from softdpu.errors import SoftdpuError
+from softdpu.numbers import fixed_point
+from softdpu.output import files
 from softdpu.package import card
 from softdpu.package.manifest import APP, MODEL, PREPROCESS
 

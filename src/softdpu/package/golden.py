@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from softdpu import files, fixed_point
 from softdpu.dataset import preprocess
+from softdpu.numbers import fixed_point
+from softdpu.output import files
 from softdpu.runtime import create_engine
 
 

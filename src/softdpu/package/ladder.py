@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from softdpu import files
 from softdpu.errors import SoftdpuError
+from softdpu.output import files
 
 
 class Step(NamedTuple):

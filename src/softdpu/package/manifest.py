@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from softdpu import files
 from softdpu.errors import SoftdpuError
+from softdpu.output import files
 
 NAME = "MANIFEST.sha256"
 APP, MODEL, LABELS, PREPROCESS, README = "app_mt.py", "mobilenet.xmodel", "labels.txt", "preprocess.json", "README.txt"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from softdpu.boards import Target
+from softdpu.numbers.boards import Target
 
 _SOFTWARE = """\
 THIS FOLDER RUNS ON A PC, NOT ON THE BOARD

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from softdpu.keras2 import keras, tf
+from softdpu.keras2.api import keras, tf
 from softdpu.quantizer.errors import QuantizerError
 
 register = keras.utils.register_keras_serializable

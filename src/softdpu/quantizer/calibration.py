@@ -11,8 +11,8 @@ from typing import Any, Iterator  # noqa: UP035 - not generic in collections.abc
 
 import numpy as np
 
-from softdpu.keras2 import keras, tf
-from softdpu.progress import tqdm
+from softdpu.keras2.api import keras, tf
+from softdpu.output.progress import tqdm
 from softdpu.quantizer.errors import QuantizerError
 from softdpu.quantizer.quantizers import ANALYSE, CALIBRATE, EVALUATE, Observer, Quantizer, TQTQuantizer
 from softdpu.quantizer.wrappers import quantized_layers, set_mode

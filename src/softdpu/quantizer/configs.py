@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from softdpu.keras2 import keras, tf
+from softdpu.keras2.api import keras, tf
 from softdpu.quantizer.legacy import legacy_config
 from softdpu.quantizer.quantizers import Quantizer, make_quantizer, register
 

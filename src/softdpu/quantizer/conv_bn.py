@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from softdpu import replicas
-from softdpu.keras2 import internal, keras, tf
+from softdpu.keras2 import replicas
+from softdpu.keras2.api import internal, keras, tf
 from softdpu.quantizer import configs
 from softdpu.quantizer.float_transforms import folded_kernel
 from softdpu.quantizer.legacy import deserialize, deserialize_layer, serialize

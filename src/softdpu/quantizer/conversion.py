@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from softdpu import fixed_point
-from softdpu.keras2 import keras
+from softdpu.keras2.api import keras
+from softdpu.numbers import fixed_point
 from softdpu.quantizer import bfloat16_layers, datatypes, dpu_layers
 from softdpu.quantizer.float_transforms import CONVOLUTIONS, new_node
 from softdpu.quantizer.graph import Graph, Node

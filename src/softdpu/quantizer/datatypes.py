@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from softdpu.keras2 import tf
+from softdpu.keras2.api import tf
 from softdpu.quantizer.errors import QuantizerError
 from softdpu.quantizer.graph import Graph, Node
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from softdpu.keras2 import keras
+from softdpu.keras2.api import keras
 from softdpu.quantizer import refine
 from softdpu.quantizer.graph import Graph, Node, from_model
 

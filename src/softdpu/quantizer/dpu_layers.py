@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from softdpu import fixed_point
-from softdpu.keras2 import keras, tf
+from softdpu.keras2.api import keras, tf
+from softdpu.numbers import fixed_point
 
 register = keras.utils.register_keras_serializable
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from softdpu import files, fixed_point
-from softdpu.keras2 import keras, tf
+from softdpu.keras2.api import keras, tf
+from softdpu.numbers import fixed_point
+from softdpu.output import files
 from softdpu.quantizer.calibration import batches
 from softdpu.quantizer.errors import QuantizerError
 from softdpu.quantizer.wrappers import is_quantized, quantized_layers

@@ -9,8 +9,8 @@ from typing import Any, Callable  # noqa: UP035 - not generic in collections.abc
 
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from softdpu import files
-from softdpu.keras2 import keras, tf
+from softdpu.keras2.api import keras, tf
+from softdpu.output import files
 from softdpu.quantizer import legacy, ops
 from softdpu.quantizer.errors import QuantizerError
 from softdpu.quantizer.graph import as_functional

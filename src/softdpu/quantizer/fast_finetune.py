@@ -13,8 +13,8 @@ from typing import Any, Iterator  # noqa: UP035 - not generic in collections.abc
 
 import numpy as np
 
-from softdpu.keras2 import keras, tf
-from softdpu.progress import tqdm
+from softdpu.keras2.api import keras, tf
+from softdpu.output.progress import tqdm
 from softdpu.quantizer.refine import is_joined
 from softdpu.quantizer.wrappers import QuantizeWrapper
 

@@ -11,7 +11,7 @@ from typing import Any, Callable  # noqa: UP035 - not generic in collections.abc
 
 import numpy as np
 
-from softdpu.keras2 import keras, tf
+from softdpu.keras2.api import keras, tf
 from softdpu.quantizer import legacy
 from softdpu.quantizer.errors import QuantizerError
 from softdpu.quantizer.graph import Graph, Node

@@ -12,7 +12,7 @@ from typing import Any, Callable, Iterator  # noqa: UP035 - the annotations' ABC
 
 import numpy as np
 
-from softdpu.keras2 import internal, keras, tf
+from softdpu.keras2.api import internal, keras, tf
 from softdpu.quantizer import legacy
 from softdpu.quantizer.errors import QuantizerError
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from softdpu.keras2 import internal, keras
-from softdpu.keras2_config import legacy_config
+from softdpu.keras2.api import internal, keras
+from softdpu.keras2.config import legacy_config
 from softdpu.quantizer.errors import QuantizerError
 
 functional = internal("engine.functional")

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from softdpu.keras2 import keras
-from softdpu.progress import tqdm
+from softdpu.keras2.api import keras
+from softdpu.output.progress import tqdm
 from softdpu.quantizer.quantizers import Pof2SQuantizer
 from softdpu.quantizer.wrappers import quantized_layers
 

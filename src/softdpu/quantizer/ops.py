@@ -1,4 +1,4 @@
-"""Fake-quantization in TensorFlow: the twin of `softdpu.fixed_point` that runs inside a graph.
+"""Fake-quantization in TensorFlow: the twin of `softdpu.numbers.fixed_point` that runs inside a graph.
 
 A tensor with position p is rounded to the grid of step 2**-p and saturated to the integer range of its format. The
 position comes from the tensor's range (`position_without_overflow`) and, for most tensors, from a search over that
@@ -15,8 +15,9 @@ from typing import Any, Iterator  # noqa: UP035 - the annotations' ABCs are not 
 
 import numpy as np
 
-from softdpu import fixed_point, replicas
-from softdpu.keras2 import tf
+from softdpu.keras2 import replicas
+from softdpu.keras2.api import tf
+from softdpu.numbers import fixed_point
 from softdpu.quantizer.errors import QuantizerError
 
 NON_OVERFLOW, MIN_MSE = 0, 1
@@ -56,7 +57,7 @@ def plain_arithmetic() -> Iterator[None]:
 
 
 def round_real(x: tf.Tensor, mode: int) -> tf.Tensor:
-    """Round to whole numbers; the modes are those of `softdpu.fixed_point`."""
+    """Round to whole numbers; the modes are those of `softdpu.numbers.fixed_point`."""
     if mode == fixed_point.HALF_TO_EVEN:
         return tf.round(x)
     if mode == fixed_point.HALF_UP:

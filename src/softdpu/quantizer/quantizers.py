@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from softdpu.keras2 import internal, keras, tf
+from softdpu.keras2.api import internal, keras, tf
 from softdpu.quantizer import ops
 from softdpu.quantizer.errors import QuantizerError
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Callable  # noqa: UP035 - not generic in collections.abc before Python 3.9
 
-from softdpu.keras2 import keras
+from softdpu.keras2.api import keras
 from softdpu.quantizer.errors import QuantizerError
 from softdpu.quantizer.graph import Graph
 
@@ -35,7 +35,7 @@ class Recipe:
 
 
 def _rescue(text: str) -> Recipe:
-    from softdpu.quantizer.rescue import Rescue  # it needs this module's Recipe
+    from softdpu.rescue import Rescue  # it needs this module's Recipe
 
     return Rescue.from_text(text)
 

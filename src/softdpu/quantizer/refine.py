@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Callable  # noqa: UP035 - not generic in collections.abc before Python 3.9
 
-from softdpu import fixed_point
-from softdpu.keras2 import keras
+from softdpu.keras2.api import keras
+from softdpu.numbers import fixed_point
 from softdpu.quantizer import dpu_layers
 from softdpu.quantizer.configs import NoQuantizeActivation, NoQuantizeConfig
 from softdpu.quantizer.quantizers import Pof2SQuantizer, Quantizer

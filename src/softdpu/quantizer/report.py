@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from softdpu import fixed_point
-from softdpu.keras2 import keras
+from softdpu.keras2.api import keras
+from softdpu.numbers import fixed_point
 from softdpu.quantizer import refine
 from softdpu.quantizer.quantizers import TQTQuantizer
 from softdpu.quantizer.wrappers import QuantizeWrapper, quantized_layers

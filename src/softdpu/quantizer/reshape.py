@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from softdpu.keras2 import keras
+from softdpu.keras2.api import keras
 from softdpu.quantizer import graph as graphs
 from softdpu.quantizer.errors import QuantizerError
 

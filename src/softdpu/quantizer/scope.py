@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from softdpu.keras2 import keras
+from softdpu.keras2.api import keras
 from softdpu.quantizer import bfloat16_layers, configs, conv_bn, dpu_layers, quantizers, wrappers
 
 _CLASSES = (

@@ -7,7 +7,7 @@ import json
 import os
 from typing import Any
 
-from softdpu import fixed_point
+from softdpu.numbers import fixed_point
 from softdpu.quantizer.errors import QuantizerError
 from softdpu.quantizer.ops import MIN_MSE, NON_OVERFLOW
 

@@ -25,8 +25,8 @@ def check(target: Any, target_type: str | None) -> str:
         QuantizerError: for a DPU that is not known.
     """
     # Found by name: the build's scripts name no target, and an edit to the table of boards must not make what they
-    # write stale (softdpu.sources reads the import statements).
-    boards = importlib.import_module("softdpu.boards")
+    # write stale (softdpu.build.sources reads the import statements).
+    boards = importlib.import_module("softdpu.numbers.boards")
     kind = target_type or _guess(str(target))
     if kind not in TYPES:
         raise QuantizerError(f"target_type {target_type}: expected one of {', '.join(TYPES)}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from typing import Any, NamedTuple
 
-from softdpu.keras2 import keras
+from softdpu.keras2.api import keras
 from softdpu.quantizer import (
     calibration,
     conversion,

@@ -7,7 +7,7 @@ import dataclasses
 import inspect
 from typing import Any, Iterator  # noqa: UP035 - the annotations' ABCs are not generic before Python 3.9
 
-from softdpu.keras2 import keras, tf
+from softdpu.keras2.api import keras, tf
 from softdpu.quantizer import configs
 from softdpu.quantizer.errors import QuantizerError
 from softdpu.quantizer.legacy import deserialize, deserialize_layer, serialize

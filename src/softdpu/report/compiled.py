@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from softdpu.pages import heading, note, table, write_page
-from softdpu.pictures import bar_style, picture, printable
+from softdpu.output.pages import heading, note, table, write_page
+from softdpu.output.pictures import bar_style, picture, printable
 from softdpu.report.stages import read_json
 from softdpu.xmodel.show import describe
 

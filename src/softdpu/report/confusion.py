@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from matplotlib.colors import PowerNorm
 
-from softdpu.pages import note, table, write_page
-from softdpu.pictures import class_names, picture
+from softdpu.output.pages import note, table, write_page
+from softdpu.output.pictures import class_names, picture
 from softdpu.report.stages import NAMES
 from softdpu.training.results import Predictions
 

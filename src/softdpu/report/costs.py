@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from softdpu.errors import SoftdpuError
-from softdpu.pages import note, table, write_page
-from softdpu.pictures import bar_style, picture, placeholder
+from softdpu.output.pages import note, table, write_page
+from softdpu.output.pictures import bar_style, picture, placeholder
 
 
 class Cost(NamedTuple):

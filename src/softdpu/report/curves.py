@@ -9,7 +9,7 @@ from typing import Any
 
 from matplotlib.ticker import MaxNLocator
 
-from softdpu.pictures import BLACK, line_style, picture
+from softdpu.output.pictures import BLACK, line_style, picture
 from softdpu.training.results import Epoch
 
 

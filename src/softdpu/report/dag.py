@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from softdpu.errors import SoftdpuError
-from softdpu.files import write_text
+from softdpu.output.files import write_text
 
 WHAT = {
     "fetch_data": "the data set",

@@ -12,7 +12,7 @@ import numpy as np
 from softdpu.dataset import preprocess
 from softdpu.dataset.pipeline import Reader, record_files
 from softdpu.errors import SoftdpuError
-from softdpu.pictures import class_names, picture, printable
+from softdpu.output.pictures import class_names, picture, printable
 from softdpu.report.confusion import flips_text
 from softdpu.report.stages import NAMES
 from softdpu.training.results import Predictions

@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
+from softdpu.output.pages import note, table, write_page
+from softdpu.output.pictures import GREY, bar_style, picture
 from softdpu.package.ladder import Step, read_step
-from softdpu.pages import note, table, write_page
-from softdpu.pictures import GREY, bar_style, picture
 from softdpu.report.stages import NAMES
 
 # "Fine-Tuning TensorFlow2 Quantized Models", Vitis AI Tutorials 1.4 to 3.5: the first three are its "approximately",

@@ -12,8 +12,8 @@ from typing import Any
 
 import yaml
 
-from softdpu.files import sha256
-from softdpu.pages import heading, listing, note, table, write_page
+from softdpu.output.files import sha256
+from softdpu.output.pages import heading, listing, note, table, write_page
 from softdpu.report.stages import read_json
 
 PACKAGES = (

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from softdpu.pictures import placeholder
+from softdpu.output.pictures import placeholder
 from softdpu.report import compiled, confusion, costs, curves, flips, ladder, provenance, speed, stages
 from softdpu.training.results import HISTORY, METRICS, PREDICTIONS, read_history
 

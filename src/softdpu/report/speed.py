@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from softdpu.errors import SoftdpuError
-from softdpu.pictures import line_style, picture
+from softdpu.output.pictures import line_style, picture
 from softdpu.report.stages import read_json
 
 # AMD's tutorial on a ZCU102, MobileNet v1 1.0 at 224x224: frames a second by threads.

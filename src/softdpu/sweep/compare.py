@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from softdpu import files
 from softdpu.errors import SoftdpuError
-from softdpu.pictures import BLUE, GREY, picture, printable
+from softdpu.output import files
+from softdpu.output.pictures import BLUE, GREY, picture, printable
 from softdpu.sweep.variants import results
 from softdpu.xmodel.show import describe
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from softdpu import config as configuration
+from softdpu.build import config as configuration
 from softdpu.errors import SoftdpuError
 
 _TARGETS = ("compile", "package", "run", "targets", "cluster")

@@ -21,8 +21,8 @@ import numpy as np
 
 import softdpu
 from softdpu.dataset import pipeline
-from softdpu.files import PathLike, sha256, whole_file
-from softdpu.keras2 import keras, tf
+from softdpu.keras2.api import keras, tf
+from softdpu.output.files import PathLike, sha256, whole_file
 
 NAME = "checkpoint.npz"
 

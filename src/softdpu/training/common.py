@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from softdpu.dataset import options, preprocess
+from softdpu.training.batches import KerasBatches
 from softdpu.training.fit import evaluate, report, save
-from softdpu.training.keras2 import KerasBatches
 from softdpu.training.recipe import Recipe
 from softdpu.training.results import METRICS, PREDICTIONS
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from softdpu import replicas
-from softdpu.keras2 import keras, tf
+from softdpu.keras2 import replicas
+from softdpu.keras2.api import keras, tf
 from softdpu.training.devices import Devices
 
 PRECISIONS = ("float16", "bfloat16")

@@ -14,7 +14,7 @@ from typing import Any, Iterator, Mapping  # noqa: UP035 - Python 3.7 of AMD's c
 
 from softdpu.dataset.options import positive
 from softdpu.errors import SoftdpuError
-from softdpu.keras2 import tf
+from softdpu.keras2.api import tf
 
 AUTO, ONE_DEVICE, MIRRORED, MULTI_WORKER = "auto", "one", "mirrored", "multi_worker"
 STRATEGIES = (AUTO, ONE_DEVICE, MIRRORED, MULTI_WORKER)

@@ -7,14 +7,14 @@ from typing import Any, Sequence  # noqa: UP035 - Python 3.7 of AMD's containers
 
 import numpy as np
 
-from softdpu import replicas
 from softdpu.errors import SoftdpuError
-from softdpu.files import PathLike, whole_file, write_json
-from softdpu.keras2_config import make_legacy
+from softdpu.keras2 import replicas
+from softdpu.keras2.config import make_legacy
+from softdpu.output.files import PathLike, whole_file, write_json
+from softdpu.training.batches import KerasBatches, keras, tf
 from softdpu.training.checkpoints import State, Store, restore, values, variables
 from softdpu.training.copies import copy_to_train
 from softdpu.training.devices import Devices, told
-from softdpu.training.keras2 import KerasBatches, keras, tf
 from softdpu.training.recipe import Recipe
 from softdpu.training.results import Predictions, write_history, write_predictions
 from softdpu.training.setup import Setup

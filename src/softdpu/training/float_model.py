@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from softdpu.dataset.pipeline import share
-from softdpu.files import PathLike, write_text
+from softdpu.output.files import PathLike, write_text
 from softdpu.training import recipe as recipes
 from softdpu.training import setup as setups
+from softdpu.training.batches import KerasBatches, keras
 from softdpu.training.common import finish, train_batches, val_batches
 from softdpu.training.fit import fit
-from softdpu.training.keras2 import KerasBatches, keras
 from softdpu.training.model import mobilenet
 from softdpu.training.recipe import Recipe
 from softdpu.training.results import HISTORY

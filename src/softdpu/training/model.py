@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from softdpu.errors import SoftdpuError
-from softdpu.training.keras2 import keras
+from softdpu.training.batches import keras
 
 ALPHAS = (0.25, 0.5, 0.75, 1.0)
 MIN_SIZE = 32

@@ -11,13 +11,13 @@ from typing import Any
 
 from softdpu.dataset.options import positive
 from softdpu.errors import SoftdpuError
-from softdpu.files import PathLike, write_json
+from softdpu.output.files import PathLike, write_json
 from softdpu.training import quantizers
 from softdpu.training import recipe as recipes
 from softdpu.training import setup as setups
+from softdpu.training.batches import KerasBatches, deterministic, keras
 from softdpu.training.common import finish, train_batches, val_batches
 from softdpu.training.fit import evaluate, fit, report
-from softdpu.training.keras2 import KerasBatches, deterministic, keras
 from softdpu.training.results import HISTORY
 
 

@@ -12,7 +12,7 @@ from typing import Mapping, NamedTuple, Sequence  # noqa: UP035 - Python 3.7 of 
 import numpy as np
 
 from softdpu.errors import SoftdpuError
-from softdpu.files import PathLike, write_text
+from softdpu.output.files import PathLike, write_text
 
 METRICS = "metrics.json"
 PREDICTIONS = "predictions.csv"

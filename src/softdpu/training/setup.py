@@ -6,8 +6,8 @@ import argparse
 from dataclasses import dataclass
 
 from softdpu.training import checkpoints, devices
+from softdpu.training.batches import deterministic
 from softdpu.training.devices import ONE, Devices
-from softdpu.training.keras2 import deterministic
 from softdpu.training.recipe import Recipe
 
 

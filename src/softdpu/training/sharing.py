@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Iterator  # noqa: UP035 - Python 3.7 of AMD's containers
 
 from softdpu.errors import SoftdpuError
-from softdpu.keras2 import tf
+from softdpu.keras2.api import tf
 from softdpu.training.devices import Devices
 
 

@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from softdpu import boards
 from softdpu.errors import SoftdpuError
+from softdpu.numbers import boards
 from softdpu.xmodel.load import fingerprints, load
 
 # What the single bits of DPUCZDX8G feature codes stand for, by instruction set; "{}" takes the field's number.

@@ -10,8 +10,8 @@ import numpy as np
 
 import xir
 from softdpu.errors import SoftdpuError
-from softdpu.files import whole_file
-from softdpu.fixed_point import dequantize
+from softdpu.numbers.fixed_point import dequantize
+from softdpu.output.files import whole_file
 from softdpu.xmodel import parameters
 from softdpu.xmodel.load import devices, position
 

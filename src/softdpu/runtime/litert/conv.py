@@ -9,7 +9,7 @@ import numpy as np
 from ai_edge_litert.schema_py_generated import ActivationFunctionType as Activation
 from ai_edge_litert.schema_py_generated import Padding
 
-from softdpu import fixed_point
+from softdpu.numbers import fixed_point
 from softdpu.runtime.litert.elementwise import store_hard
 from softdpu.runtime.litert.lowering import OFFSET, UP, Lowering, NotExactError, lowering, scale_of
 from softdpu.runtime.litert.model import Operator, option

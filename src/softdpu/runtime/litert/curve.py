@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from softdpu.fixed_point import HARD_SIGMOID_SCALE, QMAX, QMIN
+from softdpu.numbers.fixed_point import HARD_SIGMOID_SCALE, QMAX, QMIN
 from softdpu.runtime.litert.lowering import Lowering
 from softdpu.runtime.litert.model import Operator, option
 from softdpu.runtime.litert.rounding import NONE, RELU, binary, unary

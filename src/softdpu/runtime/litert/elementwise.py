@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from ai_edge_litert.schema_py_generated import TensorType
 
-from softdpu.fixed_point import HARD_SIGMOID_SHIFT, LEAKY_RELU_ALPHA
+from softdpu.numbers.fixed_point import HARD_SIGMOID_SHIFT, LEAKY_RELU_ALPHA
 from softdpu.runtime.litert.curve import NUMBERS, Curve, emit_curve, hard_sigmoid_curve
 from softdpu.runtime.litert.lowering import Lowering, NotExactError, lowering
 from softdpu.runtime.litert.model import Operator, option

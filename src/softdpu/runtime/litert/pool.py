@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from ai_edge_litert.schema_py_generated import Padding
 
-from softdpu import fixed_point
+from softdpu.numbers import fixed_point
 from softdpu.runtime.litert.conv import Filters, convolution, same_pads
 from softdpu.runtime.litert.lowering import Held, Lowering, NotExactError, lowering, scale_of
 from softdpu.runtime.litert.model import Operator, option

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from softdpu.quiet import without_notices
+from softdpu.output.quiet import without_notices
 from softdpu.runtime.litert import LiteRtEngine
 from softdpu.runtime.program import Node, Program, Value
 from softdpu.runtime.reference import run_program

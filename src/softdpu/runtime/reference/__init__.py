@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from softdpu import fixed_point
 from softdpu.errors import SoftdpuError
+from softdpu.numbers import fixed_point
 from softdpu.runtime.program import Node, Program, Value
 from softdpu.runtime.reference import (
     activation,  # noqa: F401 - importing these fills the registry

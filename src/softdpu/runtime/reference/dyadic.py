@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from softdpu import fixed_point
+from softdpu.numbers import fixed_point
 
 _SAFE_BITS = 62  # int64 holds this many and a sign
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from softdpu import fixed_point
 from softdpu.errors import SoftdpuError
+from softdpu.numbers import fixed_point
 from softdpu.runtime.program import Node
 from softdpu.runtime.reference.registry import FLOAT_KERNELS, Args, Kernel, float_kernel, integer_kernel
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from softdpu import fixed_point
 from softdpu.errors import SoftdpuError
+from softdpu.numbers import fixed_point
 from softdpu.runtime.program import Node
 from softdpu.runtime.reference.conv import float_pads, pad_or_crop, windows
 from softdpu.runtime.reference.dyadic import Dyadic, of_int8

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from softdpu import fixed_point
 from softdpu.errors import SoftdpuError
+from softdpu.numbers import fixed_point
 from softdpu.runtime.program import Node
 from softdpu.runtime.reference.movement import at_output_position
 from softdpu.runtime.reference.registry import Args, float_kernel, integer_kernel

@@ -1,0 +1,74 @@
+"""Which source files a script runs: what makes its output stale when they are edited.
+
+Snakemake does not see the modules that a script imports, so every rule lists them as inputs. They are read off the
+import statements (also those inside functions), so the list cannot drift from the code, and an edit to the compiler
+does not retrain a network.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+
+# Files that a module reads at run time, which no import statement shows.
+_DATA_OF = {"softdpu.numbers.boards": "softdpu/numbers/data"}
+
+
+def sources(script: Path, root: Path) -> list[str]:
+    """Return `script` and every file of ours that it imports, directly or not, sorted, relative to `root`.
+
+    Args:
+        script: a Python file below `root`.
+        root: the project's folder, whose packages lie in `src`.
+    """
+    return sorted(str(file.relative_to(root)) for file in _reached(script, root))
+
+
+@functools.cache  # a sweep asks for the same scripts once a variant
+def _reached(script: Path, root: Path) -> frozenset[Path]:
+    found: set[Path] = set()
+    queue = [script]
+    while queue:
+        file = queue.pop()
+        if file in found:
+            continue
+        found.add(file)
+        for module in _imported(file, root / "src"):
+            queue.extend(_files_of(module, root / "src"))
+    return frozenset(found)
+
+
+@functools.cache
+def _files_of(module: str, packages: Path) -> tuple[Path, ...]:
+    """Return the file of a dotted module name, the packages around it and the data it reads, if it is ours."""
+    return tuple(_find_files(module.split("."), packages))
+
+
+def _find_files(parts: list[str], packages: Path) -> Iterator[Path]:
+    for depth in range(1, len(parts) + 1):
+        base = packages.joinpath(*parts[:depth])
+        if (base / "__init__.py").is_file():
+            yield base / "__init__.py"
+        elif base.with_suffix(".py").is_file():
+            yield base.with_suffix(".py")
+        if ".".join(parts[:depth]) in _DATA_OF:
+            yield from sorted((packages / _DATA_OF[".".join(parts[:depth])]).iterdir())
+
+
+@functools.cache
+def _imported(file: Path, packages: Path) -> tuple[str, ...]:
+    """Return the dotted names that a Python file imports; `from a import b` may name a module a.b, so both count."""
+    if file.suffix != ".py":
+        return ()
+    names: list[str] = []
+    package = file.parent.relative_to(packages).parts if packages in file.parents else ()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"), str(file))):
+        if isinstance(node, ast.Import):
+            names.extend(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            around = package[: len(package) - node.level + 1] if node.level else ()
+            base = ".".join([*around, *([node.module] if node.module else [])])
+            names.extend([base, *(f"{base}.{alias.name}" for alias in node.names)])
+    return tuple(names)

@@ -1,0 +1,113 @@
+"""AMD's own tools: which stages they do, in which container, with which command line.
+
+What is known of AMD's containers stands in data/vitis_ai.yaml. `envs/vitis_ai.sh` runs a command with them, wherever
+they are: natively, inside a container that Snakemake has started, or in one that it starts with Docker.
+"""
+
+from __future__ import annotations
+
+import functools
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from softdpu.numbers import boards
+from softdpu.errors import SoftdpuError
+
+STAGES = ("train", "quantize", "finetune", "compile")
+SOFTDPU, VITIS_AI = "softdpu", "vitis-ai"
+ARCH_FOLDER = "/opt/vitis_ai/compiler/arch"
+PATCHES = "https://www.xilinx.com/bin/public/openDownload?filename="
+
+
+@functools.lru_cache(maxsize=1)
+def table() -> dict[str, Any]:
+    """Return the table of AMD's containers: versions, arch, packages."""
+    return dict(yaml.safe_load((Path(__file__).parent / "data/vitis_ai.yaml").read_text(encoding="utf-8")))
+
+
+def stages(toolchain: str | Mapping[str, str]) -> dict[str, str]:
+    """Return {stage: toolchain} of the config's `toolchain`; one word is for quantize, finetune and compile."""
+    if isinstance(toolchain, str):
+        return {stage: SOFTDPU if stage == "train" else toolchain for stage in STAGES}
+    return {stage: toolchain.get(stage, SOFTDPU) for stage in STAGES}
+
+
+def version(config: Mapping[str, Any], target: str | None = None) -> str:
+    """Return the Vitis AI version of a build: compile.vitis_ai, else the usual one of `target` or of the first target.
+
+    Raises:
+        SoftdpuError: for a version that AMD has no container for, or an unknown board.
+    """
+    board = boards.target(target or config["targets"][0], config["compile"]["vitis_ai"])
+    if board.vitis_ai not in table()["versions"]:
+        known = ", ".join(table()["versions"])
+        raise SoftdpuError(f"no container image is known for Vitis AI {board.vitis_ai}: choose one of {known}")
+    return board.vitis_ai
+
+
+def image(config: Mapping[str, Any], target: str | None = None) -> str:
+    """Return the container image of a build as Docker names it: vitis_ai.image, else the table's.
+
+    Raises:
+        SoftdpuError: as `version`.
+    """
+    chosen = config["vitis_ai"]
+    if chosen["image"]:
+        return str(chosen["image"])
+    return str(table()["versions"][version(config, target)][chosen["device"]])
+
+
+def container(config: Mapping[str, Any], stage: str, target: str | None = None) -> str | None:
+    """Return the address of the image for Snakemake's `container`; None for a stage that is softdpu's own.
+
+    An image that was built by hand is taken from the Docker that built it; a file name or an address stays as it is.
+    """
+    if stages(config["toolchain"])[stage] == SOFTDPU:
+        return None
+    name = image(config, target)
+    if "://" in name or name.endswith(".sif"):
+        return name
+    published = any(name == entry["cpu"] for entry in table()["versions"].values())
+    return ("docker://" if published else "docker-daemon://") + name
+
+
+def command(config: Mapping[str, Any], stage: str, target: str | None = None) -> str:
+    """Return what stands before a stage's command line: nothing for softdpu's own, else the wrapper with its options.
+
+    Raises:
+        SoftdpuError: as `version`.
+    """
+    if stages(config["toolchain"])[stage] == SOFTDPU:
+        return ""
+    options = ["--engine", config["vitis_ai"]["engine"], "--image", image(config, target)]
+    options += ["--environment", table()["versions"][version(config, target)]["environment"]]
+    if config["vitis_ai"]["device"] == "gpu":
+        options.append("--gpu")
+    return "bash envs/vitis_ai.sh " + shlex.join(options) + " "
+
+
+def quantizer_options(config: Mapping[str, Any], stage: str) -> dict[str, Any]:
+    """Return the config's section `quantize` as options of a stage's script; AMD's quantizer has only calibration."""
+    if stages(config["toolchain"])[stage] == SOFTDPU:
+        return dict(config["quantize"])
+    calibration = {key: value for key, value in config["quantize"].items() if key.startswith("calib_")}
+    return {**calibration, "quantizer": VITIS_AI}
+
+
+def fingerprint(config: Mapping[str, Any], target: str) -> str:
+    """Return the fingerprint of a target's DPU in hexadecimal, as an arch.json names it."""
+    return f"{boards.target(target, version(config, target)).fingerprint:#x}"
+
+
+def arch_file(target: str) -> str | None:
+    """Return where AMD's container keeps the arch.json of a board; None where it has none.
+
+    Raises:
+        SoftdpuError: for an unknown board.
+    """
+    folder = table()["arch"].get(boards.target(target).name)
+    return f"{ARCH_FOLDER}/{folder}/arch.json" if folder else None

@@ -1,0 +1,68 @@
+"""What scripts/doctor.py does."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from typing import Any
+
+import cv2
+import numpy as np
+
+from softdpu.doctor.examine import examine
+from softdpu.doctor.report import as_text, write
+from softdpu.errors import SoftdpuError
+from softdpu.quantizer import QuantizerError
+from softdpu.training.batches import KerasBatches, deterministic
+from softdpu.training.quantization import input_size, load
+
+BATCH = 32
+
+
+def doctor(args: argparse.Namespace) -> None:
+    """Examine a float model, print the report and write it into args.output.
+
+    Raises:
+        SoftdpuError: for a model or records that cannot be used.
+    """
+    deterministic(1, args.threads)
+    model = load(args.model)
+    if args.records:
+        size = input_size(model, args.model)
+        images: Any = KerasBatches(
+            args.records,
+            size,
+            BATCH,
+            args.fit,
+            images=args.calib_images,
+            threads=args.threads,
+            scaling=args.scaling,
+        )
+    else:
+        logging.info("no --records: examined on %d random images, which say less than real ones", args.calib_images)
+        images = random_images(model, args.calib_images)
+    try:
+        found = examine(model, images)
+    except QuantizerError as error:
+        raise SoftdpuError(f"{args.model}: {error}") from None
+    print(as_text(found))
+    files = write(found, args.output)
+    print(f"note: {args.output}: {', '.join(files)}")
+
+
+def random_images(model: Any, count: int) -> Any:
+    """Return random inputs in -1..1 for a model; images are smooth, float32[count, height, width, channels]."""
+    random = np.random.default_rng(1)
+    found = [_random(random, count, tensor.shape[1:]) for tensor in model.inputs]
+    return found[0] if len(found) == 1 else found
+
+
+def _random(random: np.random.Generator, count: int, shape: Any) -> np.ndarray:
+    if None in shape:
+        raise SoftdpuError(f"the model's input has no fixed size, {tuple(shape)}; give images with --records")
+    if len(shape) != 3:
+        return random.uniform(-1, 1, (count, *shape)).astype(np.float32)
+    height, width, channels = shape
+    small = random.uniform(-1.5, 1.5, (count, 8, 8, channels)).astype(np.float32)
+    smooth = [cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC) for image in small]
+    return np.clip(np.reshape(smooth, (count, height, width, channels)), -1, 1).astype(np.float32)

@@ -1,0 +1,43 @@
+"""The command line of the inspector: `softdpu inspect` and scripts/inspect_model.py."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+
+from softdpu.numbers import boards
+from softdpu.output import files
+
+_EXAMPLE = """\
+example:
+  softdpu inspect build/float_model/float_model.h5 --target zcu102"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the inspector takes; `run` of the parsed arguments runs it."""
+    parser.description = "Tell for each layer where it would run, and what to change where that is not the DPU."
+    parser.epilog = parser.epilog or _EXAMPLE
+    add = parser.add_argument
+    add("model", help="a Keras .h5, float or quantized")
+    add("--target", help=f"board: {', '.join(boards.target_names())}")
+    add("--vitis-ai", metavar="VERSION", help="of the board's image, such as 3.0 (default: the board's usual one)")
+    add("--fingerprint", help="of another DPU than the board's usual one, such as 0x101000056010407")
+    add("--arch", metavar="JSON", help="arch.json of another DPU than the board's usual one")
+    add("--json", action="store_true", help="print JSON for programs instead of a table for people")
+    add("--output", metavar="JSON", help="also write the JSON to this file")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Inspect as the arguments say and print the result."""
+    from softdpu.compiler.inspector import inspect_model, report, summary
+
+    target = boards.choose_target(args.target, args.vitis_ai, args.fingerprint, args.arch)
+    places = inspect_model(args.model, target)
+    found = {"target": target.name, "dpu": target.dpu.name, "layers": [place.as_dict() for place in places]}
+    print(json.dumps(found, indent=1) if args.json else f"{target.title}, {target.dpu.name}\n{report(places)}")
+    if args.output:
+        files.write_json(args.output, found)
+        logging.info("note: %s", summary(places))  # what a build shows of the rule's log
+    return 0

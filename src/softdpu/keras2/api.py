@@ -1,0 +1,32 @@
+"""TensorFlow and Keras 2, wherever Keras 2 is: the package tf_keras, or inside TensorFlow 2.3 to 2.15."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+from typing import Any
+
+from softdpu.output.quiet import without_notices
+
+os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+with without_notices():
+    import tensorflow as tf
+
+    try:
+        import tf_keras as keras
+    except ImportError:
+        from tensorflow import keras
+
+__all__ = ["internal", "keras", "tf"]
+
+
+def internal(name: str) -> Any:
+    """Import a module of Keras that its public API does not show, such as engine.functional, by its place in 2.12."""
+    if keras.__name__.split(".")[0] == "tf_keras":
+        return importlib.import_module("tf_keras.src." + name)
+    moved = importlib.util.find_spec("keras.src") is not None  # Keras 2.13 and newer
+    return importlib.import_module(("keras.src." if moved else "keras.") + name)

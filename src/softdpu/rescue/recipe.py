@@ -1,0 +1,215 @@
+"""The recipe `rescue`: named steps, each kept only if it lowers the network's output error."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import re
+import time
+from typing import Any, Callable  # noqa: UP035 - not generic in collections.abc before Python 3.9
+
+import numpy as np
+
+from softdpu.keras2.api import keras
+from softdpu.quantizer.errors import QuantizerError
+from softdpu.quantizer.float_transforms import CONVOLUTIONS, kernel_name
+from softdpu.quantizer.graph import Graph, Node
+from softdpu.quantizer.recipes import Recipe
+from softdpu.rescue import dead_channels, equalization
+from softdpu.rescue.compensation import ErrorCompensation
+from softdpu.rescue.network import Network, is_supported
+from softdpu.rescue.position_search import PositionSearch
+from softdpu.rescue.rounding import LearnedRounding
+from softdpu.rescue.settle import Hook, settle
+
+logger = logging.getLogger(__name__)
+
+STEPS = (
+    "bias_correction",
+    "dead_channels",
+    "equalization",
+    "position_search",
+    "error_compensation",
+    "learned_rounding",
+)
+DEFAULT = ("bias_correction", "dead_channels", "equalization", "error_compensation")
+LEARNING = ("error_compensation", "learned_rounding")  # they are judged by images that they have not seen
+
+
+class Rescue(Recipe):
+    """AMD's recipe, then the steps.
+
+    Args:
+        steps: names of STEPS to try, in any order.
+        budget: seconds for learned rounding, which normally needs far less; a last resort, and announced.
+
+    Attributes:
+        report: for each step tried its name, the output error before and after, whether it was kept, and seconds.
+    """
+
+    wants_data = True
+
+    def __init__(self, steps: tuple[str, ...] = DEFAULT, budget: float = 600.0) -> None:
+        for name in steps:
+            if name not in STEPS:
+                raise QuantizerError(f"recipe rescue: there is no step {name}; the steps are {', '.join(STEPS)}")
+        self.steps = steps
+        self.budget = budget
+        self.report: list[dict[str, Any]] = []
+        self._graph: Graph | None = None
+        self.vanishing: dict[str, np.ndarray] = {}
+
+    @classmethod
+    def from_text(cls, text: str) -> Rescue:
+        """Return the recipe of `rescue`, with `+step` and `-step` behind it: rescue-equalization+learned_rounding.
+
+        Raises:
+            QuantizerError: for an unknown step.
+        """
+        changes = re.findall(r"([+-])([^+-]*)", text)
+        asked = cls(tuple(name for _, name in changes)).steps  # names are checked
+        removed = {name for sign, name in changes if sign == "-"}
+        return cls(tuple(name for name in STEPS if name in {*DEFAULT, *asked} - removed))
+
+    def before_float_transforms(self, graph: Graph) -> None:
+        """Take the BatchNormalization variances down, which folding removes."""
+        self.vanishing = dead_channels.variances(graph)
+
+    def after_float_transforms(self, graph: Graph) -> None:
+        """Give every convolution a bias, which holds what is corrected, and keep the float network."""
+        for node in graph.candidates():
+            if node.class_name in CONVOLUTIONS and not node.config["use_bias"]:
+                add_bias(node)
+        self._graph = copy.deepcopy(graph)
+
+    def after_calibration(self, model: keras.Model, batches: list[Any], refine: Callable[[], None]) -> None:
+        """Try the steps, one after the other, on the calibrated model."""
+        self.report = []
+        if self._graph is None or not is_supported(model):
+            logger.warning("recipe rescue: a model with BatchNormalization in training keeps AMD's positions")
+            return
+        refine()
+        net = Network(model, self._graph.to_model(), batches, refine)
+        Trial(self, net).run()
+
+
+def add_bias(node: Node) -> None:
+    """Add a bias of zeros to a convolution or Dense."""
+    kernel = node.weights[kernel_name(node)]
+    if node.class_name == "DepthwiseConv2D":
+        channels = kernel.shape[2] * kernel.shape[3]
+    else:
+        channels = kernel.shape[2 if node.class_name == "Conv2DTranspose" else -1]
+    node.config["use_bias"] = True
+    node.weights["bias"] = np.zeros(channels, np.float32)
+
+
+class Trial:
+    """One run of the steps on one network."""
+
+    def __init__(self, recipe: Rescue, net: Network) -> None:
+        self._recipe = recipe
+        self._net = net
+        self._correct = False
+        self._judged = 0
+        self._outputs = self._settled = settle(net, correct=False, choose=False)
+        self._steps: dict[str, Callable[[], str]] = {
+            "dead_channels": self._dead_channels,
+            "bias_correction": self._bias_correction,
+            "equalization": self._equalization,
+            "position_search": self._position_search,
+            "error_compensation": self._error_compensation,
+            "learned_rounding": self._learned_rounding,
+        }
+
+    def run(self) -> None:
+        """Try every step of the recipe; one that does not lower the output error is undone, and the log says so."""
+        logger.info("recipe rescue: output error of AMD's recipe %s", decibels(self._net.error(self._outputs)))
+        for name in STEPS:
+            if name in self._recipe.steps:
+                self._try(name, self._steps[name])
+
+    def _try(self, name: str, step: Callable[[], str]) -> None:
+        self._judged = self._net.held_out if name in LEARNING else 0
+        start, before = time.perf_counter(), self._net.error(self._outputs, self._judged)
+        snapshot, correct = self._net.snapshot(), self._correct
+        self._settled = self._outputs
+        detail = step()
+        after = self._net.error(self._settled, self._judged)
+        kept = after < before and self._net.error(self._settled) < self._net.error(self._outputs)
+        if kept:
+            self._outputs = self._settled
+        else:
+            self._net.restore(snapshot)
+            self._correct = correct
+        seconds = time.perf_counter() - start
+        verdict = "kept" if kept else "undone, it does not lower the output error"
+        logger.info("  %s: %s: %s -> %s, %s", name, detail, decibels(before), decibels(after), verdict)
+        self._recipe.report.append(
+            {"step": name, "detail": detail, "before": before, "after": after, "kept": kept, "seconds": seconds}
+        )
+
+    def _settle(self, choose: bool, hook: Hook | None = None) -> None:
+        """Bring the network to rest by the DPU's rules and measure it."""
+        outputs = settle(self._net, self._correct, choose, hook)
+        positions = self._net.positions()
+        self._net.refine()
+        if self._net.positions() != positions:
+            outputs = settle(self._net, self._correct, choose=False)
+            self._net.refine()
+        self._settled = outputs
+
+    def _reweighted(self) -> None:
+        """Choose all positions anew after float weights have changed."""
+        for item in self._net.weighted.values():
+            item.choose_kernel_position()
+            if item.float_bias is not None:
+                item.choose_bias_position(item.float_bias)
+        self._settle(choose=True)
+
+    def _dead_channels(self) -> str:
+        found = dead_channels.replace(self._net, self._recipe.vanishing)
+        if not found:
+            return "none found"
+        self._reweighted()
+        places = ", ".join(f"{len(dead.channels)} in {name}" for name, dead in found.items())
+        return f"replaced {sum(len(dead.channels) for dead in found.values())} by their constants ({places})"
+
+    def _bias_correction(self) -> str:
+        self._correct = True
+        self._settle(choose=True)
+        return f"{len(self._net.weighted)} layers"
+
+    def _equalization(self) -> str:
+        count = equalization.equalize(self._net)
+        if not count:
+            return "no pair of layers to equalize"
+        self._reweighted()
+        return f"{count} pairs of layers"
+
+    def _position_search(self) -> str:
+        search = PositionSearch(self._net)
+        self._settle(choose=False, hook=search)
+        return f"{len(search.moved)} kernel positions moved"
+
+    def _error_compensation(self) -> str:
+        compensation = ErrorCompensation(self._net)
+        self._settle(choose=False, hook=compensation)
+        return f"{compensation.layers} of {len(self._net.weighted)} layers"
+
+    def _learned_rounding(self) -> str:
+        rounding = LearnedRounding(self._net, self._recipe.budget)
+        self._settle(choose=False, hook=rounding)
+        if rounding.late:
+            logger.warning(
+                "recipe rescue: learned rounding ran out of its %g s; the result depends on this machine's speed. Not "
+                "learned: %s",
+                self._recipe.budget,
+                ", ".join(rounding.late),
+            )
+        return f"{rounding.layers} of {len(self._net.weighted)} layers"
+
+
+def decibels(error: float) -> str:
+    """Return a relative squared error as a signal-to-noise ratio in dB."""
+    return f"{-10 * np.log10(max(error, 1e-30)):.2f} dB"
