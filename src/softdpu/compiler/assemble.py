@@ -23,13 +23,13 @@ _SEGMENT = {0: "W0", 1: "D0", 2: "D0", 3: "D0"}
 def assemble(graph: Graph, groups: list[Group], target: Target) -> xir.Graph:
     """Return the xir graph of a partitioned graph, with registers, addresses and workloads."""
     work = {op: workload(op, target.dpu) or (0, 0) for op in graph.ops}
-    memories = {id(group): plan_memory(group, target) for group in groups if group.device == DPU}
-    for op in graph.ops:
-        _finish(op, target)
-    result = to_xir(graph)
+    memories = {index: plan_memory(group, target) for index, group in enumerate(groups) if group.device == DPU}
+    places = {op: place for memory in memories.values() for op, place in memory.places.items()}
+    of_tensors = {op: {**_fix_of(op), **places.get(op, {})} for op in graph.ops}
+    result = to_xir(graph, {op: _attributes(op, target) for op in graph.ops}, of_tensors)
     root = result.get_root_subgraph()
     root.create_child_subgraph()
-    for group in groups:
+    for index, group in enumerate(groups):
         branch = _merge(root, group.ops)
         branch.set_attr("device", group.device)
         if group.device == CPU:
@@ -37,23 +37,27 @@ def assemble(graph: Graph, groups: list[Group], target: Target) -> xir.Graph:
         total = (0, 0)
         if group.device == DPU:
             total = _total(work, group.ops)
-            _fill_dpu(branch, group, memories[id(group)], target, work)
+            _fill_dpu(branch, group, memories[index], target, work)
         _set_work(branch, total)
     _set_work(root, _total(work, [op for group in groups if group.device == DPU for op in group.ops]))
     return result
 
 
-def _finish(op: Op, target: Target) -> None:
-    """Write what is known of an operation into its attributes and those of its tensor."""
-    op.attrs["device"] = op.device
+def _fix_of(op: Op) -> dict[str, Any]:
+    """Return how the output is quantized, as attributes of its tensor."""
+    return {**op.fix.attributes(), **op.quant} if op.is_integer and op.fix is not None else {}
+
+
+def _attributes(op: Op, target: Target) -> dict[str, Any]:
+    """Return what is known of an operation once it is placed: its device and, on the DPU, its work."""
+    attrs: dict[str, Any] = {"device": op.device}
     if op.device == DPU:
         work = workload(op, target.dpu)
         if work:
-            op.attrs["workload"], op.attrs["workload_on_arch"] = work
+            attrs["workload"], attrs["workload_on_arch"] = work
         if uses_augmentation(op, target.dpu):
-            op.attrs["channel_augmentation"] = 1
-    if op.is_integer and op.fix is not None:
-        op.quant = {**op.fix.attributes(), **op.quant}
+            attrs["channel_augmentation"] = 1
+    return attrs
 
 
 def _merge(parent: xir.Subgraph, ops: list[Op]) -> xir.Subgraph:

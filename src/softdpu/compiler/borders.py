@@ -18,6 +18,7 @@ def insert_borders(graph: Graph) -> Graph:
     Integer constants that float operations read become float constants of the numbers that they stand for. A float
     output that other operations read as well gets an identity, so that every output of the model ends the graph.
     """
+    graph = graph.copy()
     read = {producer for op in graph.ops for producer in op.all_inputs()}
     ops: list[Op] = []
     converted: dict[Op, Op] = {}
@@ -33,7 +34,7 @@ def insert_borders(graph: Graph) -> Graph:
         if op not in final:
             final[op] = _final(op, ops) if op.is_integer else _ended(op, ops) if op in read else op
     outputs = [final[op] for op in graph.outputs]
-    return Graph(graph.name, ops, outputs, graph.attrs).rewired({}).without_unused()
+    return Graph(graph.name, ops, outputs, graph.attrs).copy().drop_unused()
 
 
 def spell_out_prelu(graph: Graph) -> Graph:
@@ -50,7 +51,7 @@ def spell_out_prelu(graph: Graph) -> Graph:
             for part in (zero, positive, negative, scaled, total):
                 part.layer, part.reason = op.layer, op.reason or ADVICE["prelu"]
             replaced[op] = total
-    return graph.rewired(replaced).without_unused() if replaced else graph
+    return graph.rewire(replaced).drop_unused()
 
 
 def spell_out_padded_average(graph: Graph) -> Graph:
@@ -67,7 +68,7 @@ def spell_out_padded_average(graph: Graph) -> Graph:
         pad = explicit_pad(pool)
         if any(pad) and not pool.attrs["count_include_pad"]:
             replaced[op] = _padded_average(op, pool, pad)
-    return graph.rewired(replaced).without_unused() if replaced else graph
+    return graph.rewire(replaced).drop_unused()
 
 
 def _padded_average(op: Op, pool: Op, pad: list[int]) -> Op:

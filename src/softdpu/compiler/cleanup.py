@@ -15,6 +15,7 @@ def fold_pads(graph: Graph) -> Graph:
 
     More padding than a convolution of the DPU takes stays an operation of its own.
     """
+    graph = graph.copy()
     for op in graph.ops:
         if op.kind in _WINDOWED and op.input.kind == "pad-fix" and op.input.attrs["mode"] == "CONSTANT":
             batch_and_rows, channels = op.input.attrs["paddings"][:2], op.input.attrs["paddings"][6:]
@@ -27,7 +28,7 @@ def fold_pads(graph: Graph) -> Graph:
             op.attrs["pad"] = _reached(op, pad)
             if not pad_fits(op.attrs["pad"]):
                 op.inputs["input"], op.attrs["pad"] = [source], wanted
-    return graph.without_unused()
+    return graph.drop_unused()
 
 
 def _reached(op: Op, pad: list[int]) -> list[int]:
@@ -76,7 +77,7 @@ def sink_reshapes(graph: Graph) -> Graph:
             op.layer,
             dict(op.quant),
         )
-    return graph.rewired(replaced).without_unused() if replaced else graph
+    return graph.rewire(replaced).drop_unused()
 
 
 def fuse_hard_sigmoid(graph: Graph, dpu: Dpu) -> Graph:
@@ -106,4 +107,4 @@ def fuse_hard_sigmoid(graph: Graph, dpu: Dpu) -> Graph:
         fused = Op(conv.name, conv.kind, conv.inputs, attrs, op.shape, op.tensor, op.fix, None, conv.layer)
         fused.quant = dict(op.quant)
         replaced[op] = fused
-    return graph.rewired(replaced).without_unused() if replaced else graph
+    return graph.rewire(replaced).drop_unused()

@@ -18,6 +18,7 @@ from softdpu.compiler.lower import lower
 from softdpu.compiler.parameters import fold_parameters
 from softdpu.compiler.partition import DPU, Group, partition
 from softdpu.compiler.placement import Place, placement
+from softdpu.compiler.workload import workload
 from softdpu.compiler.xir_io import to_xir
 from softdpu.errors import SoftdpuError
 from softdpu.numbers import boards
@@ -124,7 +125,8 @@ def _write(graph: xir.Graph, output: str | Path) -> None:
 def summary(compiled: Compiled) -> dict[str, Any]:
     """Return what was made: target, subgraphs, inputs and outputs with positions, and where each layer runs and why."""
     graph, target = compiled.graph, compiled.target
-    work = [op for op in graph.ops if op.device == DPU]
+    on_dpu = [op for op in graph.ops if op.device == DPU]
+    work = [workload(op, target.dpu) or (0, 0) for op in on_dpu]
     return {
         "model": compiled.model.path.name,
         "emit": "compiled",
@@ -134,14 +136,14 @@ def summary(compiled: Compiled) -> dict[str, Any]:
         "fingerprint": f"{target.fingerprint:#x}",
         "batch": target.batch,
         "ops": len(graph.ops),
-        "ops_on_dpu": len(work),
+        "ops_on_dpu": len(on_dpu),
         "subgraphs": [
             {"name": f"subgraph_{group.main.name}", "device": group.device, "ops": len(group.ops)}
             for group in compiled.groups
         ],
-        "workload": sum(op.attrs.get("workload", 0) for op in work),
-        "workload_on_arch": sum(op.attrs.get("workload_on_arch", 0) for op in work),
-        "parameter_bytes": sum(op.data.nbytes for op in work if op.data is not None),
+        "workload": sum(plain for plain, _ in work),
+        "workload_on_arch": sum(on_arch for _, on_arch in work),
+        "parameter_bytes": sum(op.data.nbytes for op in on_dpu if op.data is not None),
         "inputs": [_tensor(op) for op in graph.ops if op.kind in ("data", "data-fix")],
         "outputs": [_tensor(op.input if op.kind == "fix2float" else op) for op in graph.outputs],
         "layers": [place.as_dict() for place in compiled.places()],

@@ -50,7 +50,7 @@ def _walk(model: KerasModel) -> Graph:
     unknown = [name for name, number in model.outputs if (name, number) not in made]
     if unknown:
         raise SoftdpuError(f"{model.path}: output layer '{unknown[0]}' does not exist: the file is damaged")
-    return Graph(model.name, builder.ops, [made[key] for key in model.outputs]).without_unused()
+    return Graph(model.name, builder.ops, [made[key] for key in model.outputs]).drop_unused()
 
 
 def _check_deployable(model: KerasModel) -> None:

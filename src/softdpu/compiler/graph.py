@@ -1,13 +1,14 @@
 """The graph that the passes work on: operations in topological order, each with one output tensor.
 
 It is a plain picture of an xir graph (same kinds, attributes and names), kept apart from it so that a pass is a
-function from a graph to a graph in time linear in its size.
+function from a graph to a graph in time linear in its size. A pass leaves the graph that it gets as it is: it works on
+operations of its own, which `Graph.copy` and `Graph.rewire` make.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -113,8 +114,12 @@ class Graph:
                 readers[producer].append(op)
         return readers
 
-    def rewired(self, replaced: dict[Op, Op], ops: Iterable[Op] | None = None) -> Graph:
-        """Return the graph with every use of a key of `replaced` turned into a use of its value.
+    def copy(self) -> Graph:
+        """Return the same graph with operations of its own, which a pass may change; constants' data is shared."""
+        return self.rewire({}, self.ops)
+
+    def rewire(self, replaced: dict[Op, Op], ops: Iterable[Op] | None = None) -> Graph:
+        """Return a copy of the graph with every use of a key of `replaced` turned into a use of its value.
 
         Args:
             replaced: old operation to new one; chains are followed.
@@ -126,18 +131,14 @@ class Graph:
                 op = replaced[op]
             return op
 
-        kept = list(ops) if ops is not None else [op for op in self.ops if op not in replaced]
-        outputs = [final(op) for op in self.outputs]
-        queue, seen = [*kept, *outputs, *replaced.values()], set()
-        while queue:
-            op = queue.pop()
-            if op not in seen:
-                seen.add(op)
-                op.inputs = {name: [final(producer) for producer in group] for name, group in op.inputs.items()}
-                queue.extend(op.all_inputs())
-        return Graph(self.name, topological([*kept, *outputs]), outputs, self.attrs)
+        kept = ops if ops is not None else [op for op in self.ops if op not in replaced]
+        made: dict[Op, Op] = {}
+        for op in _sort([*kept, *map(final, self.outputs)], final):
+            inputs = {name: [made[final(producer)] for producer in group] for name, group in op.inputs.items()}
+            made[op] = replace(op, inputs=inputs, attrs=dict(op.attrs), quant=dict(op.quant))
+        return Graph(self.name, list(made.values()), [made[final(op)] for op in self.outputs], dict(self.attrs))
 
-    def without_unused(self) -> Graph:
+    def drop_unused(self) -> Graph:
         """Return the graph without the operations that no output depends on; inputs of the model stay."""
         used = set(self.outputs) | {op for op in self.ops if op.kind in ("data", "data-fix")}
         for op in reversed(self.ops):
@@ -146,12 +147,12 @@ class Graph:
         return Graph(self.name, [op for op in self.ops if op in used], self.outputs, self.attrs)
 
 
-def topological(ops: list[Op]) -> list[Op]:
-    """Return `ops` and everything they read, producers first, otherwise in the order given."""
+def _sort(ops: list[Op], final: Callable[[Op], Op]) -> list[Op]:
+    """Return `ops` and everything they read, each taken as `final` gives it, producers first, else in this order."""
     done: set[Op] = set()
     order: list[Op] = []
     for root in ops:
-        stack: list[tuple[Op, Iterator[Op]]] = [(root, root.all_inputs())] if root not in done else []
+        stack: list[tuple[Op, Iterator[Op]]] = [(root, map(final, root.all_inputs()))] if root not in done else []
         done.add(root)
         while stack:
             op, producers = stack[-1]
@@ -161,5 +162,5 @@ def topological(ops: list[Op]) -> list[Op]:
                 stack.pop()
             else:
                 done.add(missing)
-                stack.append((missing, missing.all_inputs()))
+                stack.append((missing, map(final, missing.all_inputs())))
     return order

@@ -38,7 +38,7 @@ class Lowering:
                 self.new[op] = self._kept(op)
         ops = list(dict.fromkeys(self.new.values()))
         graph = Graph(self.graph.name, ops, [self._of(op) for op in self.graph.outputs], self.graph.attrs)
-        return graph.rewired({}).without_unused()
+        return graph.copy().drop_unused()
 
     def _of(self, op: Op) -> Op:
         return self.new[op]

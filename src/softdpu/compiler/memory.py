@@ -11,14 +11,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from softdpu.compiler.graph import Op
 from softdpu.compiler.partition import Group
+from softdpu.numbers import boards
 from softdpu.numbers.boards import Target
 
 PARAMETERS, WORKSPACE, INPUTS, OUTPUTS = 0, 1, 2, 3
 _VERSAL_ALIGNMENT = {"DPUCVDX8G": 64, "DPUCV2DX8G": 256}
 _PAGE = 4096
+
+
+Place = dict[str, Any]  # the attributes reg_id, ddr_addr, location and, where it lies in memory, stride of a tensor
 
 
 @dataclass(frozen=True)
@@ -28,32 +33,36 @@ class Memory:
     Attributes:
         parameters: the bytes of REG_0.
         sizes: bytes by register number; registers that are not used are absent.
+        places: where the output of each operation lies, as attributes of its tensor.
     """
 
     parameters: bytes
     sizes: dict[int, int]
+    places: dict[Op, Place]
 
 
 def plan_memory(group: Group, target: Target) -> Memory:
-    """Give every tensor of a DPU group its register, address and stride, and return the registers."""
-    parameters = _pack_parameters(group, target)
+    """Return the registers of a DPU group, with register, address and stride of every tensor."""
+    places: dict[Op, Place] = {}
+    parameters = _pack_parameters(group, target, places)
     granule = 16 if target.dpu.type == "DPUCZDX8G" else 64
     home = _storage(group)
     sizes = {PARAMETERS: len(parameters)} if parameters else {}
     uploads = [op for op in group.ops if op.kind == "upload"]
-    sizes[INPUTS] = _line_up(uploads, INPUTS, granule)
+    sizes[INPUTS] = _line_up(uploads, INPUTS, granule, places)
     downloaded = [home[op.input] for op in group.ops if op.kind == "download"]
-    sizes[OUTPUTS] = _line_up(dict.fromkeys(downloaded), OUTPUTS, granule)
-    _keep_on_chip(group)
-    workspace = _place_intermediates(group, home, granule)
+    sizes[OUTPUTS] = _line_up(dict.fromkeys(downloaded), OUTPUTS, granule, places)
+    for leaf in group.leaves:  # what passes from operation to operation within a super-layer has no bytes in memory
+        for op in [op for op in leaf if not op.is_constant][:-1]:
+            places[op] = {"reg_id": WORKSPACE, "ddr_addr": 0, "location": 0}
+    workspace = _place_intermediates(group, home, granule, places)
     if workspace:
         sizes[WORKSPACE] = workspace
-    for op, owner in home.items():
-        if op is not owner:
-            op.quant |= {key: owner.quant[key] for key in ("reg_id", "ddr_addr", "location")}
-        if op.quant.get("location") == 1:
-            op.quant["stride"] = dense_stride(op.shape)
-    return Memory(parameters, dict(sorted(sizes.items())))
+    places |= {op: dict(places[owner]) for op, owner in home.items() if op is not owner}
+    for op in home:
+        if places[op]["location"] == 1:
+            places[op]["stride"] = dense_stride(op.shape)
+    return Memory(parameters, dict(sorted(sizes.items())), places)
 
 
 def dense_stride(shape: tuple[int, ...]) -> list[int]:
@@ -61,8 +70,8 @@ def dense_stride(shape: tuple[int, ...]) -> list[int]:
     return [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
 
 
-def _pack_parameters(group: Group, target: Target) -> bytes:
-    modern = target.vitis_ai >= "3.0"
+def _pack_parameters(group: Group, target: Target, places: dict[Op, Place]) -> bytes:
+    modern = boards.is_at_least(target.vitis_ai, "3.0")
     alignment = _VERSAL_ALIGNMENT.get(target.dpu.type, _PAGE if modern else 1)
     blob = bytearray()
     for leaf in group.leaves:
@@ -71,7 +80,7 @@ def _pack_parameters(group: Group, target: Target) -> bytes:
             constants.sort(key=lambda op: len(op.shape))
         for op in constants:
             assert op.data is not None
-            op.quant |= {"reg_id": PARAMETERS, "ddr_addr": len(blob), "location": 1}
+            places[op] = {"reg_id": PARAMETERS, "ddr_addr": len(blob), "location": 1}
             blob += op.data.tobytes()
             blob += bytes(-len(blob) % alignment)
     return bytes(blob)
@@ -98,10 +107,11 @@ def _storage(group: Group) -> dict[Op, Op]:
     return home
 
 
-def _line_up(ops: Iterable[Op], register: int, granule: int) -> int:
+def _line_up(ops: Iterable[Op], register: int, granule: int, places: dict[Op, Place]) -> int:
+    """Place `ops` one behind another in a register and return how many bytes they take."""
     address = 0
     for op in ops:
-        op.quant |= {"reg_id": register, "ddr_addr": address, "location": 1}
+        places[op] = {"reg_id": register, "ddr_addr": address, "location": 1}
         address += _size(op, granule)
     return address
 
@@ -110,15 +120,7 @@ def _size(op: Op, granule: int) -> int:
     return -(-math.prod(op.shape) // granule) * granule
 
 
-def _keep_on_chip(group: Group) -> None:
-    """Mark what passes from operation to operation within one super-layer; it has no bytes in memory."""
-    for leaf in group.leaves:
-        computed = [op for op in leaf if not op.is_constant]
-        for op in computed[:-1]:
-            op.quant |= {"reg_id": WORKSPACE, "ddr_addr": 0, "location": 0}
-
-
-def _place_intermediates(group: Group, home: dict[Op, Op], granule: int) -> int:
+def _place_intermediates(group: Group, home: dict[Op, Op], granule: int, places: dict[Op, Place]) -> int:
     """Give what is left addresses in the workspace, reusing those of dead tensors, and return its size."""
     ends_at = {op: index for index, op in enumerate(group.ops)}
     for leaf in group.leaves:  # a super-layer reads its input until its last operation is done
@@ -132,12 +134,12 @@ def _place_intermediates(group: Group, home: dict[Op, Op], granule: int) -> int:
     ends: dict[int, list[Op]] = {}
     top = 0
     for index, op in enumerate(group.ops):
-        if home.get(op) is op and "reg_id" not in op.quant:
+        if home.get(op) is op and op not in places:
             address, top = _take(free, _size(op, granule), top)
-            op.quant |= {"reg_id": WORKSPACE, "ddr_addr": address, "location": 1}
+            places[op] = {"reg_id": WORKSPACE, "ddr_addr": address, "location": 1}
             ends.setdefault(last.get(op, index), []).append(op)
         for dead in ends.get(index, ()):
-            _give(free, dead.quant["ddr_addr"], _size(dead, granule))
+            _give(free, places[dead]["ddr_addr"], _size(dead, granule))
     return top
 
 

@@ -26,7 +26,7 @@ def fold_parameters(graph: Graph) -> Graph:
             replaced[op] = Op(
                 name, "const-fix", {}, {}, const.shape, tensor=op.name, fix=op.fix, data=data, layer=op.layer
             )
-    return graph.rewired(replaced).without_unused()
+    return graph.rewire(replaced).drop_unused()
 
 
 def as_float(const: Op) -> Op:

@@ -47,6 +47,7 @@ def main_op(ops: list[Op]) -> Op:
 
 def partition(graph: Graph, dpu: Dpu) -> tuple[Graph, list[Group]]:
     """Return the graph with devices, uploads and downloads, and its groups in an order in which they can run."""
+    graph = graph.copy()
     _assign_devices(graph, dpu)
     groups = _group(graph)
     uploaded: Counter[Op] = Counter()

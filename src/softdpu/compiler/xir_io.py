@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import xir
 from softdpu.compiler.graph import Graph, Op
 
+Attributes = Mapping[Op, Mapping[str, Any]]
 
-def to_xir(graph: Graph) -> xir.Graph:
-    """Return an xir graph with the operations, tensors and attributes of `graph`, and no subgraphs below the root."""
+
+def to_xir(graph: Graph, of_ops: Attributes | None = None, of_tensors: Attributes | None = None) -> xir.Graph:
+    """Return an xir graph with the operations, tensors and attributes of `graph`, and no subgraphs below the root.
+
+    Args:
+        graph: left as it is.
+        of_ops: further attributes of operations.
+        of_tensors: further attributes of their tensors; a constant whose tensor has an address holds no data itself.
+    """
     result = xir.Graph(graph.name)
     result.set_attrs(graph.attrs)
     made: dict[Op, xir.Op] = {}
     for op in graph.ops:
         inputs = {name: [made[producer] for producer in producers] for name, producers in op.inputs.items()}
-        made[op] = _make(result, op, inputs)
+        attrs = {**op.attrs, **(of_ops or {}).get(op, {})}
+        marks = {**op.quant, **(of_tensors or {}).get(op, {})}
+        made[op] = _make(result, op, inputs, attrs, marks)
     return result
 
 
-def _make(graph: xir.Graph, op: Op, inputs: dict[str, list[xir.Op]]) -> xir.Op:
-    attrs: dict[str, Any] = dict(op.attrs)
+def _make(
+    graph: xir.Graph, op: Op, inputs: dict[str, list[xir.Op]], attrs: dict[str, Any], marks: dict[str, Any]
+) -> xir.Op:
     if op.data is not None and op.kind in ("const", "const-fix"):
-        stored = b"" if "ddr_addr" in op.quant else op.data.tobytes()
+        stored = b"" if "ddr_addr" in marks else op.data.tobytes()
         attrs |= {"shape": list(op.shape), "data_type": dtype_name(op), "data": stored}
     result = graph.create_op(op.name, op.kind, attrs, inputs)
     tensor = xir.Tensor.create(op.tensor, list(op.shape), xir.DataType(dtype_name(op).upper()))
-    tensor.set_attrs(op.quant)
+    tensor.set_attrs(marks)
     result.replace_output_tensor(tensor)
     return result
 

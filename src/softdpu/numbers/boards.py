@@ -251,6 +251,11 @@ def parse_fingerprint(text: str | int) -> int:
     return number
 
 
+def is_at_least(version: str, first: str) -> bool:
+    """Whether a Vitis AI version is `first` or came after it, by their order in VITIS_AI_VERSIONS."""
+    return VITIS_AI_VERSIONS.index(version) >= VITIS_AI_VERSIONS.index(first)
+
+
 def dpu_from_fingerprint(fingerprint: int) -> Dpu:
     """Return the DPU of a fingerprint; a DPUCZDX8G that is not in the table is decoded from its bits.
 
