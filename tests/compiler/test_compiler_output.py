@@ -170,7 +170,7 @@ def float_model(tmp_path: Path) -> Path:
     x = toy.bare("Dropout", "drop", [x], {"rate": 0.5})
     x = toy.bare("LeakyReLU", "leaky", [toy.bare("Conv2D", "c2", [x], conv, kernel=array(1, 1, 4, 4))], {"alpha": 0.1})
     x = toy.bare("LeakyReLU", "steep", [toy.bare("Conv2D", "c3", [x], conv, kernel=array(1, 1, 4, 4))], {"alpha": 0.3})
-    x = toy.bare("Lambda", "magic", [x], {"function": "x"})
+    x = toy.bare("Lambda", "magic", [x], {"function": "x", "output_shape_type": "raw", "output_shape": [12, 12, 4]})
     x = toy.bare("GlobalAveragePooling2D", "gap", [x], {})
     x = toy.bare("Dense", "head", [x], {"use_bias": True, "activation": "softmax"}, kernel=array(4, 5), bias=array(5))
     return toy.write(tmp_path / "float.h5", [x])

@@ -40,7 +40,7 @@ class Layer:
         calls: uses, the first being number 0.
         weights: arrays and scalars by short name, such as kernel or output_0_pos.
         paths: full name in the file by short name.
-        file_shape: output shape noted in the file, for custom layers; None if absent.
+        file_shape: output shape noted in the file, batch first, for layers that only Keras knows; None if absent.
     """
 
     name: str
@@ -110,7 +110,7 @@ def _read(path: Path, file: h5py.File) -> KerasModel:
     kind = model.get("class_name")
     if kind not in ("Functional", "Model", "Sequential"):
         raise SoftdpuError(f"{path}: expected a Functional or Sequential Keras model, got {kind}")
-    reader = _Reader(path, file["model_weights"], file.get("optimizer_weights", {}))
+    reader = _Reader(path, file["model_weights"], _noted_shapes(file, config))
     inputs, outputs = reader.read(config, kind == "Sequential")
     layers = tuple(_replaced(layer, reader.instead) for layer in reader.layers)
     outputs = tuple(_final(key, reader.instead) for key in outputs)
@@ -120,10 +120,19 @@ def _read(path: Path, file: h5py.File) -> KerasModel:
 _MODELS = ("Functional", "Model", "Sequential")
 
 
+def _noted_shapes(file: h5py.File, config: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Return the output shapes that the file notes by layer: the quantizer's, and those of add_shape_info=True."""
+    shapes = {name: tuple(int(size) for size in shape) for name, shape in config.get("output_shapes", {}).items()}
+    for name, values in file.get("optimizer_weights", {}).items():
+        if isinstance(values, h5py.Dataset) and values.ndim == 1:  # otherwise a real optimizer's
+            shapes[name.removesuffix(":0")] = tuple(int(size) for size in values[()])
+    return shapes
+
+
 class _Reader:
     """Collects the layers of a model and of the models inside it."""
 
-    def __init__(self, path: Path, weights: h5py.Group, shapes: Any) -> None:
+    def __init__(self, path: Path, weights: h5py.Group, shapes: dict[str, tuple[int, ...]]) -> None:
         self.path, self.weights, self.shapes = path, weights, shapes
         self.layers: list[Layer] = []
         self.instead: dict[tuple[str, int], tuple[str, int]] = {}  # a use of a model inside -> of its last layer
@@ -259,7 +268,12 @@ def _own(names: list[str], layer: str) -> list[str]:
 
 
 def _layer(
-    item: dict[str, Any], name: str, calls: tuple[Call, ...], weights: h5py.Group, within: str, shapes: Any
+    item: dict[str, Any],
+    name: str,
+    calls: tuple[Call, ...],
+    weights: h5py.Group,
+    within: str,
+    shapes: dict[str, tuple[int, ...]],
 ) -> Layer:
     """Read one layer; the weights of one inside another model are `within` that model's group."""
     outer = item["config"]
@@ -279,6 +293,4 @@ def _layer(
         short = short if short not in values else full
         values[short] = group[full][()]
         paths[short] = full
-    noted = shapes.get(name + ":0") if shapes else None
-    file_shape = tuple(int(n) for n in noted[()]) if noted is not None else None
-    return Layer(name, kind, wrapper, config, outer, calls, values, paths, file_shape)
+    return Layer(name, kind, wrapper, config, outer, calls, values, paths, shapes.get(name))

@@ -41,6 +41,7 @@ from softdpu.compiler.layers_image import (
     zero_padding,
 )
 from softdpu.compiler.layers_weighted import conv2d, conv2d_transpose, dense, depthwise_conv2d
+from softdpu.keras2.kinds import KEEP_SHAPE
 
 LayerFunction = Callable[[Builder, Layer, str, list[Op], Call], Op]
 
@@ -76,13 +77,7 @@ def custom_layer(build: Builder, layer: Layer, name: str, sources: list[Op], cal
         for key, value in layer.weights.items()
         if not key.endswith(marks) and np.ndim(value)
     ]
-    if not layer.file_shape and layer.wrapper != "CustomOpWrapper" and _changes_shape(layer.kind):
-        raise build.error(
-            layer,
-            "is not known here, nor is the shape of what it makes: build the model with 2D layers, or quantize with "
-            "add_shape_info=True, which makes it an operation of its own for the CPU",
-        )
-    shape = (1, *layer.file_shape[1:]) if layer.file_shape else sources[0].shape if sources else ()
+    shape = _custom_shape(build, layer, sources)
     attrs = {
         "shape": list(shape),
         "data_type": layer.outer.get("dtype", "float32"),
@@ -95,15 +90,20 @@ def custom_layer(build: Builder, layer: Layer, name: str, sources: list[Op], cal
     return build.quantized(layer, op)
 
 
-def _changes_shape(kind: str) -> bool:
-    """Whether a layer of Keras makes another shape than it reads."""
-    return kind.endswith(("1D", "3D")) or kind in _SHAPERS
-
-
-_SHAPERS = (
-    *("Dot", "Embedding", "RepeatVector", "TimeDistributed", "Resizing", "CenterCrop", "LocallyConnected2D"),
-    *("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "ConvLSTM2D", "MultiHeadAttention", "EinsumDense"),
-)
+def _custom_shape(build: Builder, layer: Layer, sources: list[Op]) -> tuple[int, ...]:
+    """Return what the layer makes, by the file or by what Keras says of its class; no shape is ever assumed."""
+    noted = layer.file_shape
+    if noted is None and layer.config.get("output_shape_type") == "raw" and layer.config.get("output_shape"):
+        noted = (1, *layer.config["output_shape"])  # Lambda(..., output_shape=...)
+    if noted is not None and all(isinstance(size, int) and size > 0 for size in noted[1:]):
+        return (1, *noted[1:])
+    if layer.kind in KEEP_SHAPE and len(sources) == 1:
+        return sources[0].shape
+    raise build.error(
+        layer,
+        "is not known here, and the file does not say the shape of what it makes: quantize with softdpu, which notes "
+        "it (AMD's quantizer: add_shape_info=True), or build the model with layers that are known",
+    )
 
 
 def _plain(value: Any) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from softdpu.keras2 import kinds
 from softdpu.keras2.api import internal, keras
 from softdpu.keras2.config import legacy_config
 from softdpu.quantizer.errors import QuantizerError
@@ -46,6 +47,22 @@ def model_config(model: keras.Model) -> dict[str, Any]:
             del model.use_legacy_config
 
 
+def shapes_to_note(model: keras.Model) -> dict[str, list[int]]:
+    """Return the output shapes, with batch size 1, of the layers whose configuration does not say them.
+
+    The compiler, which knows no TensorFlow, reads them from the model's file. Shapes that are not known are left out.
+    """
+    shapes = {}
+    for layer in model.layers:
+        inner = layer.layer if type(layer).__name__ in ("QuantizeWrapper", "CustomOpWrapper") else layer
+        own = type(inner).__module__.split(".")[0] not in ("tf_keras", "keras", "softdpu")
+        if own or type(inner).__name__ not in kinds.SHAPE_FOLLOWS | kinds.KEEP_SHAPE:
+            shape = getattr(layer, "output_shape", None)  # none where calls of one layer make different shapes
+            if isinstance(shape, tuple) and all(isinstance(size, int) for size in shape[1:]):
+                shapes[layer.name] = [1, *shape[1:]]
+    return shapes
+
+
 class Functional(functional.Functional):  # type: ignore[name-defined]
     """A functional model whose files AMD's tools can read: it writes its configuration as Keras 2.12 did.
 
@@ -55,4 +72,7 @@ class Functional(functional.Functional):  # type: ignore[name-defined]
     def get_config(self) -> dict[str, Any]:
         """Return the configuration; the one of an h5 file has the form of Keras 2.12."""
         config = super().get_config()
-        return legacy_config(config) if getattr(self, "use_legacy_config", False) else config
+        if not getattr(self, "use_legacy_config", False):
+            return config
+        shapes = shapes_to_note(self)
+        return {**legacy_config(config), **({"output_shapes": shapes} if shapes else {})}

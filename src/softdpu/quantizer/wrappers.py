@@ -113,7 +113,7 @@ class _Wrapper(keras.layers.Wrapper):
     def _inner_call(self, inputs: Any, training: Any, **kwargs: Any) -> Any:
         parameters = inspect.signature(self.layer.call).parameters
         if "training" in parameters:
-            kwargs["training"] = training
+            kwargs["training"] = False if training is None else training  # RandomCrop takes None for no answer
         return self.layer.call(inputs, **kwargs)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
