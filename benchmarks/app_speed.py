@@ -32,7 +32,7 @@ def load_app(folder: Path) -> Any:
     spec = importlib.util.spec_from_file_location("app_mt", folder / "app_mt.py")
     assert spec is not None and spec.loader is not None
     app = importlib.util.module_from_spec(spec)
-    sys.modules["app_mt"] = app
+    sys.path.insert(0, str(folder))  # card.py
     spec.loader.exec_module(app)
     return app
 
@@ -86,9 +86,11 @@ def main() -> None:
     counts = [int(number) for number in args.threads.split(",")]
     runners = [vart.Runner.create_runner(subgraph, "run") for _ in range(max(counts))]
     tensor = runners[0].get_input_tensors()[0]
-    preprocess = app.Preprocess(tensor, json.loads((args.folder / "preprocess.json").read_text()))
+    preprocess = app.card.Preprocess(tensor, json.loads((args.folder / "preprocess.json").read_text()))
     paths = [str(path) for path in sorted((args.folder / "images").iterdir())]
     pixels = np.empty([len(paths), *tensor.dims[1:]], np.int8)
+    images = app.card.Images(str(args.folder / "images"), [Path(path).name for path in paths], preprocess)
+    images.load()
     position = int(tensor.get_attr("fix_point"))
 
     def every(function: Any, *more: Any) -> Any:
@@ -98,7 +100,7 @@ def main() -> None:
     for count in counts:
         some = runners[:count]
         pairs[f"app / bare loop, {count} threads"] = (
-            lambda some=some: app.run_threads(some, app.Feed(paths, preprocess, pixels, 0.0)),
+            lambda some=some: app.card.run_threads(app.run_dpu, some, images, 0.0),
             lambda some=some: bare_loop(some, pixels),
         )
     figures = {}

@@ -1,6 +1,6 @@
 """An .xmodel becomes a folder for the SD card, which is then run on this machine.
 
-REQUIRED: <build>/compiled_model_{target}/mobilenet.xmodel, the records, target_src/app_mt.py. PROVIDES:
+REQUIRED: <build>/compiled_model_{target}/mobilenet.xmodel, the records, target_src/. PROVIDES:
 <build>/target_{target}/ (the folder), run_{target}.json (the app's results), check_{target}.json (those results against
 the Keras model's) and ladder_{target}.json (the accuracies of all stages); their names are in targets.smk.
 """
@@ -19,6 +19,7 @@ rule package:
         val=records("val"),
         xmodel="<build>/compiled_model_{target}/mobilenet.xmodel",
         app="target_src/app_mt.py",
+        helper="target_src/card.py",
         script="scripts/package.py",
         code=code("scripts/package.py"),
     output:

@@ -76,10 +76,10 @@ def test_the_card_sees_what_the_network_saw(folder: Path, fit: str, position: in
 
 @pytest.mark.parametrize("fit", preprocess.FITS)
 def test_the_cards_program_sees_it_too(folder: Path, fit: str) -> None:
-    """target_src/app_mt.py itself, on the records' own files and on the PNGs that packaging makes of them."""
-    specification = importlib.util.spec_from_file_location("app_mt", ROOT / "target_src" / "app_mt.py")
-    app_mt = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(app_mt)
+    """target_src/card.py itself, on the records' own files and on the PNGs that packaging makes of them."""
+    specification = importlib.util.spec_from_file_location("card", ROOT / "target_src" / "card.py")
+    card = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(card)
     tensor = types.SimpleNamespace(dims=[1, 32, 32, 3], get_attr={"fix_point": 6}.get)
     batches = Batches(folder, 32, 23, fit)
     quantized = fixed_point.quantize(batches[0][0], 6, fixed_point.HALF_UP)
@@ -87,14 +87,14 @@ def test_the_cards_program_sees_it_too(folder: Path, fit: str) -> None:
         for data in (record.image, preprocess.card_image(record.image, 32, 32, fit)):
             (folder / "image").write_bytes(data)
             seen = np.empty((32, 32, 3), np.int8)
-            app_mt.Preprocess(tensor, {"fit": fit})(str(folder / "image"), seen)
+            card.Preprocess(tensor, {"fit": fit})(str(folder / "image"), seen)
             np.testing.assert_array_equal(seen, expected)
 
 
 @pytest.mark.parametrize(
     "path",
     [
-        *("files", "errors", "cli"),
+        *("output/files", "errors", "output/cli"),
         *(f"dataset/{name}" for name in ("preprocess", "example", "tfrecord", "pipeline", "options")),
     ]
     + [f"training/{path.stem}" for path in sorted((ROOT / "src/softdpu/training").glob("*.py"))],

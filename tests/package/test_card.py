@@ -55,7 +55,8 @@ def test_has_every_file_and_no_other(build, records):
     assert set(snapshot(folder)) == {*manifest.fixed_files(4), *images}
     assert (folder / "labels.txt").read_bytes() == (records / "labels.txt").read_bytes()
     assert json.loads((folder / "preprocess.json").read_text()) == {"fit": "stretch"}
-    assert (folder / "app_mt.py").read_bytes() == APP.read_bytes()
+    for name in ("app_mt.py", "card.py"):
+        assert (folder / name).read_bytes() == APP.with_name(name).read_bytes()
     assert not list(folder.parent.glob(".*part*"))
 
 

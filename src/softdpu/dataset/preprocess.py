@@ -1,6 +1,6 @@
 """From the bytes of an image file to what the network sees: one arithmetic for training and for the card.
 
-This is the contract between the input pipeline and `app_mt.py`, which repeats it with numpy and cv2 alone. On the
+This is the contract between the input pipeline and `card.py`, which repeats it with numpy and cv2 alone. On the
 same bytes both give the same int8 tensor, bit for bit. Whole numbers only, until the very last step:
 
 1. Decode: `cv2.imdecode(buffer, cv2.IMREAD_COLOR)`, which is what `cv2.imread(path)` does: uint8[h, w, 3] in the

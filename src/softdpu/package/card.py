@@ -22,7 +22,7 @@ from softdpu.errors import SoftdpuError
 from softdpu.numbers import boards
 from softdpu.output import files
 from softdpu.package import golden, manifest, readme
-from softdpu.package.manifest import APP, LABELS, MODEL, PREPROCESS, RANDOM_VECTORS, README
+from softdpu.package.manifest import APP, HELPER, LABELS, MODEL, PREPROCESS, RANDOM_VECTORS, README
 
 _REPLACED = {"images": re.compile(r"\d+_image\d+\.\w+"), "golden": re.compile(r"(in|out)put_\d+\.bin")}
 
@@ -34,7 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--model", type=Path, required=True, help="the compiled .xmodel")
     add("--records", type=Path, required=True, metavar="DIR", help="folder with the validation .tfrecord files")
-    add("--app", type=Path, required=True, help="the program for the board, such as target_src/app_mt.py")
+    add(
+        "--app",
+        type=Path,
+        required=True,
+        help="the program for the board, such as target_src/app_mt.py; card.py lies beside it",
+    )
     add("--images", type=int, default=500, metavar="N", help="images on the card (default: 500)")
     add("--golden", type=int, default=4, metavar="N", help="images among them with golden vectors (default: 4)")
     add("--fit", choices=preprocess.FITS, default=preprocess.STRETCH, help="how an image becomes a square, as trained")
@@ -61,6 +66,7 @@ def build(args: argparse.Namespace) -> None:
         names = _write_images(part, args, _input_shape(subgraph, args.model))
         shutil.copyfile(args.model, part / MODEL)
         shutil.copyfile(args.app, part / APP)
+        shutil.copyfile(args.app.with_name(HELPER), part / HELPER)
         classes = _class_names(args.records)
         files.write_text(part / LABELS, "".join(f"{name}\n" for name in classes))
         files.write_json(part / PREPROCESS, _preprocess(args))

@@ -14,7 +14,8 @@ from softdpu.errors import SoftdpuError
 from softdpu.output import files
 
 NAME = "MANIFEST.sha256"
-APP, MODEL, LABELS, PREPROCESS, README = "app_mt.py", "mobilenet.xmodel", "labels.txt", "preprocess.json", "README.txt"
+APP, HELPER, MODEL = "app_mt.py", "card.py", "mobilenet.xmodel"
+LABELS, PREPROCESS, README = "labels.txt", "preprocess.json", "README.txt"
 RANDOM_VECTORS = 2  # golden vectors that no image gave
 
 
@@ -26,7 +27,7 @@ def fixed_files(golden_images: int) -> list[str]:
     """
     vectors = range(golden_images + RANDOM_VECTORS)
     golden = ["golden/golden.json", *(f"golden/{kind}_{i}.bin" for i in vectors for kind in ("input", "output"))]
-    return [APP, MODEL, LABELS, PREPROCESS, README, NAME, *golden]
+    return [APP, HELPER, MODEL, LABELS, PREPROCESS, README, NAME, *golden]
 
 
 def write(folder: Path) -> None:

@@ -1,0 +1,398 @@
+"""What every app of a card folder needs: options, images, runners, threads, --check, --sweep, results as JSON.
+
+It runs on a board with AMD's `xir` and `vart` and on a PC with softdpu's, and needs Python 3.7 or later, numpy and
+OpenCV. Beside the .xmodel are preprocess.json (how an image is fitted and scaled) and golden/ (vectors for --check).
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import itertools
+import json
+import os
+import sys
+import threading
+import time
+import zlib
+from typing import Any, Callable, Iterator
+
+MOST_PIXELS = 1 << 26  # of an image; more is a damaged header, or more memory than a board has
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MOST_PIXELS))  # OpenCV reads it when it is imported
+
+import cv2  # noqa: E402
+import numpy as np  # noqa: E402
+import vart  # noqa: E402
+import xir  # noqa: E402
+
+DIVIDER = "-----------------------------------------------"
+JOBS_IN_FLIGHT = 3  # per runner: one computes, one waits for it, one is being filled
+TOO_LARGE = f"{{}} has more than {MOST_PIXELS} pixels, as stored or when fitted; remove it from the folder"
+SOFTWARE_RUNNER = "libvart-softdpu-runner.so"
+TO_UNIT_RANGE = {"order": "rgb", "divide": [127.5] * 3, "subtract": [1.0] * 3}  # to -1..1
+
+
+class CardError(Exception):
+    """A mistake of the user's or a broken file, explained in one line."""
+
+
+def option_parser(description: str, model: str) -> argparse.ArgumentParser:
+    """Return a parser with the options of every app; `model` is the default name of the .xmodel."""
+    parser = argparse.ArgumentParser(description=description)
+    add = parser.add_argument
+    add("-d", "--image_dir", default="images", help="Path to folder of images. Default is images")
+    add("-t", "--threads", type=int, default=1, help="Number of threads. Default is 1")
+    add("-m", "--model", default=model, help=f"Path of .xmodel. Default is {model}")
+    add("--check", action="store_true", help="first compare with the vectors in golden/, bit for bit")
+    add("--end_to_end", action="store_true", help="time decoding and pre-processing too")
+    add("--seconds", type=float, default=0.0, metavar="N", help="run the images again and again for N seconds")
+    add("--sweep", type=thread_counts, default=[], metavar="1,2,4,6", help="print FPS by number of threads")
+    add("--json", metavar="FILE", help="write the results to FILE")
+    return parser
+
+
+def thread_counts(text: str) -> list[int]:
+    """Return the numbers in a text like 1,2,4,6."""
+    return [int(number) for number in text.split(",")]
+
+
+def run_app(app: Callable[[Any], dict[str, Any]], options: Any) -> int:
+    """Call `app` and write its report; return 0, or 1 for a mistake or a difference; Ctrl-C leaves with 130."""
+    try:
+        report = app(options)
+        if options.json:
+            write_json(options.json, report)
+    except (CardError, OSError) as error:
+        print("error:", one_line(error), file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.stdout.flush()
+        os._exit(130)  # without waiting for jobs that still run
+    return 1 if report["changed"] or report.get("check", {}).get("faults") else 0
+
+
+def list_images(options: Any) -> list[str]:
+    """Return the names of the images in --image_dir, sorted; there are as many as threads or more."""
+    folder = options.image_dir
+    if not os.path.isdir(folder):
+        raise CardError(f"no such folder: {folder}; name the folder of images with --image_dir")
+    names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
+    total = len(names)
+    if total == 0:
+        raise CardError(f"no images in {folder}; expected files named <label>_image<i>.<ext>")
+    for count in [options.threads, *options.sweep]:
+        if not 1 <= count <= total:
+            raise CardError(f"the number of threads must be 1 to {total} for {total} images, got {count}")
+    return names
+
+
+def read_image(path: str) -> np.ndarray:
+    """Return uint8[h, w, 3], blue-green-red; the file is read here because OpenCV takes no name that is not UTF-8."""
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise CardError(f"{path} is not a file; remove it from the folder")  # to read a pipe would wait for ever
+    try:
+        with open(path, "rb") as file:
+            image = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_COLOR)
+    except (cv2.error, ValueError) as error:
+        if "PIXELS" in str(error):
+            raise CardError(TOO_LARGE.format(path)) from None
+        image = None
+    if image is None:
+        raise CardError(f"{path} is not an image that OpenCV can read; remove it from the folder")
+    return image
+
+
+class Preprocess:
+    """Image file to int8[height, width, 3]: fit, order red-green-blue, then a table scales and quantizes."""
+
+    def __init__(self, tensor: Any, settings: dict[str, Any]) -> None:
+        self.height, self.width = tensor.dims[1:3]
+        self.fit = settings.get("fit", "stretch")
+        if self.fit not in ("stretch", "crop") or (self.fit == "crop" and self.height != self.width):
+            raise CardError(f"preprocess.json: fit must be stretch, or crop for a square input, got {self.fit!r}")
+        step, divide, subtract = read_scaling(settings.get("scaling", TO_UNIT_RANGE))
+        self.order = slice(None, None, step)
+        real = np.arange(256, dtype=np.float32)[:, None] / divide - subtract
+        scaled = np.floor(real * np.float32(2.0 ** tensor.get_attr("fix_point")) + np.float32(0.5))
+        self.table = np.clip(scaled, -128, 127).astype(np.int8)[:, None, self.order].copy()  # a column per channel
+
+    def __call__(self, path: str, output: np.ndarray) -> None:
+        """Read the image at `path` into `output`, int8[height, width, 3]."""
+        output[...] = cv2.LUT(self.fitted(read_image(path), path), self.table)[:, :, self.order]
+
+    def fitted(self, image: np.ndarray, path: str) -> np.ndarray:
+        """Bring uint8[h, w, 3] to the height and width of the network's input."""
+        height, width = image.shape[:2]
+        if (height, width) == (self.height, self.width):
+            return image
+        if self.fit == "stretch":
+            return cv2.resize(image, (self.width, self.height), interpolation=cv2.INTER_CUBIC)
+        short, least = self.height * 256 // 224, min(height, width)
+        new_width, new_height = width * short // least, height * short // least
+        if new_width * new_height > MOST_PIXELS:
+            raise CardError(TOO_LARGE.format(path))
+        image = cv2.resize(image, (new_width, new_height), interpolation=cv2.INTER_CUBIC)
+        top, left = (new_height - self.height) // 2, (new_width - self.width) // 2
+        return image[top : top + self.height, left : left + self.width]
+
+
+def read_scaling(scaling: Any) -> tuple[int, np.ndarray, np.ndarray]:
+    """Return the step from OpenCV's blue-green-red to the network's channels, divisors and offsets, float32[3]."""
+    try:
+        step = {"rgb": -1, "bgr": 1}[scaling["order"]]
+        divide, subtract = np.array([scaling["divide"], scaling["subtract"]], np.float64)
+        if divide.shape != (3,) or not (abs(divide) > 1e-9).all() or not (abs(divide) + abs(subtract) < 1e30).all():
+            raise ValueError
+    except (KeyError, TypeError, ValueError, OverflowError):
+        raise CardError(
+            'preprocess.json: scaling must hold order, "rgb" or "bgr", divide, 3 numbers that are not 0, and subtract, '
+            f"3 numbers; got {json.dumps(scaling)[:200]}; copy it again"
+        ) from None
+    return step, divide.astype(np.float32), subtract.astype(np.float32)
+
+
+def open_model(path: str) -> tuple[Any, list[Any]]:
+    """Return the graph in the .xmodel at `path` and its DPU subgraphs, which live no longer than the graph."""
+    if not os.path.isfile(path):
+        raise CardError(f"no such model: {path}; name an .xmodel with --model")
+    if os.path.getsize(path) == 0:
+        raise CardError(f"{path} is empty; copy the .xmodel again")
+    try:
+        graph = xir.Graph.deserialize(path)
+        root = graph.get_root_subgraph()
+        children = [] if root.is_leaf else root.toposort_child_subgraph()
+    except Exception as error:
+        raise CardError(f"{path} cannot be read ({one_line(error)}); copy or compile the .xmodel again") from error
+    return graph, [one for one in children if one.has_attr("device") and one.get_attr("device").upper() == "DPU"]
+
+
+def create_runners(subgraphs: list[Any], path: str, count: int) -> list[Any]:
+    """Return `count` runners of the model's one DPU subgraph, which takes one colour image."""
+    if len(subgraphs) != 1:
+        raise CardError(f"{path} has {len(subgraphs)} DPU subgraphs; this app runs models that have exactly one")
+    runner_map = subgraphs[0].get_attr("runner") if subgraphs[0].has_attr("runner") else {}
+    if SOFTWARE_RUNNER in (runner_map or {}).values() and not getattr(vart, "__softdpu__", False):
+        raise CardError(
+            f"{path} holds no DPU instructions: softdpu compiled it for its software DPU, which runs on a PC only; "
+            "for a board build it again with `toolchain: vitis-ai` in config.yaml"
+        )
+    try:
+        runners = [vart.Runner.create_runner(subgraphs[0], "run") for _ in range(count)]
+    except Exception as error:
+        raise CardError(f"no runner for {path}: {one_line(error)}") from error
+    shapes = [list(tensor.dims) for tensor in runners[0].get_input_tensors()]
+    if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][3] != 3:
+        raise CardError(f"{path} takes {shapes}; this app feeds one colour image, [batch, height, width, 3]")
+    return runners
+
+
+def new_buffers(tensors: list[Any]) -> list[np.ndarray]:
+    """Return one int8 array per tensor, of the shape that the runner asks for."""
+    return [np.zeros(tuple(tensor.dims), np.int8) for tensor in tensors]
+
+
+class Images:
+    """The images of a run, as int8[h, w, 3]: pre-processed once by load(), else whenever they are asked for."""
+
+    def __init__(self, folder: str, names: list[str], preprocess: Preprocess) -> None:
+        self.paths, self.preprocess = [os.path.join(folder, name) for name in names], preprocess
+        self.pixels: np.ndarray | None = None
+
+    def load(self) -> None:
+        """Read and pre-process all of them into memory, int8[images, h, w, 3]."""
+        pixels = np.empty([len(self.paths), self.preprocess.height, self.preprocess.width, 3], np.int8)
+        for path, image in zip(self.paths, pixels):
+            self.preprocess(path, image)
+        self.pixels = pixels
+
+    def fill(self, indexes: range, spare: np.ndarray) -> np.ndarray:
+        """Return int8[batch, h, w, 3] that begins with these images: a view of the pixels, or `spare`."""
+        if self.pixels is None:
+            for path, image in zip(self.paths[indexes.start : indexes.stop], spare):
+                self.preprocess(path, image)
+        elif len(indexes) == len(spare):
+            return self.pixels[indexes.start : indexes.stop]
+        else:
+            spare[: len(indexes)] = self.pixels[indexes.start : indexes.stop]
+        return spare
+
+
+class Batch:
+    """One job for a runner: which images, its input and its output buffers."""
+
+    def __init__(self, runner: Any) -> None:
+        self.inputs, self.outputs = new_buffers(runner.get_input_tensors()), new_buffers(runner.get_output_tensors())
+        self.spare, self.indexes = self.inputs[0], range(0)
+
+
+class Run:
+    """Hands every image to the threads, again and again for the given seconds, and keeps what they made of it."""
+
+    def __init__(self, images: Images, seconds: float) -> None:
+        self.images, self.total = images, len(images.paths)
+        self.results: list[Any] = [None] * self.total
+        self.checksums: list[Any] = [None] * self.total
+        self.frames = self.changed = self.position = 0
+        self.deadline = time.time() + seconds
+        self.seconds = self.fps = 0.0
+        self.lock, self.stop = threading.Lock(), threading.Event()
+
+    def batches(self, runner: Any) -> Iterator[Batch]:
+        """Yield batches for this runner; each is written again when JOBS_IN_FLIGHT - 1 others have come."""
+        for batch in itertools.cycle([Batch(runner) for _ in range(JOBS_IN_FLIGHT)]):
+            with self.lock:
+                if self.position == self.total and time.time() < self.deadline:
+                    self.position = 0
+                first = self.total if self.stop.is_set() else self.position
+                self.position = min(first + len(batch.spare), self.total)
+                batch.indexes = range(first, self.position)
+            if not batch.indexes:
+                return
+            batch.inputs = [self.images.fill(batch.indexes, batch.spare)]
+            yield batch
+
+    def store(self, batch: Batch, results: list[Any]) -> None:
+        """Keep one result per image, and count the images whose outputs are not those of the run before."""
+        checksums = [[zlib.crc32(output) for output in outputs] for outputs in zip(*batch.outputs)]
+        with self.lock:
+            self.frames += len(batch.indexes)
+            for index, checksum, result in zip(batch.indexes, checksums, results):
+                self.changed += self.checksums[index] not in (None, checksum)
+                self.checksums[index], self.results[index] = checksum, result
+
+
+def run_threads(run_dpu: Callable[[Any, Run], None], runners: list[Any], images: Images, seconds: float) -> Run:
+    """Call `run_dpu(runner, run)` in one thread per runner, and time them."""
+    run, errors = Run(images, seconds), []
+
+    def work(runner: Any) -> None:
+        try:
+            run_dpu(runner, run)
+        except BaseException as error:
+            errors.append(error)
+            run.stop.set()
+
+    threads = [threading.Thread(target=work, args=(runner,), daemon=True) for runner in runners]
+    start = time.time()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    run.seconds = max(time.time() - start, 1e-9)
+    run.fps = run.frames / run.seconds
+    if errors:
+        raise errors[0] if isinstance(errors[0], CardError) else CardError(f"the run failed: {one_line(errors[0])}")
+    return run
+
+
+def print_speed(run: Run) -> None:
+    """Print the lines with the frames per second."""
+    print(f"FPS: {run.fps:.2f}, total frames: {run.frames}, total time: {run.seconds:.3f} seconds")
+    print(DIVIDER)
+
+
+def sweep(run_dpu: Callable[[Any, Run], None], runners: list[Any], images: Images, options: Any) -> list[Any]:
+    """Print the table of throughput by number of threads, measured for --seconds each (at least 1): its rows."""
+    print("Threads        FPS   Speed-up")
+    rows: list[Any] = []
+    for count in options.sweep:
+        run = run_threads(run_dpu, runners[:count], images, max(options.seconds, 1.0))
+        rows.append({"threads": count, "fps": run.fps})
+        print(f"{count:7d} {run.fps:10.2f} {run.fps / rows[0]['fps']:9.2f}x")
+    print(DIVIDER)
+    return rows
+
+
+def check(model: str, runner: Any, preprocess: Preprocess) -> dict[str, Any]:
+    """Compare with the vectors in golden/; print and return what is at fault: preprocessing, model or board."""
+    digest, golden_shapes, vectors = read_golden(model)
+    inputs, outputs = new_buffers(runner.get_input_tensors()), new_buffers(runner.get_output_tensors())
+    with open(model, "rb") as file:
+        same_model = hashlib.sha256(file.read()).hexdigest() == digest
+    shapes = [list(inputs[0].shape[1:]), list(outputs[0].shape[1:])]
+    if shapes != golden_shapes:
+        raise CardError(f"model at fault: input and output are {shapes}, golden/ was made for another {model}")
+    images = wrong_pixels = wrong_outputs = 0
+    for image, source_path, expected_path in vectors:
+        source, expected = read_vector(source_path, shapes[0]), read_vector(expected_path, shapes[1])
+        if image is not None:
+            preprocess(image, inputs[0][0])
+            images += 1
+            wrong_pixels += int(np.sum(inputs[0][0] != source))
+        inputs[0][...] = source  # in every place of the batch
+        if runner.wait(runner.execute_async(inputs, outputs)):
+            raise CardError("board at fault: the DPU runner reports a failed job")
+        wrong_outputs += int(np.sum(outputs[0] != expected))
+    print(f"Check preprocessing: {images} images, {wrong_pixels} differences")
+    print(f"Check model: {'the packaged file' if same_model else 'not the file that golden/ was made from'}")
+    print(f"Check outputs: {len(vectors)} vectors, {wrong_outputs} differences")
+    at_fault = {"preprocessing": wrong_pixels > 0, "model": not same_model, "board": same_model and wrong_outputs > 0}
+    faults = [name for name, fault in at_fault.items() if fault]
+    print("Check: " + (f"at fault: {', '.join(faults)}" if faults else "0 differences"))
+    return {"wrong_pixels": wrong_pixels, "wrong_outputs": wrong_outputs, "same_model": same_model, "faults": faults}
+
+
+def read_golden(model: str) -> tuple[str, list[Any], list[Any]]:
+    """Return the model's SHA-256, shapes of input and output, paths (image or None, input, output) per vector."""
+    path = beside(model, "golden", "golden.json")
+    golden = read_json(path)
+    if not golden:
+        raise CardError(f"--check needs {path}; make the card folder again")
+    try:
+        vectors = []
+        for vector in golden["vectors"]:
+            image = beside(model, vector["image"]) if vector["image"] is not None else None
+            vectors.append((image, *(beside(model, "golden", vector[key]) for key in ("input", "expected"))))
+        if vectors:
+            return golden["model_sha256"], [golden["input"], golden["output"]], vectors
+    except (KeyError, TypeError):
+        pass
+    raise CardError(f"{path} does not hold model_sha256, input, output and vectors; copy golden/ again")
+
+
+def read_vector(path: str, shape: list[int]) -> np.ndarray:
+    """Return the int8[shape] of a raw file in golden/."""
+    if not os.path.isfile(path) or os.path.getsize(path) != np.prod(shape):
+        raise CardError(f"{path} is missing or damaged; copy golden/ again")
+    return np.fromfile(path, np.int8).reshape(shape)
+
+
+def beside(model: str, *names: str) -> str:
+    """Return the path of a file in the folder of the .xmodel."""
+    return os.path.join(os.path.dirname(model), *names)
+
+
+def read_json(path: str) -> dict[str, Any]:
+    """Return the JSON object in the file at `path`, {} if there is no file."""
+    if not os.path.isfile(path):
+        return {}
+    try:
+        with open(path, encoding="utf-8") as file:
+            value = json.load(file)
+        if not isinstance(value, dict):
+            raise ValueError(f"it holds {type(value).__name__}")
+    except (ValueError, RecursionError) as error:
+        raise CardError(f"{path} is no JSON object ({one_line(error)}); copy it again") from None
+    return value
+
+
+def write_json(path: str, value: Any) -> None:
+    """Write `value` to the file at `path`, whole or not at all, following links; straight to a device or a pipe."""
+    special = os.path.exists(path) and not os.path.isfile(path)
+    final = path if special else os.path.realpath(path)
+    part = path if special else final + ".part"
+    with open(part, "w", encoding="utf-8") as file:
+        json.dump(value, file, indent=1, sort_keys=True)
+    if not special:
+        os.replace(part, final)
+
+
+def printable(text: str) -> str:
+    """Return `text` with what a terminal cannot show, or obeys, as an escape sequence."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def one_line(error: BaseException) -> str:
+    """Return what an exception says, as one line."""
+    return printable(" ".join(str(error).split())) or type(error).__name__
