@@ -1,25 +1,27 @@
 # The front door: an environment from pinned versions, then Snakemake or the tests. `make help` lists the commands.
 PYTHON ?= python3
+OLDEST := $(shell sed -n 's/^requires-python = ">=\(.*\)"/\1/p' pyproject.toml)
 JOBS ?= 4
 TEST_JOBS ?= 2
+QUICK := tests/numbers tests/xir tests/compiler tests/vart tests/target_src tests/output
 VENV := .venv
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: all help env report pictures test lint clean
+.PHONY: all help env report pictures test quick-test lint clean
 
 help: ## this list
 	@echo "make target_zcu102   build the SD-card folder build/target_zcu102 (also target_zcu104, target_kv260, target_vck190, ...)"
 	@echo "make run_zcu102      build it and run the app on this machine"
 	@echo "make all             build every target of config.yaml"
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "make %-16s%s\n", $$1, $$2 }'
-	@echo "JOBS=n sets how many jobs run at once (TEST_JOBS=n: tests), PYTHON=... the interpreter (3.11 or newer)"
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "make %-16s%s\n", $$1, $$2 }'
+	@echo "JOBS=n sets how many jobs run at once (TEST_JOBS=n: tests), PYTHON=... the interpreter ($(OLDEST) or newer)"
 
 env: $(READY) ## the Python environment in .venv, nothing else
 
 $(READY): requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "error: Python 3.11 or newer is needed, $(PYTHON) is $$($(PYTHON) --version); name another with PYTHON=python3.11"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] < tuple(map(int, "$(OLDEST)".split("."))))' || \
+	  { echo "error: Python $(OLDEST) or newer is needed, $(PYTHON) is $$($(PYTHON) --version); name another with PYTHON=python$(OLDEST)"; exit 1; }
 	@echo "The Python environment into $(VENV): some 120 packages, a few minutes the first time"
 	@$(PYTHON) -m venv $(VENV)
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
@@ -44,6 +46,9 @@ pictures: $(READY) ## the pictures of README.md, from the build; needs graphviz
 
 test: $(READY) ## run the tests
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" python -m pytest -n $(TEST_JOBS) --dist loadscope
+
+quick-test: $(READY) ## run the tests that take seconds, on the parts that most changes touch
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" python -m pytest -q -n $(TEST_JOBS) --dist loadscope -m "not slow" $(QUICK)
 
 lint: $(READY) ## run the style checks alone
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" python -m pytest -q tests/workflow/test_style.py

@@ -17,7 +17,15 @@ from xir.errors import XirError
 class Attr(NamedTuple):
     """A value with its kind. Pass one to `set_attr` to choose a kind that Python's types do not tell.
 
-    >>> subgraph.set_attr("dpu_fingerprint", xir.Attr("uint64", 0x101000056010407))
+    >>> import xir
+    >>> subgraph = xir.Graph("net").get_root_subgraph()
+    >>> import xir
+    >>> subgraph = xir.Graph("net").get_root_subgraph()
+    >>> subgraph = subgraph.set_attr("dpu_fingerprint", xir.Attr("uint64", 0x101000056010407))
+    >>> hex(subgraph.get_attr("dpu_fingerprint")), subgraph.get_attr_kind("dpu_fingerprint")
+    ('0x101000056010407', 'uint64')
+    >>> hex(subgraph.get_attr("dpu_fingerprint")), subgraph.get_attr_kind("dpu_fingerprint")
+    ('0x101000056010407', 'uint64')
     """
 
     kind: str

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from record_tools import write_records
 
 import xir
-from softdpu.dataset import example, images, tfrecord
+from softdpu.dataset import images
 from softdpu.output import files
 
 SIZE = 8
@@ -49,9 +50,7 @@ def make_records(folder: Path, count: int, seed: int = 0) -> None:
     """Write `count` JPEG images of 9x11 pixels into two record files, with labels.txt."""
     rng = np.random.default_rng(seed)
     for shard, numbers in enumerate(np.array_split(np.arange(count), 2)):
-        with open(folder / f"data_{shard}.tfrecord", "wb") as file:
-            for number in numbers:
-                pixels = rng.integers(0, 256, (9, 11, 3)).astype(np.uint8)
-                data = images.encode_jpeg(pixels)
-                tfrecord.append(file, example.encode(example.Record(int(number) % CLASSES, 9, 11, 3, data)))
+        jpegs = [images.encode_jpeg(rng.integers(0, 256, (9, 11, 3)).astype(np.uint8)) for _ in numbers]
+        labels = [int(number) % CLASSES for number in numbers]
+        write_records(folder / f"data_{shard}.tfrecord", zip(labels, jpegs, strict=True))
     files.write_text(folder / "labels.txt", "".join(f"class {k}\n" for k in range(CLASSES)))

@@ -13,8 +13,9 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from record_tools import write_records
 
-from softdpu.dataset import example, images, tfrecord
+from softdpu.dataset import images
 from softdpu.errors import SoftdpuError
 from softdpu.output.pictures import HATCHES, bar_style, line_style, printable
 from softdpu.package.ladder import Step
@@ -49,11 +50,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The files of three stages on 60 images of three classes with difficult names."""
     folder = tmp_path_factory.mktemp("build")
     random = np.random.default_rng(1)
-    (folder / "val").mkdir()
-    with open(folder / "val/data_0.tfrecord", "wb") as file:
-        for i in range(60):
-            data = images.encode_jpeg(random.integers(0, 256, (9, 130 if i == 0 else 11, 3)).astype(np.uint8))
-            tfrecord.append(file, example.encode(example.Record(i % 3, 9, 11, 3, data)))
+    shapes = [(9, 130 if i == 0 else 11, 3) for i in range(60)]
+    jpegs = [images.encode_jpeg(random.integers(0, 256, shape).astype(np.uint8)) for shape in shapes]
+    write_records(folder / "val/data_0.tfrecord", [(i % 3, data) for i, data in enumerate(jpegs)])
     (folder / "val/labels.txt").write_text("\n".join(NAMES) + "\n", encoding="utf-8")
     for seed, name in enumerate(STAGES.values()):
         (folder / name).mkdir()

@@ -5,12 +5,10 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
+from record_tools import write_colours
 from worker_program import ROOT, finetune_command, network
 
-from softdpu.dataset import example, tfrecord
 from softdpu.training.batches import keras
 from softdpu.training.fit import save
 
@@ -19,15 +17,7 @@ from softdpu.training.fit import save
 def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folders train (149) and val (60) of noisy images, whose colour tells one of three classes, and float.h5."""
     folder = tmp_path_factory.mktemp("colours")
-    random = np.random.default_rng(0)
-    for split, count in (("train", 149), ("val", 60)):
-        (folder / split).mkdir()
-        with open(folder / split / "data_0.tfrecord", "wb") as file:
-            for i in range(count):
-                image = random.integers(0, 200, (32, 32, 3), np.uint8)
-                image[:, :, i % 3] += 30
-                data = cv2.imencode(".png", image)[1].tobytes()
-                tfrecord.append(file, example.encode(example.Record(i % 3, 32, 32, 3, data)))
+    write_colours(folder, {"train": 149, "val": 60}, noise=200, colour=30)
     keras.utils.set_random_seed(1)
     save(network(), folder / "float.h5")
     return folder

@@ -8,11 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
+from record_tools import write_colours
 
-from softdpu.dataset import example, tfrecord
 from softdpu.training.batches import keras
 from softdpu.training.fit import save
 
@@ -23,15 +21,7 @@ ROOT = Path(__file__).parents[2]
 def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Records of coloured images of three classes, and an untrained float model for them."""
     folder = tmp_path_factory.mktemp("build")
-    random = np.random.default_rng(0)
-    for split, count in (("train", 90), ("val", 40)):
-        (folder / split).mkdir()
-        with open(folder / split / "data_0.tfrecord", "wb") as file:
-            for i in range(count):
-                image = random.integers(0, 120, (20, 24, 3), np.uint8)
-                image[:, :, i % 3] += 100
-                data = cv2.imencode(".png", image)[1].tobytes()
-                tfrecord.append(file, example.encode(example.Record(i % 3, 20, 24, 3, data)))
+    write_colours(folder, {"train": 90, "val": 40}, shape=(20, 24))
     keras.utils.set_random_seed(1)
     image = keras.Input((16, 16, 3))
     x = keras.layers.Conv2D(8, 3, strides=2, padding="same", use_bias=False)(image)

@@ -5,11 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
+from record_tools import write_colours
 
-from softdpu.dataset import example, tfrecord
 from softdpu.errors import SoftdpuError
 from softdpu.training import model as models
 from softdpu.training.batches import KerasBatches, keras
@@ -24,15 +23,7 @@ ROOT = Path(__file__).parents[2]
 def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folders train (60) and val (30) of noisy images, whose colour tells one of three classes."""
     folder = tmp_path_factory.mktemp("records")
-    random = np.random.default_rng(0)
-    for split, count in (("train", 60), ("val", 30)):
-        (folder / split).mkdir()
-        with open(folder / split / "data_0.tfrecord", "wb") as file:
-            for i in range(count):
-                image = random.integers(0, 120, (32, 32, 3), np.uint8)
-                image[:, :, i % 3] += 100
-                data = cv2.imencode(".png", image)[1].tobytes()
-                tfrecord.append(file, example.encode(example.Record(i % 3, 32, 32, 3, data)))
+    write_colours(folder, {"train": 60, "val": 30})
     return folder
 
 

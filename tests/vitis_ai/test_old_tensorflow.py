@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import container_python
-import cv2
 import h5py
-import numpy as np
 import pytest
+from record_tools import write_colours
 
-from softdpu.dataset import example, tfrecord
 from softdpu.training.batches import keras
 from softdpu.training.fit import save
 
@@ -35,15 +33,7 @@ def old() -> Path:
 def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Records of coloured images of three classes, and a small float model that this Python's Keras writes."""
     folder = tmp_path_factory.mktemp("keras")
-    random = np.random.default_rng(0)
-    for split, count in (("train", 60), ("val", 30)):
-        (folder / split).mkdir()
-        with open(folder / split / "data_0.tfrecord", "wb") as file:
-            for i in range(count):
-                image = random.integers(0, 120, (32, 32, 3), np.uint8)
-                image[:, :, i % 3] += 100
-                data = cv2.imencode(".png", image)[1].tobytes()
-                tfrecord.append(file, example.encode(example.Record(i % 3, 32, 32, 3, data)))
+    write_colours(folder, {"train": 60, "val": 30})
     keras.utils.set_random_seed(1)
     image = keras.Input((32, 32, 3))
     x = keras.layers.Conv2D(8, 3, strides=2, padding="same", use_bias=False)(image)
