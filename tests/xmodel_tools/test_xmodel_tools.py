@@ -17,7 +17,8 @@ import xir
 from softdpu.commands.main import main
 from softdpu.errors import SoftdpuError
 from softdpu.numbers import boards
-from softdpu.xmodel import diff, fingerprint, load, parameters, show, weights
+from softdpu.runtime import parameters
+from softdpu.xmodel import diff, fingerprint, load, show, weights
 
 GOLDEN = Path(__file__).resolve().parents[3] / "shared" / "golden"
 golden = pytest.mark.skipif(not GOLDEN.exists(), reason=f"AMD's own files are not beside this project, in {GOLDEN}")
@@ -218,7 +219,7 @@ def test_kernels_spread_over_two_registers(tmp_path: Path) -> None:
     part = graph.get_leaf_subgraph(op)
     blobs = {"REG_2": halves[0].astype(np.int8), "REG_3": halves[1].astype(np.int8)}
     part.set_attr("reg_id_to_parameter_value", blobs)
-    np.testing.assert_array_equal(parameters.constant(op, part), kernel)
+    np.testing.assert_array_equal(parameters.read_constant(op, part), kernel)
 
 
 def test_fingerprint(capsys: pytest.CaptureFixture[str]) -> None:

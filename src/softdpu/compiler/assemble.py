@@ -11,10 +11,8 @@ from softdpu.compiler.partition import CPU, DPU, Group, main_op
 from softdpu.compiler.workload import uses_augmentation, workload
 from softdpu.compiler.xir_io import to_xir
 from softdpu.numbers.boards import Target
+from softdpu.numbers.dpu import CPU_RUNNER, SOFTDPU_RUNNER
 
-# No instructions are made, so a board's runtime must refuse these files at once and by this name.
-SOFTDPU_RUNNER = "libvart-softdpu-runner.so"
-_CPU_RUNNER = "libvart-cpu-runner.so"
 _CONTEXT = {0: "CONST", 1: "DATA", 2: "DATA", 3: "DATA"}
 _CONTEXT_V2 = {0: "CONST", 1: "WORKSPACE", 2: "INTERFACE", 3: "INTERFACE"}
 _SEGMENT = {0: "W0", 1: "D0", 2: "D0", 3: "D0"}
@@ -33,7 +31,7 @@ def assemble(graph: Graph, groups: list[Group], target: Target) -> xir.Graph:
         branch = _merge(root, group.ops)
         branch.set_attr("device", group.device)
         if group.device == CPU:
-            branch.set_attr("runner", dict.fromkeys(("run", "ref", "sim"), _CPU_RUNNER))
+            branch.set_attr("runner", dict.fromkeys(("run", "ref", "sim"), CPU_RUNNER))
         total = (0, 0)
         if group.device == DPU:
             total = _total(work, group.ops)

@@ -19,27 +19,10 @@ from softdpu.compiler.keras_h5 import Call, KerasModel, Layer, read_keras_model
 from softdpu.compiler.layers_activation import activation_name
 from softdpu.compiler.placement import Place
 from softdpu.errors import SoftdpuError
+from softdpu.keras2 import kinds
 from softdpu.numbers import fixed_point
 from softdpu.numbers.boards import Target
 
-_WEIGHTED = {
-    "Conv2D": "kernel",
-    "DepthwiseConv2D": "depthwise_kernel",
-    "Conv2DTranspose": "kernel",
-    "Dense": "kernel",
-}
-_SKIPPED = (
-    *("Dropout", "SpatialDropout2D", "GaussianNoise", "GaussianDropout", "AlphaDropout"),
-    "ActivityRegularization",
-)
-_JOINING = ("ReLU", "LeakyReLU", "Activation")  # activations that the layer before takes in
-_OUTPUT_QUANTIZED = (
-    *("Add", "Multiply", "Concatenate", "MaxPooling2D", "AveragePooling2D", "GlobalAveragePooling2D"),
-    *("UpSampling2D", "PReLU", "LeakyReLU", "ReLU", "VitisSigmoid"),
-)
-_QUANTIZED_FUNCTIONS = ("linalg.matmul", "math.truediv", "__operators__.add")
-_POOLS = ("MaxPooling2D", "AveragePooling2D", "GlobalAveragePooling2D")
-_MOVING = ("ZeroPadding2D", "Reshape", "Permute", "Flatten")
 _INPUT_QUANTIZED = ("softmax", "tanh", "elu", "gelu", "hard_sigmoid")  # functions computed in float
 _POSITIONS = {"pos": np.float32(4), "kernel_pos": np.float32(7), "bias_pos": np.float32(7)}
 
@@ -58,7 +41,7 @@ def inspect_model(model: str | Path, target: Target) -> list[Place]:
     shown = [place for place in places if place.kind != "VitisQuantize"]
     known = {place.layer: place for place in shown}
     for name, kind, into in dressing.folded:
-        holder = known.get(into) if kind not in _SKIPPED else None
+        holder = known.get(into) if kind not in kinds.IDLE else None
         place = (
             Place(name, kind, holder.device, f"in {into}", "") if holder else Place(name, kind, "", "nothing to do", "")
         )
@@ -72,6 +55,8 @@ class _Dressing:
     def __init__(self, model: KerasModel) -> None:
         self.model = model = _with_single_calls(model)
         self.layers: list[Layer] = []
+        # By the names of Keras' layers, as they are before the quantizer puts its own in their place.
+        self._quantized = {kinds.plain(name): kind for name, kind in kinds.QUANTIZED.items()}
         self.folded: list[tuple[str, str, str]] = []  # layers that vanish: name, class, into which
         self.order = {layer.name: index for index, layer in enumerate(model.layers)}
         self._as: dict[tuple[str, int], tuple[str, int]] = {}
@@ -91,7 +76,7 @@ class _Dressing:
         return replace(self.model, layers=tuple(self.layers), outputs=outputs)
 
     def _dress(self, layer: Layer) -> None:
-        if layer.kind in _SKIPPED:
+        if layer.kind in kinds.IDLE:
             self._vanish(layer)
         elif layer.kind == "InputLayer":
             self._add(layer, "InputLayer")
@@ -100,17 +85,15 @@ class _Dressing:
             self._batch_normalization(layer)
         elif layer.kind == "SeparableConv2D":
             self._separable(layer)
-        elif layer.kind in _WEIGHTED:
-            self._weighted(layer, _WEIGHTED[layer.kind])
+        elif layer.kind in kinds.KERNELS:
+            self._weighted(layer, kinds.KERNELS[layer.kind])
         elif layer.kind == "Activation":
             self._activation(layer, activation_name(layer.config.get("activation")))
-        elif layer.kind in _OUTPUT_QUANTIZED and (layer.kind not in _JOINING or self._joins(layer)):
-            self._output_quantized(layer)
-        elif layer.kind in _MOVING:
-            self._add(layer, layer.kind, wrapper="QuantizeWrapper")
+        elif layer.kind in self._quantized and (layer.kind not in kinds.ACTIVATION_LAYERS or self._joins(layer)):
+            self._output_quantized(layer, self._quantized[layer.kind])
         else:
             self._add(layer, layer.kind)
-            if layer.kind == "TFOpLambda" and layer.config.get("function") in _QUANTIZED_FUNCTIONS:
+            if layer.kind == "TFOpLambda" and layer.config.get("function") in kinds.QUANTIZED_FUNCTIONS:
                 self._add_quantizer(layer)
             else:
                 self._quantizer(layer)
@@ -140,10 +123,10 @@ class _Dressing:
     def _quantizer(self, layer: Layer) -> None:
         """Add a quantizer behind a float layer whose only reader is a quantized layer with this one input."""
         readers = self._readers[layer.name]
-        while len(readers) == 1 and readers[0].kind in _SKIPPED:
+        while len(readers) == 1 and readers[0].kind in kinds.IDLE:
             readers = self._readers[readers[0].name]
-        quantized = (*_WEIGHTED, *_OUTPUT_QUANTIZED, *_MOVING, "BatchNormalization", "SeparableConv2D")
-        if len(readers) != 1 or readers[0].kind in _JOINING or readers[0].kind not in quantized:
+        quantized = {*self._quantized, "SeparableConv2D"} - {*kinds.ACTIVATION_LAYERS}
+        if len(readers) != 1 or readers[0].kind not in quantized:
             return
         if len(readers[0].calls[0].inputs) == 1:
             self._add_quantizer(layer)
@@ -181,12 +164,12 @@ class _Dressing:
             if len(readers) != 1 or layer.name in self._outputs:
                 return False
             reader = readers[0]
-            if reader.kind in _JOINING:
+            if reader.kind in kinds.ACTIVATION_LAYERS:
                 if reader.kind == "LeakyReLU" and layer.kind in ("Add", "Multiply"):
                     return False
                 function = activation_name(reader.config.get("activation")) if reader.kind == "Activation" else "relu"
                 return function not in ("sigmoid", "swish", "silu")
-            if reader.kind not in ("BatchNormalization", *_SKIPPED):
+            if reader.kind not in ("BatchNormalization", *kinds.IDLE):
                 return False
             layer = reader
 
@@ -197,8 +180,7 @@ class _Dressing:
         original = next((key for key, now in self._as.items() if now == source), source)
         if before is None or before.wrapper != "QuantizeWrapper" or not self._has_one_reader(original):
             return False
-        takers = ("Add", "Multiply", *_POOLS) if layer.kind != "LeakyReLU" else ()
-        return before.kind in (*_WEIGHTED, *takers)
+        return before.kind in self._quantized and layer.kind in self._quantized[before.kind].takes_in
 
     def _has_one_reader(self, key: tuple[str, int]) -> bool:
         return self._uses[key] == 1 and key[0] not in self._outputs
@@ -230,7 +212,7 @@ class _Dressing:
         source = layer.calls[0].inputs[0]
         before = next((made for made in self.layers if made.name == source[0]), None)
         original = next((key for key, now in self._as.items() if now == source), source)
-        if before is not None and before.kind in _WEIGHTED and self._has_one_reader(original):
+        if before is not None and before.kind in kinds.KERNELS and self._has_one_reader(original):
             self._vanish(layer)
             return
         channels = int(layer.weights["moving_mean"].size)
@@ -285,15 +267,13 @@ class _Dressing:
         product = replace(layer, calls=calls, weights={})
         self._add(product, "Multiply", "QuantizeWrapper", f"{name}_mul", output_0_pos=_POSITIONS["pos"])
 
-    def _output_quantized(self, layer: Layer) -> None:
+    def _output_quantized(self, layer: Layer, kind: kinds.Quantized) -> None:
         config = dict(layer.config)
         if layer.kind == "LeakyReLU" and abs(float(config.get("alpha", 0.3)) - 0.1) < 1e-7:
             config["alpha"] = fixed_point.LEAKY_RELU_ALPHA
-        weights: dict[str, Any] = {"output_0_pos": _POSITIONS["pos"]}
-        if layer.kind in ("Add", "Multiply") and self._joined(layer):
-            weights = {}
-        if layer.kind == "PReLU":
-            weights["alpha_pos"] = _POSITIONS["kernel_pos"]
+        weights: dict[str, Any] = {f"{name}_pos": _POSITIONS["kernel_pos"] for name in kind.weights}
+        if kind.output and not (kind.takes_in and not kind.keeps and self._joined(layer)):
+            weights["output_0_pos"] = _POSITIONS["pos"]
         self._add(replace(layer, config=config), layer.kind, "QuantizeWrapper", **weights)
 
 

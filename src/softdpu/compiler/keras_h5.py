@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 
 from softdpu.errors import SoftdpuError
+from softdpu.keras2.kinds import MODELS, bare
 
 _Keys = tuple[tuple[str, int], ...]  # (layer, call number)
 
@@ -108,16 +109,13 @@ def _read(path: Path, file: h5py.File) -> KerasModel:
     model = json.loads(text.decode() if isinstance(text, bytes) else text)
     config = model["config"]
     kind = model.get("class_name")
-    if kind not in ("Functional", "Model", "Sequential"):
+    if kind not in MODELS:
         raise SoftdpuError(f"{path}: expected a Functional or Sequential Keras model, got {kind}")
     reader = _Reader(path, file["model_weights"], _noted_shapes(file, config))
     inputs, outputs = reader.read(config, kind == "Sequential")
     layers = tuple(_replaced(layer, reader.instead) for layer in reader.layers)
     outputs = tuple(_final(key, reader.instead) for key in outputs)
     return KerasModel(config["name"], path, layers, inputs, outputs)
-
-
-_MODELS = ("Functional", "Model", "Sequential")
 
 
 def _noted_shapes(file: h5py.File, config: dict[str, Any]) -> dict[str, tuple[int, ...]]:
@@ -155,7 +153,7 @@ class _Reader:
             calls = last if is_chain else _calls(self.path, item)
             if prefix and not is_chain:
                 calls = tuple(replace(c, inputs=tuple((prefix + n, at) for n, at in c.inputs)) for c in calls)
-            if item["class_name"] in _MODELS and "layers" in item["config"]:
+            if item["class_name"] in MODELS and "layers" in item["config"]:
                 last = (Call((self._inside(item, name, calls, group),)),)
             else:
                 self.layers.append(_layer(item, name, calls, self.weights, group, self.shapes))
@@ -277,11 +275,11 @@ def _layer(
 ) -> Layer:
     """Read one layer; the weights of one inside another model are `within` that model's group."""
     outer = item["config"]
-    kind = item["class_name"].removeprefix("Vitis>")
+    kind = bare(item["class_name"])
     wrapper, config = "", outer
     if kind in ("QuantizeWrapper", "CustomOpWrapper"):
         wrapper, config = kind, outer["layer"]["config"]
-        kind = outer["layer"]["class_name"].removeprefix("Vitis>").removeprefix("Custom>")
+        kind = bare(outer["layer"]["class_name"])
     elif kind == "VitisQuantize":
         wrapper = kind
     values: dict[str, np.ndarray] = {}

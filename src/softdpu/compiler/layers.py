@@ -41,7 +41,7 @@ from softdpu.compiler.layers_image import (
     zero_padding,
 )
 from softdpu.compiler.layers_weighted import conv2d, conv2d_transpose, dense, depthwise_conv2d
-from softdpu.keras2.kinds import KEEP_SHAPE
+from softdpu.keras2.kinds import IDLE, KEEP_SHAPE
 
 LayerFunction = Callable[[Builder, Layer, str, list[Op], Call], Op]
 
@@ -147,10 +147,7 @@ LAYERS: dict[str, LayerFunction] = {
     "Flatten": flatten,
     "Reshape": reshape,
     "Permute": permute,
-    **dict.fromkeys(
-        ("Dropout", "SpatialDropout2D", "GaussianNoise", "GaussianDropout", "AlphaDropout"), passed_through
-    ),
-    "ActivityRegularization": passed_through,
+    **dict.fromkeys(IDLE, passed_through),
     "Average": average,
     "Rescaling": rescaling,
     "Normalization": normalization,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from softdpu.errors import SoftdpuError
+from softdpu.numbers import dpu
 from softdpu.output import files
 from softdpu.package import manifest
 from softdpu.xmodel import load as xmodel
@@ -66,11 +67,8 @@ def read_model(path: Path) -> Model:
         SoftdpuError: it cannot be read, or has not exactly one DPU subgraph.
     """
     graph = xmodel.load(path)
-    parts = [part for device, part in xmodel.devices(graph) if device.upper() == "DPU"]
-    if len(parts) != 1:
-        raise SoftdpuError(f"{path} has {len(parts)} DPU subgraphs, the app runs exactly one; compile another network")
-    code = xmodel.attribute(parts[0], "mc_code", bytes)
-    return Model(path, xmodel.fingerprint(parts[0]), bool(code) and "softdpu" not in (xmodel.runner(parts[0]) or ""))
+    part = dpu.only_dpu(graph, path)
+    return Model(path, dpu.fingerprint(part), dpu.has_instructions(part))
 
 
 def check_model(model: Model, target: str, allow_softdpu: bool) -> bool:

@@ -1,27 +1,143 @@
-"""What is known of the layer classes of Keras 2 by their names alone, without TensorFlow."""
+"""What is known of Keras 2's layers and activations by their names alone: the one table, without TensorFlow.
+
+The quantizer reads off it what it quantizes of a layer, the inspector what a quantizer would do, the compiler what does
+nothing on a card, own_model what it takes out. A layer of your own joins by `register` (docs/extending.md).
+"""
 
 from __future__ import annotations
+
+import dataclasses
+
+MODELS = ("Functional", "Model", "Sequential")  # models as layers of a model
+DROPOUTS = ("Dropout", "SpatialDropout2D")
+NOISES = ("GaussianNoise", "GaussianDropout", "AlphaDropout", "ActivityRegularization")
+# Random changes to training images (RandomCrop is none of them: it cuts at inference too).
+AUGMENTATIONS = tuple(
+    f"Random{what}" for what in ("Flip", "Rotation", "Zoom", "Translation", "Contrast", "Brightness", "Height", "Width")
+)
+IDLE = DROPOUTS + NOISES + AUGMENTATIONS  # they do nothing outside training
+SCALING_LAYERS = ("Rescaling", "Normalization")  # of pixels, before the first layer
+
+# Functions that are quantized before they are computed, in float; the others after.
+PRE_ACTIVATIONS = frozenset(
+    (
+        *("softmax", "elu", "selu", "softplus", "softsign", "swish", "gelu", "tanh", "sigmoid", "exponential"),
+        "hard_sigmoid",
+    )
+)
+POST_ACTIVATIONS = frozenset(("linear", "relu", "ReLU", "relu6", "LeakyReLU", "PReLU"))
+SIGMOIDS = ("sigmoid", "swish", "silu")  # what becomes the DPU's hard sigmoid
+QUANTIZED_FUNCTIONS = ("linalg.matmul", "math.truediv", "__operators__.add")  # of TFOpLambda, at their output
+ACTIVATION_LAYERS = ("ReLU", "LeakyReLU", "Activation")  # quantized where another layer takes them in only
+
+
+@dataclasses.dataclass(frozen=True)
+class Quantized:
+    """What the quantizer quantizes of a layer.
+
+    Attributes:
+        weights, biases: names of its variables.
+        activation: whether its result is quantized at its activation (post_activation_pos, pre_activation_pos).
+        output: whether its result is quantized as output 0 (output_0_pos).
+        takes_in: the activation layers behind it that are quantized because they follow it.
+        keeps: whether it is quantized itself even then.
+        module: where AMD's tool keeps the class, for its own layers; empty for Keras' layers.
+    """
+
+    weights: tuple[str, ...] = ()
+    biases: tuple[str, ...] = ()
+    activation: bool = False
+    output: bool = False
+    takes_in: tuple[str, ...] = ()
+    keeps: bool = False
+    module: str = ""
+
+
+_JOINED = (*ACTIVATION_LAYERS, "Vitis>VitisSigmoid")
+_CONVOLUTION = Quantized(("kernel",), ("bias",), activation=True, takes_in=_JOINED)
+_DEPTHWISE = dataclasses.replace(_CONVOLUTION, weights=("depthwise_kernel",))
+_OUTPUT = Quantized(output=True)
+_SUM = Quantized(output=True, takes_in=("ReLU", "Activation"))
+_POOLING = dataclasses.replace(_SUM, keeps=True)
+_NORMALIZATION = Quantized(("gamma", "beta"), output=True)
+
+
+def _of_amd(kind: Quantized, module: str) -> Quantized:
+    return dataclasses.replace(kind, module=module)
+
+
+# By class name as files have it; "Vitis>" marks layers of the quantizer's own.
+QUANTIZED = {
+    "Conv2D": _CONVOLUTION,
+    "DepthwiseConv2D": _DEPTHWISE,
+    "Conv2DTranspose": _CONVOLUTION,
+    "Dense": _CONVOLUTION,
+    "Activation": Quantized(activation=True),
+    "ReLU": _OUTPUT,
+    "LeakyReLU": _OUTPUT,
+    "PReLU": Quantized(("alpha",), output=True),
+    "Add": _SUM,
+    "BatchNormalization": _NORMALIZATION,
+    "LayerNormalization": _NORMALIZATION,
+    "MaxPooling2D": _POOLING,
+    "AveragePooling2D": _OUTPUT,
+    "GlobalAveragePooling2D": _OUTPUT,
+    "UpSampling2D": _OUTPUT,
+    "Concatenate": _OUTPUT,
+    "ZeroPadding2D": Quantized(),
+    "Reshape": Quantized(),
+    "Permute": Quantized(),
+    "Flatten": Quantized(),
+    "Multiply": _SUM,
+    "Vitis>VitisLayernorm": _of_amd(_NORMALIZATION, "vitis_activation"),
+    "Vitis>VitisGlobalAveragePooling2D": _of_amd(_POOLING, "vitis_pooling"),
+    "Vitis>AveragePooling2D": _of_amd(_POOLING, "vitis_pooling"),
+    "Vitis>VitisSigmoid": _of_amd(_OUTPUT, "vitis_activation"),
+    "Vitis>VitisSoftmax": _of_amd(_OUTPUT, "vitis_activation"),
+    "Vitis>VitisConvBN": _of_amd(_CONVOLUTION, "vitis_conv_bn"),
+    "Vitis>VitisDepthwiseConvBN": _of_amd(_DEPTHWISE, "vitis_conv_bn"),
+}
+KERNELS = {name: kind.weights[0] for name, kind in QUANTIZED.items() if kind.biases and not kind.module}
+CONVOLUTIONS = tuple(KERNELS)  # layers with a kernel and a bias, which activations and normalization join
+
+_NAMES = {name.split(">")[-1] for name in QUANTIZED} - {"LayerNormalization", "VitisLayernorm", "VitisSoftmax"}
 
 # Layers that make what they read in another form, not in another shape.
 KEEP_SHAPE = frozenset(
     (
         *("LayerNormalization", "GroupNormalization", "UnitNormalization", "SyncBatchNormalization"),
         *("VitisLayernorm", "VitisSoftmax", "ThresholdedReLU", "Masking", "SpatialDropout1D", "SpatialDropout3D"),
-        *("RandomFlip", "RandomRotation", "RandomZoom", "RandomTranslation", "RandomContrast", "RandomBrightness"),
     )
 )
 
 # Layers whose output shape the compiler works out of their configuration and weights.
 SHAPE_FOLLOWS = frozenset(
     (
-        *("InputLayer", "VitisQuantize", "Conv2D", "DepthwiseConv2D", "Conv2DTranspose", "Dense", "SeparableConv2D"),
-        *("Activation", "ReLU", "LeakyReLU", "PReLU", "ELU", "Softmax", "VitisSigmoid"),
-        *("MaxPooling2D", "AveragePooling2D", "VitisAveragePooling2D", "GlobalMaxPooling2D"),
-        *("GlobalAveragePooling2D", "VitisGlobalAveragePooling2D", "Cropping2D", "ZeroPadding2D", "UpSampling2D"),
-        *("Add", "Multiply", "Subtract", "Maximum", "Minimum", "Average", "Concatenate"),
-        *("Flatten", "Reshape", "Permute", "Rescaling", "Normalization", "BatchNormalization"),
-        *("Dropout", "SpatialDropout2D", "GaussianNoise", "GaussianDropout", "AlphaDropout", "ActivityRegularization"),
-        *("TFOpLambda", "SlicingOpLambda", "VitisConvBN", "VitisDepthwiseConvBN"),
-        *("VitisConvBNQuantize", "VitisDepthwiseConvBNQuantize"),
+        *_NAMES,
+        *IDLE,
+        *SCALING_LAYERS,
+        *("InputLayer", "VitisQuantize", "SeparableConv2D", "ELU", "Softmax", "VitisAveragePooling2D"),
+        *("GlobalMaxPooling2D", "Cropping2D", "Subtract", "Maximum", "Minimum", "Average"),
+        *("TFOpLambda", "SlicingOpLambda", "VitisConvBNQuantize", "VitisDepthwiseConvBNQuantize"),
     )
 )
+
+
+def register(name: str, kind: Quantized) -> None:
+    """Let the quantizer quantize a layer class of your own.
+
+    Args:
+        name: as Keras files have it, such as "Custom>Scale" for `register_keras_serializable()`.
+        kind: what of it is quantized.
+    """
+    QUANTIZED[name] = kind
+
+
+def bare(name: str) -> str:
+    """Return a class name without the package before it: VitisSigmoid for Vitis>VitisSigmoid."""
+    return name.split(">")[-1]
+
+
+def plain(name: str) -> str:
+    """Return the name of Keras' layer that a layer of the quantizer stands for."""
+    return bare(name).replace("VitisGlobal", "Global").replace("VitisAverage", "Average")

@@ -23,23 +23,11 @@ from types import MappingProxyType
 from typing import Any
 
 from softdpu.errors import SoftdpuError
+from softdpu.numbers.dpu import DPU_TYPES, dpu_type
 
 _DATA = Path(__file__).parent / "data"
 
 VITIS_AI_VERSIONS = ("1.3", "1.3.2", "1.4", "1.4.1", "2.0", "2.5", "3.0", "3.5")
-DPU_TYPES = MappingProxyType(
-    {
-        1: "DPUCZDX8G",
-        2: "DPUCAHX8H",
-        3: "DPUCAHX8L",
-        4: "DPUCZDI4G",
-        5: "DPUCVDX8H",
-        6: "DPUCVDX8G",
-        7: "DPUCADF8H",
-        8: "IPU_PHX",
-        9: "DPUCV2DX8G",
-    }
-)
 
 
 @dataclass(frozen=True)
@@ -89,7 +77,7 @@ class Dpu:
     @property
     def type(self) -> str:
         """The architecture, such as DPUCZDX8G."""
-        return DPU_TYPES.get(self.fingerprint >> 56, "unknown")
+        return dpu_type(self.fingerprint)
 
     @property
     def isa(self) -> int:
@@ -265,7 +253,7 @@ def dpu_from_fingerprint(fingerprint: int) -> Dpu:
     for dpu in dpus():
         if dpu.fingerprint == fingerprint:
             return dpu
-    if fingerprint >> 56 == 1:
+    if dpu_type(fingerprint) == "DPUCZDX8G":
         return _decode_zynq(fingerprint)
     kind = DPU_TYPES.get(fingerprint >> 56)
     what = f"a {kind} with options that are not in the table" if kind else "no known DPU architecture"

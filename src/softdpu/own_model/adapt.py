@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from softdpu.errors import SoftdpuError
-from softdpu.own_model.front import SCALING_LAYERS
+from softdpu.keras2.kinds import SCALING_LAYERS
 from softdpu.own_model.keras3 import is_identity
 from softdpu.quantizer.float_transforms import new_node
 from softdpu.quantizer.graph import Graph, Node, from_model

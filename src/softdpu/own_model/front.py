@@ -12,10 +12,9 @@ import numpy as np
 
 from softdpu.dataset.preprocess import SCALINGS, Scaling
 from softdpu.errors import SoftdpuError
-from softdpu.own_model.keras3 import MODELS, is_identity
+from softdpu.keras2.kinds import MODELS, SCALING_LAYERS
+from softdpu.own_model.keras3 import is_identity
 from softdpu.own_model.model_file import ModelFile, read
-
-SCALING_LAYERS = ("Rescaling", "Normalization")
 
 
 def scaling_text(path: str | None, named: str | None) -> str | None:

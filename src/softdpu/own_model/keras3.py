@@ -12,22 +12,8 @@ from typing import Any, Callable  # noqa: UP035 - not generic in collections.abc
 
 from softdpu.errors import SoftdpuError
 from softdpu.keras2.config import legacy_config
+from softdpu.keras2.kinds import AUGMENTATIONS, MODELS, NOISES
 
-MODELS = ("Functional", "Model", "Sequential")
-TRAINING_ONLY = (
-    "RandomFlip",
-    "RandomRotation",
-    "RandomZoom",
-    "RandomTranslation",
-    "RandomContrast",
-    "RandomBrightness",
-    "RandomHeight",
-    "RandomWidth",
-    "GaussianNoise",
-    "GaussianDropout",
-    "AlphaDropout",
-    "ActivityRegularization",
-)
 # What arithmetic with a constant c is as (factor, offset), by the names of Keras 3 and of TensorFlow's functions.
 _SCALINGS: dict[str, Callable[[float], tuple[float, float]]] = {
     "divide": lambda c: (1 / c, 0.0),
@@ -132,7 +118,7 @@ def _layer(entry: dict[str, Any], where: str) -> dict[str, Any]:
         )
     else:
         made = {"class_name": kind, "config": _layer_config(kind, entry["config"])}
-        if kind in TRAINING_ONLY:
+        if kind in AUGMENTATIONS + NOISES:
             made = _identity(made["config"])
     made["config"]["name"] = name
     return {**made, "name": name, "inbound_nodes": calls}

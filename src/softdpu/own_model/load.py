@@ -9,11 +9,10 @@ import h5py
 import numpy as np
 
 from softdpu.errors import SoftdpuError
-from softdpu.own_model.keras3 import MODELS
+from softdpu.keras2.kinds import DROPOUTS, MODELS
 from softdpu.own_model.model_file import ModelFile
 from softdpu.training.batches import keras
 
-_RANDOM = ("Dropout", "SpatialDropout2D")  # what they keep in a file is a random generator's state
 _CONTAINERS = ("layers", "_layer_checkpoint_dependencies")  # of a .keras, by Keras' version
 
 
@@ -100,7 +99,7 @@ def _fill_from_archive(model: Any, weights: h5py.Group) -> None:
 def _weights(layer: Any) -> list[Any]:
     """Return a layer's weights without the states of random generators."""
     inner = layer._flatten_layers() if isinstance(layer, keras.Model) else [layer]
-    skipped = {id(weight) for one in inner if type(one).__name__ in _RANDOM for weight in one.weights}
+    skipped = {id(weight) for one in inner if type(one).__name__ in DROPOUTS for weight in one.weights}
     return [weight for weight in layer.weights if id(weight) not in skipped]
 
 

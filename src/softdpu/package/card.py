@@ -20,6 +20,7 @@ from softdpu.dataset import options, preprocess
 from softdpu.dataset.pipeline import Reader, record_files
 from softdpu.errors import SoftdpuError
 from softdpu.numbers import boards
+from softdpu.numbers.dpu import has_instructions, only_dpu
 from softdpu.output import files
 from softdpu.package import golden, manifest, readme
 from softdpu.package.manifest import APP, HELPER, LABELS, MODEL, PREPROCESS, RANDOM_VECTORS, README
@@ -100,17 +101,7 @@ def read_model(path: Path) -> tuple[Any, Any]:
         graph = xir.Graph.deserialize(str(path))
     except Exception as error:  # whatever xir says about a broken file
         raise SoftdpuError(f"{path} cannot be read: {error}; compile it again") from None
-    root = graph.get_root_subgraph()
-    children = [] if root.is_leaf else root.toposort_child_subgraph()
-    found = [child for child in children if child.has_attr("device") and child.get_attr("device").upper() == "DPU"]
-    if len(found) != 1:
-        raise SoftdpuError(f"{path} has {len(found)} DPU subgraphs, the app runs exactly one; compile another network")
-    return graph, found[0]
-
-
-def has_instructions(subgraph: Any) -> bool:
-    """Tell whether a DPU subgraph holds machine code for a real DPU."""
-    return bool(subgraph.has_attr("mc_code") and len(subgraph.get_attr("mc_code")))
+    return graph, only_dpu(graph, path)
 
 
 def _input_shape(subgraph: Any, path: Path) -> tuple[int, int]:

@@ -5,26 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from softdpu.keras2.api import keras, tf
+from softdpu.keras2.kinds import POST_ACTIVATIONS, PRE_ACTIVATIONS
 from softdpu.quantizer.legacy import legacy_config
 from softdpu.quantizer.quantizers import Quantizer, make_quantizer, register
-
-# Quantized before the function, whose output stays float; the others are quantized after it.
-PRE_ACTIVATIONS = frozenset(
-    [
-        "softmax",
-        "elu",
-        "selu",
-        "softplus",
-        "softsign",
-        "swish",
-        "gelu",
-        "tanh",
-        "sigmoid",
-        "exponential",
-        "hard_sigmoid",
-    ]
-)
-POST_ACTIVATIONS = frozenset(["linear", "relu", "ReLU", "relu6", "LeakyReLU", "PReLU"])
 
 KINDS = ("input", "weight", "bias", "activation", "output")
 _PLURALS = {kind: kind + ("es" if kind == "bias" else "s") for kind in KINDS}

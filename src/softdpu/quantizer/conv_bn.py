@@ -10,6 +10,7 @@ from typing import Any
 
 from softdpu.keras2 import replicas
 from softdpu.keras2.api import internal, keras, tf
+from softdpu.keras2.kinds import PRE_ACTIVATIONS
 from softdpu.quantizer import configs
 from softdpu.quantizer.float_transforms import folded_kernel
 from softdpu.quantizer.legacy import deserialize, deserialize_layer, serialize
@@ -109,7 +110,7 @@ class _ConvBNQuantize(_ConvBN):
         for attribute, quantizer in self.quantize_config.pairs("activation"):
             name = configs.activation_name(self.activation)
             if name != "NoQuantizeActivation":
-                prefix = "pre_" if name in configs.PRE_ACTIVATIONS else "post_"
+                prefix = "pre_" if name in PRE_ACTIVATIONS else "post_"
                 quantizer.build(None, prefix + attribute, self)
                 self._slots.append(Slot("activation", prefix + attribute, quantizer, attribute))
 

@@ -11,18 +11,15 @@ from typing import Any
 
 import numpy as np
 
+from softdpu.keras2 import kinds
 from softdpu.keras2.api import keras
 from softdpu.numbers import fixed_point
 from softdpu.quantizer import bfloat16_layers, datatypes, dpu_layers
-from softdpu.quantizer.float_transforms import CONVOLUTIONS, new_node
+from softdpu.quantizer.float_transforms import new_node
 from softdpu.quantizer.graph import Graph, Node
 from softdpu.quantizer.strategy import Strategy
 
-_POOLS = ("MaxPooling2D", "Vitis>AveragePooling2D", "Vitis>VitisGlobalAveragePooling2D")
-_SIGMOIDS = ("sigmoid", "swish", "silu")
-_STANDALONE = ("ReLU", "LeakyReLU", "Activation")
 _LAMBDAS = ("TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer")
-_QUANTIZED_FUNCTIONS = ("linalg.matmul", "math.truediv", "__operators__.add")
 _FIRST = ("InputLayer", "Vitis>VitisQuantize")
 WRAPPED = ("Vitis>QuantizeWrapper", "Vitis>VitisConvBNQuantize", "Vitis>VitisDepthwiseConvBNQuantize")
 CONV_BN = ("Vitis>VitisConvBN", "Vitis>VitisDepthwiseConvBN")
@@ -32,11 +29,11 @@ def convert_sigmoids(graph: Graph) -> None:
     """Turn sigmoid into the DPU's hard sigmoid, swish into hard sigmoid and Multiply."""
     for node in graph.candidates():
         activation = node.config.get("activation")
-        if activation not in _SIGMOIDS:
+        if activation not in kinds.SIGMOIDS:
             continue
         if node.class_name == "Activation":
             _replace_sigmoid(graph, node, activation)
-        elif node.class_name in CONVOLUTIONS:
+        elif node.class_name in kinds.CONVOLUTIONS:
             node.config["activation"] = "linear"
             sigmoid = graph.insert_after(node, new_node(dpu_layers.VitisSigmoid(name=node.name + "_sigmoid")))
             if activation != "sigmoid":
@@ -149,15 +146,10 @@ def annotate(graph: Graph, strategy: Strategy) -> None:
             continue
         if not (strategy.supports(node.class_name) and strategy.supports(before.class_name)):
             continue
-        kind = node.class_name
-        if before.class_name in CONVOLUTIONS + CONV_BN and kind in (*_STANDALONE, "Vitis>VitisSigmoid"):
-            if before.config.get("activation", "linear") == "linear":
-                node.annotated = True
-                before.joined = kind != "Vitis>VitisSigmoid"
-        elif before.class_name in ("Add", "Multiply") and kind in ("ReLU", "Activation"):
-            node.annotated = before.joined = True
-        elif before.class_name in _POOLS and kind in ("ReLU", "Activation"):
+        kind = kinds.QUANTIZED.get(before.class_name, kinds.Quantized())
+        if node.class_name in kind.takes_in and before.config.get("activation", "linear") == "linear":
             node.annotated = True
+            before.joined = not kind.keeps and node.class_name != "Vitis>VitisSigmoid"
 
 
 def _quantize_node(source: Node, entry: dict[str, Any], mode: str) -> Node:
@@ -173,7 +165,7 @@ def _wrap(node: Node, strategy: Strategy, mode: str) -> None:
     """Make `node` the QuantizeWrapper of the layer that it was."""
     inner: dict[str, Any] = {"class_name": node.class_name, "config": {"name": node.name, **node.config}}
     quantize_config: dict[str, Any]
-    if node.joined and node.class_name in ("Add", "Multiply"):
+    if node.joined and not kinds.QUANTIZED[node.class_name].activation:
         quantize_config = {"class_name": "Vitis>NoQuantizeConfig", "config": {}}
     else:
         if node.joined:
@@ -228,12 +220,12 @@ def quantize(graph: Graph, strategy: Strategy, mode: str, custom: frozenset[str]
             _quantize_conv_bn(node, strategy, mode)
             continue
         quantizable = strategy.supports(node.class_name)
-        if quantizable and (node.annotated or node.class_name not in _STANDALONE):
+        if quantizable and (node.annotated or node.class_name not in kinds.ACTIVATION_LAYERS):
             _wrap(node, strategy, mode)
             wrapped[node.name] = graph.unique_name("quant_" + node.name)
     graph.rename(wrapped)
     for node in graph.candidates():
-        if node.class_name == "TFOpLambda" and node.config["function"] in _QUANTIZED_FUNCTIONS:
+        if node.class_name == "TFOpLambda" and node.config["function"] in kinds.QUANTIZED_FUNCTIONS:
             graph.insert_after(node, _quantize_node(node, strategy.function_quantizer(), mode))
     _quantize_float_inputs(graph, strategy, mode)
     for node in graph.candidates():

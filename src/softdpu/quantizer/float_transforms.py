@@ -12,11 +12,10 @@ from typing import Any, Callable  # noqa: UP035 - not generic in collections.abc
 import numpy as np
 
 from softdpu.keras2.api import keras, tf
+from softdpu.keras2.kinds import CONVOLUTIONS
 from softdpu.quantizer import legacy
 from softdpu.quantizer.errors import QuantizerError
 from softdpu.quantizer.graph import Graph, Node
-
-CONVOLUTIONS = ("Conv2D", "DepthwiseConv2D", "Conv2DTranspose", "Dense")
 
 
 def kernel_name(node: Node) -> str:

@@ -7,6 +7,7 @@ import json
 import os
 from typing import Any
 
+from softdpu.keras2 import kinds
 from softdpu.numbers import fixed_point
 from softdpu.quantizer.errors import QuantizerError
 from softdpu.quantizer.ops import MIN_MSE, NON_OVERFLOW
@@ -98,42 +99,6 @@ OLD_NAMES = {
 STRATEGY_NAMES = {"pof2s": "pof2s", "8bit": "pof2s", "pof2s_tqt": "pof2s_tqt", "8bit_tqt": "pof2s_tqt"}
 _OTHER_STRATEGIES = ("fs", "fsx", "gpu", "bfp")
 
-# Layer class -> (quantized weights, quantized biases, quantized by its activation, quantized at its output).
-_CONV = (("kernel",), ("bias",), True, False)
-_DEPTHWISE = (("depthwise_kernel",), ("bias",), True, False)
-_OUTPUT: tuple = ((), (), False, True)
-_NOTHING: tuple = ((), (), False, False)
-REGISTRY: dict[str, tuple] = {
-    "Conv2D": _CONV,
-    "DepthwiseConv2D": _DEPTHWISE,
-    "Conv2DTranspose": _CONV,
-    "Dense": _CONV,
-    "Activation": ((), (), True, False),
-    "ReLU": _OUTPUT,
-    "LeakyReLU": _OUTPUT,
-    "PReLU": (("alpha",), (), False, True),
-    "Add": _OUTPUT,
-    "BatchNormalization": (("gamma", "beta"), (), False, True),
-    "LayerNormalization": (("gamma", "beta"), (), False, True),
-    "MaxPooling2D": _OUTPUT,
-    "AveragePooling2D": _OUTPUT,
-    "GlobalAveragePooling2D": _OUTPUT,
-    "UpSampling2D": _OUTPUT,
-    "Concatenate": _OUTPUT,
-    "ZeroPadding2D": _NOTHING,
-    "Reshape": _NOTHING,
-    "Permute": _NOTHING,
-    "Flatten": _NOTHING,
-    "Multiply": _OUTPUT,
-    "Vitis>VitisLayernorm": (("gamma", "beta"), (), False, True),
-    "Vitis>VitisGlobalAveragePooling2D": _OUTPUT,
-    "Vitis>AveragePooling2D": _OUTPUT,
-    "Vitis>VitisSigmoid": _OUTPUT,
-    "Vitis>VitisSoftmax": _OUTPUT,
-    "Vitis>VitisConvBN": _CONV,
-    "Vitis>VitisDepthwiseConvBN": _DEPTHWISE,
-}
-
 _SOFTMAX_ROUNDING = {"round_mode": fixed_point.FLOOR, "narrow_range": True}
 
 
@@ -197,25 +162,25 @@ class Strategy:
 
     def supports(self, class_name: str) -> bool:
         """Tell whether layers of this class are quantized."""
-        return class_name in REGISTRY or class_name in self._layers
+        return class_name in kinds.QUANTIZED or class_name in self._layers
 
     def layer_lists(self, class_name: str, config: dict[str, Any]) -> dict[str, Any]:
         """Return the ten lists of a VitisQuantizeConfig for a layer of this class and configuration."""
         if class_name in self._layers:
             custom = {key: value for key, value in self._layers[class_name].items() if key != "layer_type"}
             return {**_empty_lists(), **copy.deepcopy(custom)}
-        weights, biases, activation, output = REGISTRY[class_name]
+        kind = kinds.QUANTIZED[class_name]
         relu_like = class_name == "ReLU" or config.get("activation") in ("relu", "relu6")
         lists = _empty_lists()
-        lists["quantizable_weights"] = list(weights)
-        axis = 2 if weights == ("depthwise_kernel",) else -1
-        lists["weight_quantizers"] = [self._quantizer("weight", channel_axis=axis) for _ in weights]
-        lists["quantizable_biases"] = list(biases)
-        lists["bias_quantizers"] = [self._quantizer("bias") for _ in biases]
-        if activation:
+        lists["quantizable_weights"] = list(kind.weights)
+        axis = 2 if kind.weights == ("depthwise_kernel",) else -1
+        lists["weight_quantizers"] = [self._quantizer("weight", channel_axis=axis) for _ in kind.weights]
+        lists["quantizable_biases"] = list(kind.biases)
+        lists["bias_quantizers"] = [self._quantizer("bias") for _ in kind.biases]
+        if kind.activation:
             lists["quantizable_activations"] = ["activation"]
             lists["activation_quantizers"] = [self._quantizer("activation", relu_like)]
-        if output:
+        if kind.output:
             lists["quantizable_outputs"] = [0]
             rounding = _SOFTMAX_ROUNDING if class_name == "Vitis>VitisSoftmax" else {}
             lists["output_quantizers"] = [self._quantizer("activation", relu_like, **rounding)]
@@ -252,7 +217,7 @@ class Strategy:
         if verbose >= 2:
             registry["input_quantize_config"] = {"input_layers": [], "input_quantizer": self.input_quantizer()}
             registry["layer_quantize_config"] = [
-                {"layer_type": _path_of(name), **self.layer_lists(name, {})} for name in REGISTRY
+                {"layer_type": _path_of(name), **self.layer_lists(name, {})} for name in kinds.QUANTIZED
             ]
         return copy.deepcopy(result)
 
@@ -287,23 +252,18 @@ def _empty_lists() -> dict[str, Any]:
 
 _KERAS_PATH = "tensorflow.keras.layers."
 _DPU_PATH = "tensorflow_model_optimization.python.core.quantization.keras.vitis.layers."
-_DPU_MODULES = {
-    "Vitis>AveragePooling2D": "vitis_pooling.VitisAveragePooling2D",
-    "Vitis>VitisGlobalAveragePooling2D": "vitis_pooling.VitisGlobalAveragePooling2D",
-    "Vitis>VitisSigmoid": "vitis_activation.VitisSigmoid",
-    "Vitis>VitisSoftmax": "vitis_activation.VitisSoftmax",
-    "Vitis>VitisLayernorm": "vitis_activation.VitisLayernorm",
-    "Vitis>VitisConvBN": "vitis_conv_bn.VitisConvBN",
-    "Vitis>VitisDepthwiseConvBN": "vitis_conv_bn.VitisDepthwiseConvBN",
-}
 
 
 def _path_of(class_name: str) -> str:
-    return _DPU_PATH + _DPU_MODULES[class_name] if class_name in _DPU_MODULES else _KERAS_PATH + class_name
+    module = kinds.QUANTIZED[class_name].module
+    if not module:
+        return _KERAS_PATH + class_name
+    name = kinds.bare(class_name)
+    return f"{_DPU_PATH}{module}.{name if name.startswith('Vitis') else 'Vitis' + name}"
 
 
 def _class_of(path: str) -> str:
-    names = {_path_of(name): name for name in REGISTRY}
+    names = {_path_of(name): name for name in kinds.QUANTIZED}
     return names.get(path, path.split(".")[-1])
 
 

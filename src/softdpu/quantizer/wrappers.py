@@ -8,6 +8,7 @@ import inspect
 from typing import Any, Iterator  # noqa: UP035 - the annotations' ABCs are not generic before Python 3.9
 
 from softdpu.keras2.api import keras, tf
+from softdpu.keras2.kinds import POST_ACTIVATIONS, PRE_ACTIVATIONS
 from softdpu.quantizer import configs
 from softdpu.quantizer.errors import QuantizerError
 from softdpu.quantizer.legacy import deserialize, deserialize_layer, serialize
@@ -140,8 +141,8 @@ class QuantizeWrapper(_Wrapper):
 
     def _check_activation(self, activation: Any) -> None:
         name = configs.activation_name(activation)
-        if name not in configs.PRE_ACTIVATIONS | configs.POST_ACTIVATIONS | {"NoQuantizeActivation"}:
-            known = ", ".join(sorted(configs.PRE_ACTIVATIONS | configs.POST_ACTIVATIONS))
+        if name not in PRE_ACTIVATIONS | POST_ACTIVATIONS | {"NoQuantizeActivation"}:
+            known = ", ".join(sorted(PRE_ACTIVATIONS | POST_ACTIVATIONS))
             raise QuantizerError(
                 f"layer {self.layer.name}: activation {name} cannot be quantized; only some Keras activations are "
                 f"supported ({known}); move it to a layer of its own and list that in ignore_layers"
@@ -160,9 +161,9 @@ class QuantizeWrapper(_Wrapper):
                     slots.append(Slot(kind, attribute, quantizer, attribute))
         for attribute, quantizer in self.quantize_config.pairs("activation"):
             name = configs.activation_name(getattr(self.layer, attribute))
-            if name in configs.PRE_ACTIVATIONS:
+            if name in PRE_ACTIVATIONS:
                 slots.append(self._activation_slot("pre_" + attribute, quantizer, attribute))
-            elif name in configs.POST_ACTIVATIONS:
+            elif name in POST_ACTIVATIONS:
                 slots.append(self._activation_slot("post_" + attribute, quantizer, attribute))
         for index, quantizer in self.quantize_config.pairs("output"):
             quantizer.build(None, f"output_{index}", self)

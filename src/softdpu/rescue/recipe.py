@@ -11,8 +11,9 @@ from typing import Any, Callable  # noqa: UP035 - not generic in collections.abc
 import numpy as np
 
 from softdpu.keras2.api import keras
+from softdpu.keras2.kinds import CONVOLUTIONS
 from softdpu.quantizer.errors import QuantizerError
-from softdpu.quantizer.float_transforms import CONVOLUTIONS, kernel_name
+from softdpu.quantizer.float_transforms import kernel_name
 from softdpu.quantizer.graph import Graph, Node
 from softdpu.quantizer.recipes import Recipe
 from softdpu.rescue import dead_channels, equalization

@@ -11,6 +11,7 @@ from typing import Any, Callable, Container, Iterator  # noqa: UP035 - not gener
 import numpy as np
 
 from softdpu.keras2.api import keras, tf
+from softdpu.keras2.kinds import PRE_ACTIVATIONS
 from softdpu.quantizer import configs, ops
 from softdpu.quantizer.quantizers import Quantizer
 from softdpu.quantizer.wrappers import QuantizeWrapper, VitisQuantize, replaced
@@ -132,7 +133,7 @@ class _Visitor:
         return results
 
     def _activated(self, function: Any, results: list[tf.Tensor], quantizer: Quantizer) -> list:
-        if configs.activation_name(function) in configs.PRE_ACTIVATIONS:
+        if configs.activation_name(function) in PRE_ACTIVATIONS:
             return [function(y) for y in self._finished(results, quantizer)]
         return self._finished([function(y) for y in results], quantizer)
 

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 
 from softdpu.errors import SoftdpuError
+from softdpu.numbers.dpu import attribute
+from softdpu.runtime.parameters import read_constant
 
 CONSTANTS = ("const", "const-fix")
 INPUTS = ("data", "data-fix", "placeholder")
@@ -29,8 +31,6 @@ _NUMPY_TYPES = {
     "float32": np.float32,
     "float64": np.float64,
 }
-
-_PLAIN_WEIGHTS = 1  # fingerprint type of DPUCZDX8G, whose parameter blob holds weights in their natural order
 
 
 @dataclass(frozen=True)
@@ -123,17 +123,17 @@ def read_subgraph(subgraph: Any) -> Program:
     ops = list(subgraph.toposort())
     outside = {value.key: value for value in map(_value_of_tensor, subgraph.get_input_tensors())}
     outputs = [_value_of_tensor(tensor) for tensor in subgraph.get_output_tensors()]
-    return _program(subgraph.get_name(), ops, outside, outputs, _Blobs(_dpu_of(subgraph)))
+    return _program(subgraph.get_name(), ops, outside, outputs, _dpu_of(subgraph))
 
 
 def read_graph(graph: Any) -> Program:
     """Read a whole xir graph, compiled or not; its inputs are its data ops, its outputs what nobody consumes."""
     ops = list(graph.toposort())
     outputs = [_value(op) for op in graph.get_tail_ops() if op.get_type() not in CONSTANTS]
-    return _program(graph.get_name(), ops, {}, outputs, _Blobs(_all_dpus(graph.get_root_subgraph())))
+    return _program(graph.get_name(), ops, {}, outputs, _all_dpus(graph.get_root_subgraph()))
 
 
-def _program(name: str, ops: list[Any], outside: dict[str, Value], outputs: list[Value], blobs: _Blobs) -> Program:
+def _program(name: str, ops: list[Any], outside: dict[str, Value], outputs: list[Value], dpus: list[Any]) -> Program:
     values = dict(outside)
     inputs = list(outside.values())
     nodes, constants = [], {}
@@ -141,7 +141,7 @@ def _program(name: str, ops: list[Any], outside: dict[str, Value], outputs: list
         value = _value(op)
         values[value.key] = value
         if op.get_type() in CONSTANTS:
-            constants[value.key] = _constant(op, value, blobs)
+            constants[value.key] = _constant(op, value, dpus)
         elif op.get_type() in INPUTS:
             inputs.append(value)
         else:
@@ -179,61 +179,29 @@ def _as_value(key: str, tensor: Any) -> Value:
     return Value(key, tensor.name, shape, np.dtype(_NUMPY_TYPES[name]), fix_point)
 
 
-def _constant(op: Any, value: Value, blobs: _Blobs) -> np.ndarray:
-    size = int(np.prod(value.shape)) * value.dtype.itemsize
+def _constant(op: Any, value: Value, dpus: list[Any]) -> np.ndarray:
     data = op.get_attr("data") if op.has_attr("data") else b""
-    data = bytes(data) if data else blobs.read(op, size)
+    if not data:
+        return _parameter(op, dpus)
+    size = int(np.prod(value.shape)) * value.dtype.itemsize
     if len(data) < size:
         raise SoftdpuError(f"constant '{value.key}' needs {size} bytes for shape {list(value.shape)}, has {len(data)}")
-    array = np.frombuffer(data, value.dtype, count=size // value.dtype.itemsize).reshape(value.shape)
-    array.flags.writeable = False
-    return array
+    return np.frombuffer(bytes(data), value.dtype, count=size // value.dtype.itemsize).reshape(value.shape)
 
 
-class _Blobs:
-    """The parameter blobs of DPU subgraphs, where compiled files keep the bytes of their constants."""
-
-    def __init__(self, subgraphs: list[Any]) -> None:
-        self._subgraphs = subgraphs
-        self._read: dict[str, dict[str, bytes]] = {}
-
-    def read(self, op: Any, size: int) -> bytes:
-        """Return the `size` bytes of a const-fix from the register and address that its tensor names."""
-        owner = next((subgraph for subgraph in self._subgraphs if subgraph.has_op(op.get_name())), None)
-        tensor = op.get_output_tensor()
-        if owner is None or not tensor.has_attr("ddr_addr"):
-            raise SoftdpuError(f"constant '{op.get_name()}' has no data, neither of its own nor at a ddr_addr")
-        refuse_reordered_weights(owner)
-        name = owner.get_name()
-        if name not in self._read:
-            self._read[name] = owner.get_attr("reg_id_to_parameter_value") or {}
-        register = f"REG_{tensor.get_attr('reg_id') if tensor.has_attr('reg_id') else 0}"
-        blob = self._read[name].get(register, b"")
-        start = int(tensor.get_attr("ddr_addr"))
-        if start < 0 or start + size > len(blob):
-            raise SoftdpuError(
-                f"constant '{op.get_name()}' lies at bytes {start} to {start + size} of {register}, "
-                f"which holds {len(blob)}: the .xmodel is damaged"
-            )
-        return bytes(blob[start : start + size])
-
-
-def refuse_reordered_weights(subgraph: Any) -> None:
-    """Raise SoftdpuError where a DPU subgraph keeps its weights in an order that only the hardware knows.
-
-    AMD's compiler stores them plainly for DPUCZDX8G alone; our compiler does for every DPU.
-    """
-    runner = subgraph.get_attr("runner") if subgraph.has_attr("runner") else {}
-    if any("softdpu" in library for library in runner.values()) or not subgraph.has_attr("dpu_fingerprint"):
-        return
-    if int(subgraph.get_attr("dpu_fingerprint")) >> 56 == _PLAIN_WEIGHTS:
-        return
-    name = subgraph.get_attr("dpu_name") if subgraph.has_attr("dpu_name") else "another DPU"
-    raise SoftdpuError(
-        f"subgraph '{subgraph.get_name()}' was compiled by AMD's compiler for {name}, which keeps weights in an "
-        "undocumented order; of AMD's models only those for DPUCZDX8G (ZCU102, ZCU104, KV260) run here: "
-        "compile the model with softdpu"
-    )
+def _parameter(op: Any, dpus: list[Any]) -> np.ndarray:
+    """Return a constant that a compiled file keeps in the parameters of one of its DPU subgraphs."""
+    owner = next((subgraph for subgraph in dpus if subgraph.has_op(op.get_name())), None)
+    if owner is None or not op.get_output_tensor().has_attr("ddr_addr"):
+        raise SoftdpuError(f"constant '{op.get_name()}' has no data, neither of its own nor at a ddr_addr")
+    found = read_constant(op, owner)
+    if found is None:
+        raise SoftdpuError(
+            f"constant '{op.get_name()}' of subgraph '{owner.get_name()}': AMD's compiler keeps it in an undocumented "
+            f"order for {attribute(owner, 'dpu_name', str) or 'this DPU'}; compile the model with softdpu"
+        )
+    found.flags.writeable = False
+    return found
 
 
 def _dpu_of(subgraph: Any) -> list[Any]:

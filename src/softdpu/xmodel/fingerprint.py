@@ -8,6 +8,7 @@ from typing import Any
 
 from softdpu.errors import SoftdpuError
 from softdpu.numbers import boards
+from softdpu.numbers.dpu import dpu_type
 from softdpu.xmodel.load import fingerprints, load
 
 # What the single bits of DPUCZDX8G feature codes stand for, by instruction set; "{}" takes the field's number.
@@ -87,7 +88,7 @@ def _explain(number: int) -> dict[str, Any]:
     except SoftdpuError as error:
         return {**result, "known": False, "reason": str(error), "boards": [], "vitis_ai": []}
     features = []
-    for first, width, words in _FIELDS.get(isa, ()) if number >> 56 == 1 else ():
+    for first, width, words in _FIELDS.get(isa, ()) if dpu_type(number) == "DPUCZDX8G" else ():
         field = number >> first & (1 << width) - 1
         if field:
             features.append(words.format(field))
@@ -122,7 +123,7 @@ def differing_bits(a: int, b: int) -> str:
         return " against ".join(names) + ": another kind of DPU"
     if a >> 48 != b >> 48:
         return f"instruction set {a >> 48 & 0xFF} against {b >> 48 & 0xFF}"
-    fields = _FIELDS.get(a >> 48 & 0xFF, ()) if a >> 56 == 1 else ()
+    fields = _FIELDS.get(a >> 48 & 0xFF, ()) if dpu_type(a) == "DPUCZDX8G" else ()
     changed = a ^ b
     words = [text.format("another number of") for first, width, text in fields if changed >> first & (1 << width) - 1]
     if fields and changed & 0xF:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import Any, TypeVar
 
 import xir
 from softdpu.errors import SoftdpuError
+from softdpu.numbers.dpu import attribute, fingerprint
 
 
 def load(path: str | os.PathLike[str]) -> xir.Graph:
@@ -20,23 +20,6 @@ def load(path: str | os.PathLike[str]) -> xir.Graph:
         return xir.Graph.deserialize(path)
     except xir.XirError as error:
         raise SoftdpuError(str(error)) from None
-
-
-Value = TypeVar("Value")
-
-
-def attribute(holder: Any, name: str, kind: type[Value]) -> Value | None:
-    """Return attribute `name` of a graph, op, tensor or subgraph; None where there is none.
-
-    Raises:
-        SoftdpuError: it is of another type than `kind`.
-    """
-    if not holder.has_attr(name):
-        return None
-    value = holder.get_attr(name)
-    if not isinstance(value, kind):
-        raise SoftdpuError(f"{holder!r}: attribute '{name}' must be {kind.__name__}, got {type(value).__name__}")
-    return value
 
 
 def devices(graph: xir.Graph) -> list[tuple[str, xir.Subgraph]]:
@@ -65,16 +48,6 @@ def position(op: xir.Op) -> int | None:
     """Return the position of an op's output, None for one that has none."""
     tensor = op.get_output_tensor()
     return attribute(tensor if tensor.has_attr("fix_point") else op, "fix_point", int)
-
-
-def fingerprint(subgraph: xir.Subgraph) -> int | None:
-    """Return the fingerprint of the DPU that a subgraph was compiled for, None where it tells none."""
-    return attribute(subgraph, "dpu_fingerprint", int)
-
-
-def runner(subgraph: xir.Subgraph) -> str | None:
-    """Return the library that runs a subgraph, None where it tells none."""
-    return (attribute(subgraph, "runner", dict) or {}).get("run")
 
 
 def fingerprints(graph: xir.Graph) -> list[int]:

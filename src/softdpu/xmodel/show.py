@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import xir
-from softdpu.xmodel.load import attribute, devices, fingerprint, load, position, runner
-from softdpu.xmodel.parameters import SOFTDPU_RUNNER
+from softdpu.numbers.dpu import SOFTDPU_RUNNER, attribute, fingerprint, runner
+from softdpu.xmodel.load import devices, load, position
 
 _SHOWN_ATTRS = (
     "kernel",

@@ -12,7 +12,7 @@ import xir
 from softdpu.errors import SoftdpuError
 from softdpu.numbers.fixed_point import dequantize
 from softdpu.output.files import whole_file
-from softdpu.xmodel import parameters
+from softdpu.runtime.parameters import read_constant
 from softdpu.xmodel.load import devices, position
 
 
@@ -42,7 +42,7 @@ def constants(graph: xir.Graph) -> tuple[list[Constant], list[str]]:
             continue
         try:
             if op in blobs and op.get_output_tensor().has_attr("ddr_addr") and not op.get_attr("data"):
-                data = parameters.constant(op, blobs[op])
+                data = read_constant(op, blobs[op])
             else:
                 data = xir.const_data(op)
         except xir.XirError as error:

@@ -8,25 +8,30 @@ several boards; they cover convolutions and their biases.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-import xir
 from softdpu.errors import SoftdpuError
-from softdpu.xmodel.load import attribute, fingerprint, runner
+from softdpu.numbers.dpu import attribute, dpu_type, fingerprint, is_of_softdpu
 
-SOFTDPU_RUNNER = "libvart-softdpu-runner.so"
-_CZDX8G, _CAHX8H, _CVDX8G, _CV2DX8G = 1, 2, 6, 9
+_PLAIN, _CAHX8H, _CVDX8G, _CV2DX8G = "DPUCZDX8G", "DPUCAHX8H", "DPUCVDX8G", "DPUCV2DX8G"
 _CONVOLUTIONS = ("conv2d-fix", "transposed-conv2d-fix")
 
 
-def constant(op: xir.Op, subgraph: xir.Subgraph) -> np.ndarray | None:
+def read_constant(op: Any, subgraph: Any) -> np.ndarray | None:
     """Return a const-fix of a DPU subgraph from its blob, int8 in its own shape; None where the layout is unknown.
+
+    Args:
+        op: an xir.Op whose output tensor has an address.
+        subgraph: the xir.Subgraph that has the blob.
 
     Raises:
         SoftdpuError: its bytes lie outside the blob, or it is not int8.
     """
-    kind = _CZDX8G if runner(subgraph) == SOFTDPU_RUNNER else (fingerprint(subgraph) or 0) >> 56
-    if kind not in (_CZDX8G, _CAHX8H, _CVDX8G, _CV2DX8G):
+    number = fingerprint(subgraph)
+    kind = _PLAIN if number is None or is_of_softdpu(subgraph) else dpu_type(number)
+    if kind not in (_PLAIN, _CAHX8H, _CVDX8G, _CV2DX8G):
         return None
     tensor = op.get_output_tensor()
     if tensor.dtype not in ("xint8", "int8"):
@@ -35,16 +40,18 @@ def constant(op: xir.Op, subgraph: xir.Subgraph) -> np.ndarray | None:
     register = attribute(tensor, "reg_id", int) or 0
     blobs = attribute(subgraph, "reg_id_to_parameter_value", dict) or {}
     blob = np.frombuffer(blobs.get(f"REG_{register}", b""), np.int8)
-    split = kind == _CAHX8H and tensor.ndim == 4
     half = len(blob)
-    if split:
+    if kind == _CAHX8H and tensor.ndim == 4:
         blob = np.concatenate([blob, np.frombuffer(blobs.get(f"REG_{register + 1}", b""), np.int8)])
     outside = SoftdpuError(
-        f"op '{op.get_name()}': its {size} bytes at {start} lie outside the {len(blob)} bytes of REG_{register}"
+        f"op '{op.get_name()}': its {size} bytes at {start} lie outside the {len(blob)} bytes of REG_{register}: "
+        "the .xmodel is damaged"
     )
     if start < 0 or start + size > len(blob) or min(tensor.dims, default=1) < 1:
         raise outside
-    offsets = _split_kernel(tensor.dims, half) if split else _offsets(op, kind)
+    if kind == _PLAIN:
+        return blob[start : start + size].reshape(tensor.dims)
+    offsets = _offsets(op, kind, half)
     if offsets is None:
         return None
     if start + int(offsets.max()) >= len(blob):
@@ -52,18 +59,18 @@ def constant(op: xir.Op, subgraph: xir.Subgraph) -> np.ndarray | None:
     return np.asarray(blob[start + offsets])
 
 
-def _offsets(op: xir.Op, kind: int) -> np.ndarray | None:
+def _offsets(op: Any, kind: str, half: int) -> np.ndarray | None:
     """Return the offset of each number from the constant's address, in the constant's shape."""
     dims = op.get_output_tensor().dims
-    if kind in (_CZDX8G, _CAHX8H):
-        return np.arange(int(np.prod(dims, dtype=np.int64))).reshape(dims)
     consumers = op.get_fanout_ops()
     if len(consumers) != 1 or consumers[0].get_type() not in _CONVOLUTIONS:
         return None
     if len(dims) == 1:
-        return np.arange(dims[0]) if kind == _CVDX8G else _versal_ai_edge_bias(dims[0])
+        return _versal_ai_edge_bias(dims[0]) if kind == _CV2DX8G else np.arange(dims[0])
     if len(dims) != 4:
         return None
+    if kind == _CAHX8H:
+        return _split_kernel(dims, half)
     packed = attribute(consumers[0], "channel_augmentation", int)
     shape = [dims[0], dims[1], 1, dims[2] * dims[3]] if packed else dims
     rule = _versal_kernel if kind == _CVDX8G else _versal_ai_edge_kernel
