@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import tf_keras as keras
-from rescue_scenario import (  # type: ignore[import-not-found] # beside this file
+from rescue_scenario import (  # beside this file
     GOLDEN,
     accuracy,
     dpu_logits,

@@ -12,6 +12,7 @@ from softdpu.output.cli import program
 # name: (module with add_arguments(parser), which sets `run`; one line of help)
 COMMANDS = {
     "inspect": ("softdpu.commands.inspect", "tell where each layer of a Keras model runs on a board, and why"),
+    "predict": ("softdpu.commands.predict", "predict frames/s on a board, what bounds each layer, and what would help"),
     "xmodel": ("softdpu.commands.xmodel", "show and compare .xmodel files, take weights out, explain fingerprints"),
 }
 

@@ -49,6 +49,11 @@ def inspect_model(model: str | Path, target: Target) -> list[Place]:
     return sorted(shown, key=lambda place: dressing.order[place.layer])
 
 
+def as_quantized(model: KerasModel) -> KerasModel:
+    """Return a float model as the quantizer would leave it, with made-up positions; a quantized one as it is."""
+    return model if model.is_quantized else _Dressing(model).dressed()
+
+
 class _Dressing:
     """Walks a float model and makes the layers of the quantized one."""
 

@@ -1,0 +1,86 @@
+"""The command line of the prediction: `softdpu predict` and scripts/predict.py."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+from typing import Any
+
+from softdpu.errors import SoftdpuError
+from softdpu.numbers import boards
+from softdpu.output import files
+
+_EXAMPLE = """\
+examples:
+  softdpu predict build/compiled_model_zcu102/mobilenet.xmodel --target zcu102
+  softdpu predict build/quant_ft_model/quant_ft.h5 --all-targets"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the prediction takes; `run` of the parsed arguments runs it."""
+    parser.description = "Predict cycles of each layer and frames/s of a network on a board, with intervals."
+    parser.epilog = parser.epilog or _EXAMPLE
+    add = parser.add_argument
+    add("model", help="an .xmodel, or a Keras .h5, float or quantized, which is compiled in memory")
+    add("--target", help=f"board: {', '.join(boards.target_names())}")
+    add("--all-targets", action="store_true", help="compare the boards instead: latency and frames/s of each")
+    add("--vitis-ai", metavar="VERSION", help="of the board's image (default: the .xmodel's, or the board's usual one)")
+    add("--threads", metavar="N,N", default="1,2,4,6,8", help="numbers of threads of the app (default: 1,2,4,6,8)")
+    add("--batch", metavar="IMAGES", type=int, nargs="?", const=0, help="also the time for so many images (1000)")
+    add("--json", action="store_true", help="print JSON for programs instead of tables for people")
+    add("--output", metavar="JSON", help="also write the JSON to this file")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Predict as the arguments say and print the result."""
+    from softdpu.predict import MODELLED, open_model, predict_model, target_for, text
+
+    if args.target:
+        boards.target(args.target, args.vitis_ai)  # a misspelt board is told before the model is read
+    if bool(args.target) == args.all_targets:
+        raise SoftdpuError("give a board with --target, or --all-targets to compare them")
+    threads, batch = _counts(args.threads), _batch(args.batch)
+    model = open_model(args.model)
+    if args.all_targets:
+        targets = [target_for(name, None, model) for name in boards.target_names()]
+        predictions = predict_model(model, targets, threads, same_dpu=False)
+        found, lines = text.boards_dict(predictions), text.board_lines(predictions)
+    else:
+        (prediction,) = predict_model(model, [target_for(args.target, args.vitis_ai, model)], threads)
+        found = text.as_dict(prediction, batch)
+        targets = [target_for(name, None, model) for name in MODELLED] if prediction.modelled else []
+        lines = text.lines(prediction, predict_model(model, targets, threads, same_dpu=False), batch)
+    print(json.dumps(found, indent=1) if args.json else "\n".join(lines))
+    if args.output:
+        files.write_json(args.output, found)
+        logging.info("note: %s", _summary(found))  # what a build shows of the rule's log
+    return 0
+
+
+def _counts(given: str) -> list[int]:
+    try:
+        counts = [int(part) for part in given.split(",")]
+    except ValueError:
+        counts = [0]
+    if min(counts) < 1:
+        raise SoftdpuError(f"expected numbers of threads from 1, got '{given}': give such as --threads 1,2,4")
+    return counts
+
+
+def _batch(given: int | None) -> int | None:
+    if given is not None and given < 0:
+        raise SoftdpuError(f"expected a number of images from 1, got {given}: give such as --batch 1000")
+    return 1000 if given == 0 else given
+
+
+def _summary(found: dict[str, Any]) -> str:
+    if not found.get("fps"):
+        return f"{found.get('target', 'all boards')}: {found.get('reason', 'compared')}"
+    best = max(found["fps"], key=lambda row: row["app"]["value"])
+    fps = best["app"]
+    return (
+        f"{found['target']}: {fps['value']:.0f} frames/s expected with {best['threads']} threads "
+        f"({fps['low']:.0f} to {fps['high']:.0f}) once it is compiled with AMD's compiler"
+    )
