@@ -36,7 +36,7 @@ target_% run_% check_% deploy_% board_run_% sdcard_%: $(READY)
 
 report: $(READY) ## build what is missing, then build/report.html: everything about the build in one file
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" snakemake -j$(JOBS) report_inputs
-	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" snakemake --report build/report.html
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" snakemake report_inputs --report build/report.html
 
 pictures: $(READY) ## the pictures of README.md, from the build; needs graphviz
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" snakemake -j$(JOBS) build/report/zcu102/ladder.svg

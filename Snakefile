@@ -4,9 +4,9 @@ from pathlib import Path
 
 from snakemake.utils import min_version
 
-from softdpu.build import locks as build_lock, config as configuration
+from softdpu.build import config as configuration, locks
+from softdpu.build.stop import one_line
 from softdpu.output import files
-from softdpu.errors import SoftdpuError
 
 min_version("9.20")
 
@@ -23,14 +23,12 @@ pathvars:
     logs="logs",
 
 
-try:
+with one_line():
     files.refuse_full_disk(Path.cwd())
     configuration.refuse_doubled_keys(["config.yaml", *workflow.overwrite_configfiles])
     configuration.complete(
         config, Path(workflow.basedir) / "schemas/config.schema.yaml"
     )
-except SoftdpuError as error:
-    raise SystemExit(f"error: {error}")
 
 
 include: "rules/common.smk"
@@ -40,22 +38,19 @@ include: "rules/quantize.smk"
 include: "rules/finetune.smk"
 include: "rules/compile.smk"
 include: "rules/package.smk"
+include: "rules/report_target.smk"
 include: "rules/report.smk"
 include: "rules/targets.smk"
 include: "rules/deploy.smk"
 include: "rules/sweep.smk"
-include: "rules/cluster.smk"
+include: "rules/checks.smk"
 include: "rules/preflight.smk"
-
-
-if build_lock.clear_stale(Path(".snakemake")):
-    logger.info("The last build in this folder was killed; its lock is removed.")
 
 
 onstart:
     check_machine(workflow.dag.needrun_jobs())
-    check_cluster(workflow.dag.needrun_jobs())
-    build_lock.hold(Path(".snakemake"))
+    with one_line():
+        locks.hold(Path(BUILD))
 
 
 onerror:
@@ -71,5 +66,4 @@ rule all:
             result=["inspect", "ladder"],
             target=config["targets"],
         ),
-        REPORT if REPORTING else [],
     localrule: True

@@ -1,7 +1,7 @@
 """An int8 model becomes an .xmodel for a board.
 
 REQUIRED: <float_model>/float_model.h5, <quant_ft_model>/quant_ft.h5. PROVIDES: <build>/inspect_{target}.json,
-which tells as soon as there is a float model which layers the DPU will not take, and what to change; and
+which says as soon as there is a float model which layers the DPU will not take, and what to change; and
 <build>/compiled_model_{target}/mobilenet.xmodel, with our own compiler also summary.json, which says where each layer runs.
 """
 
@@ -23,7 +23,11 @@ rule inspect:
     message:
         "which layers of the float model the DPU of {wildcards.target} takes"
     shell:
-        "python {input.script} {input.model} --target {wildcards.target} {params.vitis_ai} --output {output} &> {log:q}"
+        "python {input.script:q} {input.model:q}"
+        " --target {wildcards.target:q}"
+        " {params.vitis_ai:q}"
+        " --output {output:q}"
+        " &> {log:q}"
 
 
 if TOOLCHAIN["compile"] == vitis_ai.VITIS_AI:
@@ -37,11 +41,11 @@ if TOOLCHAIN["compile"] == vitis_ai.VITIS_AI:
         conda:
             ENV
         params:
-            fingerprint=lambda wildcards: vitis_ai.fingerprint(config, wildcards.target),
+            arch=lambda wildcards: vitis_ai.describe_arch(config, wildcards.target),
         message:
             "the DPU of {wildcards.target} as an arch.json for AMD's compiler"
         shell:
-            'echo \'{{"fingerprint": "{params.fingerprint}"}}\' >{output} 2> {log:q}'
+            "echo {params.arch:q} >{output:q} 2> {log:q}"
 
     rule compile:
         input:
@@ -67,17 +71,24 @@ if TOOLCHAIN["compile"] == vitis_ai.VITIS_AI:
             mem_mb=lambda wildcards, attempt: attempt * 4000,
             runtime=30,
         params:
-            run=lambda wildcards: vitis_ai.command(config, "compile", wildcards.target),
+            compiler=lambda wildcards: [
+                *vitis_ai.command(config, "compile", wildcards.target),
+                "vai_c_tensorflow2",
+            ],
             arch=lambda wildcards: (
                 vitis_ai.arch_file(wildcards.target)
                 or f"{BUILD}/compiled_model_{wildcards.target}/arch.json"
             ),
-            folder=lambda wildcards: f"{BUILD}/compiled_model_{wildcards.target}",
+            folder=subpath(output.xmodel, parent=True),
         message:
             "compile for {wildcards.target} with AMD's compiler"
         shell:
-            "{params.run}vai_c_tensorflow2 --model {input.model} --arch {params.arch}"
-            " --output_dir {params.folder} --net_name mobilenet &> {log:q}"
+            "{params.compiler:q}"
+            " --model {input.model:q}"
+            " --arch {params.arch:q}"
+            " --output_dir {params.folder:q}"
+            " --net_name mobilenet"
+            " &> {log:q}"
 
 else:
 
@@ -106,5 +117,10 @@ else:
         message:
             "compile for {wildcards.target}"
         shell:
-            "python {input.script} --model {input.model} --target {wildcards.target} {params.vitis_ai}"
-            " --summary {output.summary} --output {output.xmodel} &> {log:q}"
+            "python {input.script:q}"
+            " --model {input.model:q}"
+            " --target {wildcards.target:q}"
+            " {params.vitis_ai:q}"
+            " --summary {output.summary:q}"
+            " --output {output.xmodel:q}"
+            " &> {log:q}"

@@ -4,24 +4,30 @@ REQUIRED: what config.yaml's section dataset names. PROVIDES: <records>/tfrec_tr
 shards data_<i>.tfrecord, labels.txt and manifest.json; inspect_records draws <build>/inspect_train.png and _val.png.
 """
 
+from softdpu.dataset.folder import state
+
 
 rule fetch_data:
     input:
         script="scripts/fetch_data.py",
         code=code("scripts/fetch_data.py"),
     output:
-        FASHION_MNIST,
+        images.FASHION_MNIST_FILES,
     log:
         "<logs>/fetch_data.log",
     localrule: True
     conda:
         ENV
     params:
-        folder=options({"folder": DATASET["path"]}),
+        folder=subpath(output[0], parent=True),
+        source=options({"folder": DATASET["path"]}),
     message:
         "Fashion-MNIST into data/fashion_mnist"
     shell:
-        "python {input.script} --output data/fashion_mnist {params.folder} &> {log:q}"
+        "python {input.script:q}"
+        " --output {params.folder:q}"
+        " {params.source:q}"
+        " &> {log:q}"
 
 
 rule fetch_ground_truth:
@@ -30,23 +36,27 @@ rule fetch_ground_truth:
         script="scripts/fetch_data.py",
         code=code("scripts/fetch_data.py"),
     output:
-        GROUND_TRUTH,
+        images.GROUND_TRUTH,
     log:
         "<logs>/fetch_ground_truth.log",
     localrule: True
     conda:
         ENV
     params:
-        folder=options({"folder": DATASET["ground_truth"]}),
+        source=options({"folder": DATASET["ground_truth"]}),
     message:
         "ImageNet's ground truth into {output}"
     shell:
-        "python {input.script} --kind imagenet --output {output} {params.folder} &> {log:q}"
+        "python {input.script:q}"
+        " --kind imagenet"
+        " --output {output:q}"
+        " {params.source:q}"
+        " &> {log:q}"
 
 
 rule records_shard:
     input:
-        source_files,
+        lambda wildcards: images.list_sources(DATASET, wildcards.split),
         script="scripts/make_records.py",
         code=code("scripts/make_records.py"),
     output:
@@ -63,15 +73,21 @@ rule records_shard:
         mem_mb=lambda wildcards, attempt: attempt * 500,
         runtime=30,
     params:
-        source=source_options,
+        source=lambda wildcards: as_options(
+            images.choose_source(DATASET, wildcards.split)
+        ),
         # The images of a folder are too many to list; their names, sizes and times make one number.
         state=lambda wildcards: (
             state(DATASET["path"]) if DATASET["kind"] == "image_folder" else ""
         ),
+        folder=subpath(output.records, parent=True),
     message:
         "records of the {wildcards.split} images, shard {wildcards.shard}"
     shell:
-        "python {input.script} {params.source} --shard {wildcards.shard} --output $(dirname {output.records})"
+        "python {input.script:q}"
+        " {params.source:q}"
+        " --shard {wildcards.shard:q}"
+        " --output {params.folder:q}"
         " &> {log:q}"
 
 
@@ -80,7 +96,7 @@ rule records_manifest:
         lambda wildcards: collect(
             "<records>/tfrec_{split}/data_{shard}.{kind}",
             split=wildcards.split,
-            shard=range(shards(wildcards.split)),
+            shard=range(images.count_shards(DATASET, wildcards.split)),
             kind=["tfrecord", "json"],
         ),
         script="scripts/merge_records.py",
@@ -94,13 +110,17 @@ rule records_manifest:
     conda:
         ENV
     params:
-        shards=lambda wildcards: shards(wildcards.split),
+        shards=lambda wildcards: images.count_shards(DATASET, wildcards.split),
         skipped=DATASET["max_skipped"],
+        folder=subpath(output.manifest, parent=True),
     message:
         "manifest of the {wildcards.split} records"
     shell:
-        "python {input.script} --records $(dirname {output.manifest}) --shards {params.shards}"
-        " --max-skipped {params.skipped} &> {log:q}"
+        "python {input.script:q}"
+        " --records {params.folder:q}"
+        " --shards {params.shards:q}"
+        " --max-skipped {params.skipped:q}"
+        " &> {log:q}"
 
 
 rule contact_sheet:
@@ -115,10 +135,15 @@ rule contact_sheet:
     localrule: True
     conda:
         ENV
+    params:
+        records=subpath(input.records, parent=True),
     message:
         "contact sheet of the {wildcards.split} records"
     shell:
-        "python {input.script} --records $(dirname {input.records}) --output {output} &> {log:q}"
+        "python {input.script:q}"
+        " --records {params.records:q}"
+        " --output {output:q}"
+        " &> {log:q}"
 
 
 rule inspect_records:

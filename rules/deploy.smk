@@ -6,15 +6,10 @@ name no output: one that is asked for always runs, and the script copies what di
 """
 
 
-def given(key, example):
-    """Return an input function that asks for the config's `key` when a rule needs it and it is not there."""
-
-    def ask(wildcards):
-        if not config[key]:
-            raise SystemExit(f"error: {key} is not set: add --config {key}={example}")
-        return []
-
-    return ask
+def require_board(wildcards):
+    """Ask for the config's board when a rule needs it and it is not there."""
+    hint = "board is not set: add --config board=root@192.168.1.10"
+    return require(config["board"], hint)
 
 
 def card_options(name):
@@ -48,7 +43,7 @@ for name in boards.target_names():
         name:
             f"deploy_{name}"
         input:
-            given("board", "root@192.168.1.10"),
+            require_board,
             card=collect(rules.package.output, target=name),
             script="scripts/deploy.py",
         log:
@@ -62,13 +57,16 @@ for name in boards.target_names():
         message:
             f"target_{name} to the board"
         shell:
-            "python {input.script} {params.card} {params.board} 2>&1 | tee {log:q}"
+            "python {input.script:q}"
+            " {params.card:q}"
+            " {params.board:q}"
+            " 2>&1 | tee {log:q}"
 
     rule:
         name:
             f"board_run_{name}"
         input:
-            given("board", "root@192.168.1.10"),
+            require_board,
             card=collect(rules.package.output, target=name),
             pc=f"<build>/run_{name}.json",
             script="scripts/board_run.py",
@@ -85,14 +83,22 @@ for name in boards.target_names():
         message:
             f"run target_{name} on the board"
         shell:
-            "python {input.script} {params.card} {params.board} {params.run} --pc {input.pc} --output {params.output}"
+            "python {input.script:q}"
+            " {params.card:q}"
+            " {params.board:q}"
+            " {params.run:q}"
+            " --pc {input.pc:q}"
+            " --output {params.output:q}"
             " 2>&1 | tee {log:q}"
 
     rule:
         name:
             f"sdcard_{name}"
         input:
-            given("sdcard", "<where the card is mounted>"),
+            lambda wildcards: require(
+                config["sdcard"],
+                "sdcard is not set: add --config sdcard=<where the card is mounted>",
+            ),
             card=collect(rules.package.output, target=name),
             script="scripts/sdcard.py",
         log:
@@ -106,4 +112,7 @@ for name in boards.target_names():
         message:
             f"target_{name} to the SD card"
         shell:
-            "python {input.script} {params.card} {params.sdcard} 2>&1 | tee {log:q}"
+            "python {input.script:q}"
+            " {params.card:q}"
+            " {params.sdcard:q}"
+            " 2>&1 | tee {log:q}"

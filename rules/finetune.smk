@@ -26,8 +26,11 @@ if config["finetune"]["epochs"] == 0:
         message:
             "no fine-tuning: the quantized model is what is compiled"
         shell:
-            "(cp {input.model} {output.model} && cp {input.metrics} {output.metrics} &&"
-            " cp {input.predictions} {output.predictions} && cp {input.positions} {output.positions}) &> {log:q}"
+            "(cp {input.model:q} {output.model:q}"
+            " && cp {input.metrics:q} {output.metrics:q}"
+            " && cp {input.predictions:q} {output.predictions:q}"
+            " && cp {input.positions:q} {output.positions:q})"
+            " &> {log:q}"
 
 else:
 
@@ -61,8 +64,11 @@ else:
             * requests.minutes(config, "finetune"),
             gpu=config["cluster"]["gpus"],
         params:
-            launch=launch,
-            run=vitis_ai.command(config, "finetune"),
+            python=vitis_ai.start_python(config, "finetune"),
+            tools=vitis_ai.command(config, "finetune"),
+            train=subpath(input.train, parent=True),
+            val=subpath(input.val, parent=True),
+            folder=subpath(output.model, parent=True),
             calibration=options(vitis_ai.quantizer_options(config, "finetune")),
             recipe=options(config["finetune"]),
             seed=config["train"]["seed"],
@@ -73,7 +79,17 @@ else:
         message:
             "fine-tune the quantized model, and measure"
         shell:
-            "{params.launch}{params.run}python {input.script} --model {input.model} --train-records $(dirname {input.train}) --val-records $(dirname {input.val})"
-            " {params.fit} {params.calibration} {params.recipe} --seed {params.seed} --threads {params.threads}"
-            " --strategy {params.strategy} --checkpoints $(dirname {output.model})/checkpoint"
-            " --tensorboard {params.tensorboard} --output {output.model} &> {log:q}"
+            "{params.python:q} {input.script:q}"
+            " --model {input.model:q}"
+            " --train-records {params.train:q}"
+            " --val-records {params.val:q}"
+            " {params.fit:q}"
+            " {params.calibration:q}"
+            " {params.recipe:q}"
+            " --seed {params.seed:q}"
+            " --threads {params.threads:q}"
+            " --strategy {params.strategy:q}"
+            " --checkpoints {params.folder:q}/checkpoint"
+            " --tensorboard {params.tensorboard:q}"
+            " --output {output.model:q}"
+            " &> {log:q}"

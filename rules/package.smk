@@ -1,9 +1,12 @@
 """An .xmodel becomes a folder for the SD card, which is then run on this machine.
 
 REQUIRED: <build>/compiled_model_{target}/mobilenet.xmodel, the records, target_src/. PROVIDES:
-<build>/target_{target}/ (the folder), run_{target}.json (the app's results), check_{target}.json (those results against
-the Keras model's) and ladder_{target}.json (the accuracies of all stages); their names are in targets.smk.
+<build>/target_{target}/ (the folder), run_{target}.json (the app's results), throughput_{target}.json (its speed by
+threads), check_{target}.json (the results against the Keras model's) and ladder_{target}.json (the accuracies of all
+stages); their names are in targets.smk.
 """
+
+import os
 
 from softdpu.package.manifest import fixed_files, missing_images
 
@@ -12,6 +15,11 @@ from softdpu.package.manifest import fixed_files, missing_images
 CARD_FILES = fixed_files(config["package"]["golden"]) + missing_images(
     Path(BUILD).glob("target_*"), config["package"]["images"]
 )
+THREAD_COUNTS = [
+    count
+    for count in (1, 2, 4, 8, 16)
+    if count <= min(os.cpu_count() or 1, config["package"]["images"])
+]
 
 
 rule package:
@@ -41,13 +49,22 @@ rule package:
         golden=config["package"]["golden"],
         fit=IMAGES,
         vitis_ai=options(config["compile"]),
-        folder=f"{BUILD}/target_{{target}}",
+        val=subpath(input.val, parent=True),
+        folder=subpath(output[0], parent=True),
     message:
         "package target_{wildcards.target} with {params.images} images"
     shell:
-        "python {input.script} --model {input.xmodel} --records $(dirname {input.val}) --app {input.app}"
-        " --images {params.images} --golden {params.golden} --target {wildcards.target} {params.vitis_ai}"
-        " {params.fit} --output {params.folder} &> {log:q}"
+        "python {input.script:q}"
+        " --model {input.xmodel:q}"
+        " --records {params.val:q}"
+        " --app {input.app:q}"
+        " --images {params.images:q}"
+        " --golden {params.golden:q}"
+        " --target {wildcards.target:q}"
+        " {params.vitis_ai:q}"
+        " {params.fit:q}"
+        " --output {params.folder:q}"
+        " &> {log:q}"
 
 
 rule run:
@@ -69,12 +86,44 @@ rule run:
         mem_mb=lambda wildcards, attempt: attempt * 1000,
         runtime=20,
     params:
+        card=subpath(input.card, parent=True),
         threads=config["run"]["threads"],
     message:
         "run the app in target_{wildcards.target}"
     shell:
-        "output=$(realpath {output}); log=$(realpath {log}); cd $(dirname {input.card}) &&"
-        " python app_mt.py --threads {params.threads} --json $output &> $log"
+        'json="$(realpath {output:q})"'
+        " && (cd {params.card:q} && python app_mt.py"
+        " --threads {params.threads:q}"
+        ' --json "$json")'
+        " &> {log:q}"
+
+
+rule throughput:
+    input:
+        card="<build>/target_{target}/MANIFEST.sha256",
+        code=code("target_src/app_mt.py"),
+    output:
+        sweep="<build>/throughput_{target}.json",
+    log:
+        "<logs>/throughput_{target}.log",
+    conda:
+        ENV
+    threads: max(THREAD_COUNTS)
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        card=subpath(input.card, parent=True),
+        counts=",".join(map(str, THREAD_COUNTS)),
+    message:
+        "throughput of the app in target_{wildcards.target} with {params.counts} threads"
+    shell:
+        'json="$(realpath {output.sweep:q})"'
+        " && (cd {params.card:q} && python app_mt.py"
+        " --threads 1"
+        " --sweep {params.counts:q}"
+        ' --json "$json")'
+        " &> {log:q}"
 
 
 rule check:
@@ -96,11 +145,17 @@ rule check:
     resources:
         mem_mb=lambda wildcards, attempt: attempt * 2000,
         runtime=20,
+    params:
+        card=subpath(input.card, parent=True),
     message:
         "compare the app in target_{wildcards.target} with the Keras model"
     shell:
-        "python {input.script} --target-dir $(dirname {input.card}) --model {input.model} --threads {threads}"
-        " --output {output} &> {log:q}"
+        "python {input.script:q}"
+        " --target-dir {params.card:q}"
+        " --model {input.model:q}"
+        " --threads {threads:q}"
+        " --output {output:q}"
+        " &> {log:q}"
 
 
 rule ladder:
@@ -119,10 +174,16 @@ rule ladder:
     conda:
         ENV
     params:
-        folder=f"{BUILD}/target_{{target}}",
-        qat="--qat " if config["finetune"]["epochs"] else "",
+        card=f"{BUILD}/target_{{target}}",
+        option="--qat" if config["finetune"]["epochs"] else [],
     message:
         "accuracy at every stage for {wildcards.target}"
     shell:
-        "python {input.script} --float {input.float} --ptq {input.ptq} {params.qat}{input.qat} --target {input.target}"
-        " --folder {params.folder} --output {output} &> {log:q}"
+        "python {input.script:q}"
+        " --float {input.float:q}"
+        " --ptq {input.ptq:q}"
+        " {params.option:q} {input.qat:q}"
+        " --target {input.target:q}"
+        " --folder {params.card:q}"
+        " --output {output:q}"
+        " &> {log:q}"

@@ -1,6 +1,6 @@
-"""What a build with AMD's tools needs of the machine, told in one table.
+"""What a build with AMD's tools needs of the machine, listed in one table.
 
-REQUIRED: the config. PROVIDES: the name preflight. A build looks at the same before its first job (check_machine).
+REQUIRED: the config, and APPTAINER of checks.smk. PROVIDES: the name preflight.
 """
 
 import json
@@ -16,12 +16,16 @@ rule preflight:
     conda:
         ENV
     params:
-        settings=shlex.quote(
-            json.dumps({key: config[key] for key in preflight.SETTINGS})
+        settings=lambda wildcards: json.dumps(
+            {key: config[key] for key in preflight.SETTINGS}
         ),
-        apptainer="--apptainer" if APPTAINER else "",
+        apptainer=options({"apptainer": APPTAINER}),
         build=BUILD,
     message:
         "what the build needs of this machine"
     shell:
-        "python {input.script} --settings {params.settings} {params.apptainer} --build {params.build} 2>&1 | tee {log:q}"
+        "python {input.script:q}"
+        " --settings {params.settings:q}"
+        " {params.apptainer:q}"
+        " --build {params.build:q}"
+        " 2>&1 | tee {log:q}"

@@ -1,7 +1,7 @@
 """A float model becomes an int8 model by calibration alone (PTQ).
 
 REQUIRED: <float_model>/float_model.h5 and the records. PROVIDES: <quant_model>/quant_model.h5 with metrics.json,
-predictions.csv and the positions of every tensor beside it; on request <build>/doctor/, which tells layer by layer what
+predictions.csv and the positions of every tensor beside it; on request <build>/doctor/, which shows layer by layer what
 quantization does to the float model, with pictures.
 """
 
@@ -33,15 +33,24 @@ rule quantize:
         runtime=20,
         gpu=min(1, config["cluster"]["gpus"]),
     params:
-        run=vitis_ai.command(config, "quantize"),
+        python=[*vitis_ai.command(config, "quantize"), "python"],
+        train=subpath(input.train, parent=True),
+        val=subpath(input.val, parent=True),
         recipe=options(vitis_ai.quantizer_options(config, "quantize")),
         threads=config["train"]["threads"],
         fit=IMAGES,
     message:
         f"quantize after training, recipe {config['quantize']['recipe']}, and measure"
     shell:
-        "{params.run}python {input.script} --model {input.model} --train-records $(dirname {input.train}) --val-records $(dirname {input.val})"
-        " {params.fit} {params.recipe} --threads {params.threads} --output {output.model} &> {log:q}"
+        "{params.python:q} {input.script:q}"
+        " --model {input.model:q}"
+        " --train-records {params.train:q}"
+        " --val-records {params.val:q}"
+        " {params.fit:q}"
+        " {params.recipe:q}"
+        " --threads {params.threads:q}"
+        " --output {output.model:q}"
+        " &> {log:q}"
 
 
 rule doctor:
@@ -51,37 +60,8 @@ rule doctor:
         script="scripts/doctor.py",
         code=code("scripts/doctor.py"),
     output:
+        **pictures("doctor"),
         found="<build>/doctor/doctor.json",
-        sqnr=report(
-            "<build>/doctor/sqnr.svg",
-            caption="../report/sqnr.rst",
-            category="5 Layers",
-            labels={"figure": "1 signal to noise, layer by layer"},
-        ),
-        cost=report(
-            "<build>/doctor/cost.svg",
-            caption="../report/cost.rst",
-            category="5 Layers",
-            labels={"figure": "2 what each layer costs"},
-        ),
-        ranges=report(
-            "<build>/doctor/ranges.svg",
-            caption="../report/ranges.rst",
-            category="5 Layers",
-            labels={"figure": "3 ranges of the weights"},
-        ),
-        worst=report(
-            "<build>/doctor/worst.svg",
-            caption="../report/worst.rst",
-            category="5 Layers",
-            labels={"figure": "4 the worst layers"},
-        ),
-        table=report(
-            "<build>/doctor/layers.html",
-            caption="../report/layers.rst",
-            category="5 Layers",
-            labels={"figure": "5 all layers in numbers"},
-        ),
     log:
         "<logs>/doctor.log",
     conda:
@@ -92,10 +72,16 @@ rule doctor:
         runtime=20,
         gpu=min(1, config["cluster"]["gpus"]),
     params:
+        train=subpath(input.train, parent=True),
+        folder=subpath(output.found, parent=True),
         threads=config["train"]["threads"],
         fit=IMAGES,
     message:
         "why the float model loses accuracy when it is quantized"
     shell:
-        "python {input.script} {input.model} --records $(dirname {input.train}) {params.fit} --threads {params.threads}"
-        " --output $(dirname {output.found}) &> {log:q}"
+        "python {input.script:q} {input.model:q}"
+        " --records {params.train:q}"
+        " {params.fit:q}"
+        " --threads {params.threads:q}"
+        " --output {params.folder:q}"
+        " &> {log:q}"

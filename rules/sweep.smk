@@ -6,15 +6,14 @@ fills them, <build>/sweep/table.csv, table.json and sweep.svg, and the name swee
 
 from softdpu.sweep import variants
 
-try:
+with one_line():
     VARIANTS = variants.expand(
         config,
         ROOT / "schemas/config.schema.yaml",
         {name: workflow.pathvars.apply(f"<{name}>") for name in variants.FOLDERS},
     )
     variants.check_names(VARIANTS, [str(f) for r in workflow.rules for f in r.output])
-except SoftdpuError as error:
-    raise SystemExit(f"error: {error}")
+
 
 COMPARED = [f"{v.name}/{target}" for v in VARIANTS for target in v.config["targets"]]
 
@@ -49,14 +48,22 @@ rule compare_variants:
         ENV
     params:
         compared=COMPARED,
+        build=subpath(output.csv, ancestor=2),
+        folder=subpath(output.csv, parent=True),
     message:
         "compare the variants"
     shell:
-        "python {input.script} {params.compared} --build $(dirname $(dirname {output.csv})) --output $(dirname {output.csv}) &> {log:q}"
+        "python {input.script:q} {params.compared:q}"
+        " --build {params.build:q}"
+        " --output {params.folder:q}"
+        " &> {log:q}"
 
 
 rule sweep:
     input:
-        any_variants,
+        lambda wildcards: require(
+            VARIANTS,
+            "no variants are named; see config/sweep.yaml, and run: snakemake sweep --configfile config/sweep.yaml",
+        ),
         rules.compare_variants.output,
     localrule: True

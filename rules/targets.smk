@@ -5,6 +5,8 @@ REQUIRED: the rules of package.smk. PROVIDES: no files.
 
 import time
 
+from softdpu.build.stop import require_target
+
 STARTED = time.time()
 
 
@@ -44,7 +46,7 @@ for name in boards.target_names():
 
 rule unknown_target:
     input:
-        known_target,
+        lambda wildcards: require_target(wildcards.name),
     output:
         "{kind}_{name}",
     log:

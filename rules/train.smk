@@ -1,8 +1,8 @@
 """Records become a float model.
 
-REQUIRED: the records, or of them those to validate with and the file that `model.file` names. PROVIDES: <float_model>/float_model.h5, and beside it metrics.json, predictions.csv (the
-class of every validation image) and history.csv (the numbers of every epoch);
-TensorBoard's logs in <logs>/tensorboard/float.
+REQUIRED: the records; with `model.file` those to validate with, and that file. PROVIDES: <float_model>/float_model.h5,
+and beside it metrics.json, predictions.csv (the class of every validation image) and history.csv (the numbers of every
+epoch); TensorBoard's logs in <logs>/tensorboard/float.
 """
 
 if config["model"]["file"]:
@@ -29,14 +29,22 @@ if config["model"]["file"]:
             mem_mb=lambda wildcards, attempt: attempt * 2500,
             runtime=20,
         params:
+            val=subpath(input.val, parent=True),
             size=config["model"]["input_size"],
             threads=config["train"]["threads"],
             fit=IMAGES,
         message:
             "take {input.own} as the float model, and measure"
         shell:
-            "python {input.script} --model {input.own:q} --val-records $(dirname {input.val}) --labels {input.labels}"
-            " --size {params.size} {params.fit} --threads {params.threads} --output {output.model} &> {log:q}"
+            "python {input.script:q}"
+            " --model {input.own:q}"
+            " --val-records {params.val:q}"
+            " --labels {input.labels:q}"
+            " --size {params.size:q}"
+            " {params.fit:q}"
+            " --threads {params.threads:q}"
+            " --output {output.model:q}"
+            " &> {log:q}"
 
 else:
 
@@ -45,7 +53,11 @@ else:
             train=records("train"),
             val=records("val"),
             labels="<records>/tfrec_train/labels.txt",
-            weights=weights_file(),
+            weights=(
+                []
+                if config["model"]["weights"] in (None, "imagenet")
+                else [config["model"]["weights"]]
+            ),
             script="scripts/train.py",
             code=code("scripts/train.py"),
             tools=AMD_TOOLS["train"],
@@ -69,8 +81,11 @@ else:
             * requests.minutes(config, "train"),
             gpu=config["cluster"]["gpus"],
         params:
-            launch=launch,
-            run=vitis_ai.command(config, "train"),
+            python=vitis_ai.start_python(config, "train"),
+            tools=vitis_ai.command(config, "train"),
+            train=subpath(input.train, parent=True),
+            val=subpath(input.val, parent=True),
+            folder=subpath(output.model, parent=True),
             model=config["model"],
             recipe=options(config["train"]),
             start=options(
@@ -84,8 +99,16 @@ else:
         message:
             "train MobileNet {params.model[alpha]} at {params.model[input_size]}x{params.model[input_size]}"
         shell:
-            "{params.launch}{params.run}python {input.script} --train-records $(dirname {input.train}) --val-records $(dirname {input.val}) {params.fit}"
-            " --classes $(wc -l <{input.labels}) --size {params.model[input_size]} --alpha {params.model[alpha]}"
-            " {params.start} {params.recipe} --tensorboard {params.tensorboard} --output {output.model}"
-            " --checkpoints $(dirname {output.model})/checkpoint"
+            "{params.python:q} {input.script:q}"
+            " --train-records {params.train:q}"
+            " --val-records {params.val:q}"
+            " {params.fit:q}"
+            " --labels {input.labels:q}"
+            " --size {params.model[input_size]:q}"
+            " --alpha {params.model[alpha]:q}"
+            " {params.start:q}"
+            " {params.recipe:q}"
+            " --tensorboard {params.tensorboard:q}"
+            " --output {output.model:q}"
+            " --checkpoints {params.folder:q}/checkpoint"
             " &> {log:q}"

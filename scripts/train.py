@@ -21,7 +21,11 @@ def main() -> None:
     common.add_data_arguments(parser)
     parser.add_argument("--output", required=True, help="path of the .h5 file")
     parser.add_argument("--tensorboard", required=True, metavar="DIR", help="folder for TensorBoard's logs")
-    parser.add_argument("--classes", type=options.positive, required=True, help="number of classes")
+    classes = parser.add_mutually_exclusive_group(required=True)
+    classes.add_argument("--classes", type=options.positive, help="number of classes")
+    classes.add_argument(
+        "--labels", type=options.count_lines, dest="classes", metavar="TXT", help="labels.txt of the records instead"
+    )
     parser.add_argument("--size", type=options.positive, default=224, help="of the input, in pixels (default: 224)")
     parser.add_argument("--alpha", type=float, default=1.0, help="MobileNet's width (default: 1.0)")
     parser.add_argument("--dropout", type=float, default=0.001, help="before the head (default: 0.001)")

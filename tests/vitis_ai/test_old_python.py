@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from softdpu.build import vitis_ai
-from softdpu.build.sources import sources
+from softdpu.output.sources import sources
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = ("train", "quantize", "finetune", "evaluate")

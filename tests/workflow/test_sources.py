@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from softdpu.build.sources import sources
+from softdpu.output.sources import sources
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = sorted(path for path in (ROOT / "scripts").glob("*.py"))

@@ -1,7 +1,8 @@
-"""The style checks are part of the tests: ruff, mypy, snakefmt, snakemake --lint."""
+"""The style checks are part of the tests: ruff, mypy, import-linter, snakefmt, snakemake --lint."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,13 +20,20 @@ SNAKEFILES = ["Snakefile", *sorted(str(path.relative_to(ROOT)) for path in (ROOT
         ["ruff", "check", "."],
         ["ruff", "format", "--check", "."],
         ["mypy"],
+        ["lint-imports", "--no-cache"],
         ["snakefmt", "--check", *SNAKEFILES],
         ["snakemake", "--lint"],
     ],
-    ids=["ruff check", "ruff format", "mypy", "snakefmt", "snakemake --lint"],
+    ids=["ruff check", "ruff format", "mypy", "import-linter", "snakefmt", "snakemake --lint"],
 )
 def test_style(command: list[str]) -> None:
-    run = subprocess.run([str(BIN / command[0]), *command[1:]], cwd=ROOT, capture_output=True, text=True)
+    run = subprocess.run(
+        [str(BIN / command[0]), *command[1:]],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        capture_output=True,
+        text=True,
+    )
     assert run.returncode == 0, run.stdout + run.stderr
 
 

@@ -13,9 +13,9 @@ from typing import Any
 import jsonschema
 import yaml
 
-from softdpu.numbers import boards
 from softdpu.build import vitis_ai
 from softdpu.errors import SoftdpuError
+from softdpu.numbers import boards
 from softdpu.own_model import scaling_text
 
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from softdpu.numbers import boards
 from softdpu.build import vitis_ai
 from softdpu.errors import SoftdpuError
+from softdpu.numbers import boards
 
 OK, MISSING, NOTE = "ok", "MISSING", "note"
 IMAGE_GB = 25  # a pulled image takes about 18
@@ -137,6 +137,11 @@ def require(config: Mapping[str, Any], machine: Machine, build: str = "build") -
     print(text(rows), flush=True)
     if missing(rows):
         raise SoftdpuError(f"missing: {', '.join(missing(rows))}; the table above says how to get it")
+
+
+def narrow(config: Mapping[str, Any], targets: Iterable[str]) -> dict[str, Any]:
+    """Return a config for some targets, and for its first, which the versions of AMD's tools are read off."""
+    return {**config, "targets": sorted({config["targets"][0], *targets})}
 
 
 def before_build(configs: Iterable[Mapping[str, Any]], machine: Machine, build: str) -> None:

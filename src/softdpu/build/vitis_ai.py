@@ -7,15 +7,15 @@ they are: natively, inside a container that Snakemake has started, or in one tha
 from __future__ import annotations
 
 import functools
-import shlex
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from softdpu.numbers import boards
 from softdpu.errors import SoftdpuError
+from softdpu.numbers import boards
 
 STAGES = ("train", "quantize", "finetune", "compile")
 SOFTDPU, VITIS_AI = "softdpu", "vitis-ai"
@@ -75,19 +75,31 @@ def container(config: Mapping[str, Any], stage: str, target: str | None = None) 
     return ("docker://" if published else "docker-daemon://") + name
 
 
-def command(config: Mapping[str, Any], stage: str, target: str | None = None) -> str:
-    """Return what stands before a stage's command line: nothing for softdpu's own, else the wrapper with its options.
+def command(config: Mapping[str, Any], stage: str, target: str | None = None) -> list[str]:
+    """Return the words before a stage's command line: none for softdpu's own, else the wrapper with its options.
 
     Raises:
         SoftdpuError: as `version`.
     """
     if stages(config["toolchain"])[stage] == SOFTDPU:
-        return ""
-    options = ["--engine", config["vitis_ai"]["engine"], "--image", image(config, target)]
-    options += ["--environment", table()["versions"][version(config, target)]["environment"]]
-    if config["vitis_ai"]["device"] == "gpu":
-        options.append("--gpu")
-    return "bash envs/vitis_ai.sh " + shlex.join(options) + " "
+        return []
+    words = ["bash", "envs/vitis_ai.sh", "--engine", config["vitis_ai"]["engine"], "--image", image(config, target)]
+    words += ["--environment", table()["versions"][version(config, target)]["environment"]]
+    return [*words, "--gpu"] if config["vitis_ai"]["device"] == "gpu" else words
+
+
+def start_python(config: Mapping[str, Any], stage: str) -> Callable[[Any, Any], list[str]]:
+    """Return params of a rule, the words that start Python for a stage: on several machines, in AMD's container.
+
+    The rule's resources mpi and tasks say by what program, and how many Pythons it starts.
+    """
+
+    def words(wildcards: Any, resources: Any) -> list[str]:
+        mpi = resources.get("mpi")
+        launch = [*mpi.split(), "--ntasks", str(resources.tasks)] if mpi else []
+        return [*launch, *command(config, stage), "python"]
+
+    return words
 
 
 def quantizer_options(config: Mapping[str, Any], stage: str) -> dict[str, Any]:
@@ -98,9 +110,9 @@ def quantizer_options(config: Mapping[str, Any], stage: str) -> dict[str, Any]:
     return {**calibration, "quantizer": VITIS_AI}
 
 
-def fingerprint(config: Mapping[str, Any], target: str) -> str:
-    """Return the fingerprint of a target's DPU in hexadecimal, as an arch.json names it."""
-    return f"{boards.target(target, version(config, target)).fingerprint:#x}"
+def describe_arch(config: Mapping[str, Any], target: str) -> str:
+    """Return the arch.json of a target's DPU, for a board that AMD's container has none for."""
+    return json.dumps({"fingerprint": f"{boards.target(target, version(config, target)).fingerprint:#x}"})
 
 
 def arch_file(target: str) -> str | None:

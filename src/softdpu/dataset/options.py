@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from softdpu.dataset import preprocess
 
@@ -13,6 +14,14 @@ def positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1, got {value}")
     return value
+
+
+def count_lines(text: str) -> int:
+    """Read the number of classes off the path of a labels.txt, a class a line; argparse tells the user otherwise."""
+    try:
+        return len(Path(text).read_text(encoding="utf-8").splitlines())
+    except (OSError, ValueError) as error:
+        raise argparse.ArgumentTypeError(f"expected labels.txt of the records, got {text} ({error})") from None
 
 
 def add_scaling_argument(parser: argparse.ArgumentParser) -> None:

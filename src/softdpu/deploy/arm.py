@@ -11,11 +11,11 @@ import shutil
 from pathlib import Path
 
 import softdpu
-from softdpu.build.sources import sources
 from softdpu.deploy.content import Entry
 from softdpu.deploy.query import Board
 from softdpu.errors import SoftdpuError
 from softdpu.output import files
+from softdpu.output.sources import find_sources
 
 FOLDER = "softdpu_runtime"
 _PYTHON, _PYTHON_OF_LITERT = (3, 8), (3, 10)
@@ -25,12 +25,12 @@ _NEEDED = {"numpy": "numpy", "cv2": "opencv-python-headless", "google.protobuf.i
 
 def entries(scratch: Path) -> dict[str, Entry]:
     """Return the runtime's files by their names on the board, copied to the folder `scratch` first."""
-    root = Path(softdpu.__file__).parents[2]
+    packages = Path(softdpu.__file__).parents[1]
     found = {}
-    for source in sources(root / "src" / "vart" / "__init__.py", root):
-        name = f"{FOLDER}/{Path(source).relative_to('src').as_posix()}"
+    for source in sorted(find_sources(packages / "vart" / "__init__.py", packages)):
+        name = f"{FOLDER}/{source.relative_to(packages).as_posix()}"
         (scratch / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(root / source, scratch / name)
+        shutil.copyfile(source, scratch / name)
         found[name] = Entry(scratch / name, (scratch / name).stat().st_size, files.sha256(scratch / name))
     return found
 

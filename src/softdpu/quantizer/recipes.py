@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from typing import Any, Callable  # noqa: UP035 - not generic in collections.abc before Python 3.9
 
@@ -19,6 +20,17 @@ class Recipe:
 
     wants_data = False
 
+    @classmethod
+    def from_text(cls, text: str) -> Recipe:
+        """Return the recipe that a name asks for with `text`, its `+step` and `-step`, behind it.
+
+        Raises:
+            QuantizerError: for a step that the recipe does not have.
+        """
+        if text:
+            raise QuantizerError(f"recipe {text}: this recipe has no steps to add or leave out")
+        return cls()
+
     def before_float_transforms(self, graph: Graph) -> None:
         """Look at the float graph as the user gave it."""
 
@@ -34,13 +46,13 @@ class Recipe:
         """
 
 
-def _rescue(text: str) -> Recipe:
-    from softdpu.rescue import Rescue  # it needs this module's Recipe
-
-    return Rescue.from_text(text)
+# By name, the class, "module:name"; it is imported when it is asked for. `register` adds one.
+RECIPES = {"vitis": "softdpu.quantizer.recipes:Recipe", "rescue": "softdpu.rescue:Rescue"}
 
 
-RECIPES: dict[str, Callable[[str], Recipe]] = {"vitis": lambda _: Recipe(), "rescue": _rescue}
+def register(name: str, place: str) -> None:
+    """Add a recipe under a name of letters and digits; `place` is "module:name" of a class derived from Recipe."""
+    RECIPES[name] = place
 
 
 def find(recipe: str | Recipe) -> Recipe:
@@ -54,4 +66,6 @@ def find(recipe: str | Recipe) -> Recipe:
     name = re.split("[+-]", recipe, maxsplit=1)[0]
     if name not in RECIPES:
         raise QuantizerError(f"recipe {recipe}: expected one of {', '.join(RECIPES)}")
-    return RECIPES[name](recipe[len(name) :])
+    module, _, kind = RECIPES[name].partition(":")
+    made: Recipe = getattr(importlib.import_module(module), kind).from_text(recipe[len(name) :])
+    return made

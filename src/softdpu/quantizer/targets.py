@@ -25,7 +25,7 @@ def check(target: Any, target_type: str | None) -> str:
         QuantizerError: for a DPU that is not known.
     """
     # Found by name: the build's scripts name no target, and an edit to the table of boards must not make what they
-    # write stale (softdpu.build.sources reads the import statements).
+    # write stale (softdpu.output.sources reads the import statements).
     boards = importlib.import_module("softdpu.numbers.boards")
     kind = target_type or _guess(str(target))
     if kind not in TYPES:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -34,17 +35,17 @@ def check(partitions: Iterable[str | None]) -> None:
             )
 
 
-def unseen(folder: Path, python: str, partitions: Iterable[str | None]) -> list[str]:
+def list_unseen(folder: Path, partitions: Iterable[str | None]) -> list[str]:
     """Return a line for each partition of which a node does not see the build's folder, or not the Python that runs it.
 
-    Asks one node of each partition that is free within seconds; a node that is not is not told of.
+    Asks one node of each partition that is free within seconds; a node that is not gets no line.
     """
     lines = []
     for partition in partitions:
         where = [f"--partition={partition}"] if partition else []
         test = 'echo $(hostname); [ -d "$0" ] || echo "the folder $0"; [ -x "$1" ] || echo "the Python $1"'
         job = ["--immediate=5", "--ntasks=1", "--mem=50", "--time=1", "--chdir=/", "sh", "-c", test]
-        code, text = _ask("srun", "--quiet", *where, *job, str(folder), python)
+        code, text = _ask("srun", "--quiet", *where, *job, str(folder), sys.executable)
         node, *missing = text.splitlines() if code == 0 and text else [""]
         lines += [f"node {node} does not see {what}: it must be on a disk that all nodes share" for what in missing]
     return lines

@@ -1,17 +1,19 @@
 """Which source files a script runs: what makes its output stale when they are edited.
 
 Snakemake does not see the modules that a script imports, so every rule lists them as inputs. They are read off the
-import statements (also those inside functions), so the list cannot drift from the code, and an edit to the compiler
-does not retrain a network.
+import statements (also those inside functions) and off the texts "module:name" by which a registry names what it
+imports later, so the list cannot drift from the code, and an edit to the compiler does not retrain a network.
 """
 
 from __future__ import annotations
 
 import ast
 import functools
-from collections.abc import Iterator
+import re
 from pathlib import Path
+from typing import Iterator  # noqa: UP035 - this module also runs on the Python 3.7 of AMD's containers
 
+_NAMED = re.compile(r"softdpu(\.\w+)+:\w+")
 # Files that a module reads at run time, which no import statement shows.
 _DATA_OF = {"softdpu.numbers.boards": "softdpu/numbers/data"}
 
@@ -23,11 +25,12 @@ def sources(script: Path, root: Path) -> list[str]:
         script: a Python file below `root`.
         root: the project's folder, whose packages lie in `src`.
     """
-    return sorted(str(file.relative_to(root)) for file in _reached(script, root))
+    return sorted(str(file.relative_to(root)) for file in find_sources(script, root / "src"))
 
 
 @functools.cache  # a sweep asks for the same scripts once a variant
-def _reached(script: Path, root: Path) -> frozenset[Path]:
+def find_sources(script: Path, packages: Path) -> frozenset[Path]:
+    """Return `script` and every file of the folder `packages` that it imports, directly or not."""
     found: set[Path] = set()
     queue = [script]
     while queue:
@@ -35,8 +38,8 @@ def _reached(script: Path, root: Path) -> frozenset[Path]:
         if file in found:
             continue
         found.add(file)
-        for module in _imported(file, root / "src"):
-            queue.extend(_files_of(module, root / "src"))
+        for module in _imported(file, packages):
+            queue.extend(_files_of(module, packages))
     return frozenset(found)
 
 
@@ -71,4 +74,6 @@ def _imported(file: Path, packages: Path) -> tuple[str, ...]:
             around = package[: len(package) - node.level + 1] if node.level else ()
             base = ".".join([*around, *([node.module] if node.module else [])])
             names.extend([base, *(f"{base}.{alias.name}" for alias in node.names)])
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _NAMED.fullmatch(node.value):
+            names.append(node.value.split(":")[0])
     return tuple(names)

@@ -1,0 +1,52 @@
+"""Where the images of a build come from: the files that its records depend on, and the options of make_records.py.
+
+A `dataset` here is that section of a complete configuration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from softdpu.dataset.imagenet import val_shards
+
+FASHION_MNIST = "data/fashion_mnist"
+FASHION_MNIST_FILES = [
+    f"{FASHION_MNIST}/{part}-ubyte.gz"
+    for part in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
+]
+GROUND_TRUTH = "data/imagenet/val.txt"
+
+
+def count_shards(dataset: Mapping[str, Any], split: str) -> int:
+    """Return the number of record files of a split, train or val."""
+    if dataset["kind"] != "imagenet":
+        return int(dataset[f"{split}_shards"])
+    if split == "train":
+        return int(dataset["classes"])
+    return val_shards(GROUND_TRUTH, dataset["classes"], dataset["images_per_shard"])
+
+
+def list_sources(dataset: Mapping[str, Any], split: str) -> list[str]:
+    """Return the files that a split's records are made from; of a folder of images none, for they are too many."""
+    if dataset["kind"] == "fashion_mnist":
+        return FASHION_MNIST_FILES
+    if dataset["kind"] == "image_folder":
+        return []
+    return [dataset["train_tar"]] if split == "train" else [dataset["val_tar"], dataset["train_tar"], GROUND_TRUTH]
+
+
+def choose_source(dataset: Mapping[str, Any], split: str) -> dict[str, Any]:
+    """Return the options of make_records.py for a split, by name."""
+    chosen: dict[str, Any] = {"kind": dataset["kind"], "split": split}
+    if dataset["kind"] == "fashion_mnist":
+        chosen.update(source=FASHION_MNIST, images=dataset[f"{split}_images"], jpeg_quality=dataset["jpeg_quality"])
+    elif dataset["kind"] == "image_folder":
+        chosen.update(source=dataset["path"], val_share=dataset["val_share"], seed=dataset["seed"])
+    else:
+        chosen.update(source=dataset[f"{split}_tar"], classes=dataset["classes"])
+        if split == "val":
+            chosen.update(train_source=dataset["train_tar"], ground_truth=GROUND_TRUTH)
+            chosen.update(images_per_shard=dataset["images_per_shard"])
+        return chosen
+    return {**chosen, "shards": count_shards(dataset, split)}

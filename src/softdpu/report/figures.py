@@ -1,0 +1,95 @@
+"""What the report shows: a row for each picture and table, with its place there.
+
+Read when a build is planned, so it imports next to nothing. A figure's caption is report/<caption>.rst.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+
+class Figure(NamedTuple):
+    """A picture or table of the report.
+
+    Attributes:
+        output: its name among the outputs of its rule.
+        file: its path below the build's folder.
+        caption: the name of the text beside it.
+        category: the section that it stands in.
+        labels: what tells it apart in that section, by the head of a column.
+    """
+
+    output: str
+    file: str
+    caption: str
+    category: str
+    labels: dict[str, str]
+
+
+def _row(output: str, file: str, caption: str, category: str, figure: str, **more: str) -> Figure:
+    return Figure(output, file, caption, category, {"figure": figure, **more})
+
+
+_LAYERS, _TRAINING, _CLASSES, _FLIPPED, _BUILD = "5 Layers", "2 Training", "3 Classes", "4 Flipped images", "8 Build"
+_PTQ, _QAT = {"stage": "2 quantized"}, {"stage": "3 fine-tuned"}
+_CHART, _TABLE = {"as": "chart"}, {"as": "table"}
+
+_LADDER, _OPERATIONS = "accuracy at every stage, {target}", "operations of {target}"
+_COSTS, _SPEED = "1 time and memory by rule", "throughput by threads, {target}"
+
+# By the rule that draws them.
+FIGURES: dict[str, tuple[Figure, ...]] = {
+    "doctor": (
+        _row("sqnr", "doctor/sqnr.svg", "sqnr", _LAYERS, "1 signal to noise, layer by layer"),
+        _row("cost", "doctor/cost.svg", "cost", _LAYERS, "2 what each layer costs"),
+        _row("ranges", "doctor/ranges.svg", "ranges", _LAYERS, "3 ranges of the weights"),
+        _row("worst", "doctor/worst.svg", "worst", _LAYERS, "4 the worst layers"),
+        _row("table", "doctor/layers.html", "layers", _LAYERS, "5 all layers in numbers"),
+    ),
+    "report_accuracy": (
+        _row("training", "report/training_float.svg", "training", _TRAINING, "1 training of the float model"),
+        _row("finetuning", "report/training_qat.svg", "training", _TRAINING, "2 fine-tuning"),
+        _row(
+            "confusion_float",
+            "report/confusion_float.svg",
+            "confusion",
+            _CLASSES,
+            "1 confusion matrix",
+            stage="1 float model",
+        ),
+        _row("confusion_ptq", "report/confusion_ptq.svg", "confusion", _CLASSES, "1 confusion matrix", **_PTQ),
+        _row("confusion_qat", "report/confusion_qat.svg", "confusion", _CLASSES, "1 confusion matrix", **_QAT),
+        _row("change_ptq", "report/change_ptq.svg", "change", _CLASSES, "2 what changed", **_PTQ),
+        _row("change_qat", "report/change_qat.svg", "change", _CLASSES, "2 what changed", **_QAT),
+        _row("classes", "report/classes.html", "classes", _CLASSES, "3 accuracy by class", stage="all"),
+        _row("flips_ptq", "report/flips_ptq.svg", "flips", _FLIPPED, "1 float model to quantized"),
+        _row("flips_qat", "report/flips_qat.svg", "flips", _FLIPPED, "2 float model to fine-tuned"),
+    ),
+    "report_target": (
+        _row("ladder", "report/{target}/ladder.svg", "ladder", "1 Accuracy", _LADDER, **_CHART),
+        _row("table", "report/{target}/ladder.html", "ladder", "1 Accuracy", _LADDER, **_TABLE),
+        _row(
+            "confusion",
+            "report/{target}/confusion.svg",
+            "confusion",
+            _CLASSES,
+            "1 confusion matrix",
+            stage="4 on {target}",
+        ),
+        _row("operations", "report/{target}/operations.svg", "compiled", "6 Compiler", _OPERATIONS, **_CHART),
+        _row("compiled", "report/{target}/compiled.html", "compiled", "6 Compiler", _OPERATIONS, **_TABLE),
+        _row("throughput", "report/{target}/throughput.svg", "throughput", "7 Speed", _SPEED),
+    ),
+    "report_build": (
+        _row("costs", "report/costs.svg", "costs", _BUILD, _COSTS, **_CHART),
+        _row("table", "report/costs.html", "costs", _BUILD, _COSTS, **_TABLE),
+        _row("provenance", "report/provenance.html", "provenance", _BUILD, "2 where it comes from", **_TABLE),
+    ),
+}
+
+
+def keep_measured(files: Iterable[str]) -> list[str]:
+    """Return those outputs of a stage by which it says how well it did."""
+    known = ("metrics.json", "predictions.csv", "history.csv")
+    return [file for file in files if file.rsplit("/", 1)[-1] in known]
