@@ -27,7 +27,7 @@ def test_settings_become_words() -> None:
 
 
 IMAGENET: dict[str, Any] = {
-    "kind": "imagenet", "classes": 3, "train_tar": "t.tar", "val_tar": "v.tar", "images_per_shard": 20000
+    "kind": "imagenet", "classes": 3, "train_tar": "t.tar", "val_tar": "v.tar", "images_per_shard": 60
 }  # fmt: skip
 
 
@@ -59,7 +59,7 @@ IMAGENET: dict[str, Any] = {
                 "classes": 3,
                 "train_source": "t.tar",
                 "ground_truth": images.GROUND_TRUTH,
-                "images_per_shard": 20000,
+                "images_per_shard": 60,
             },
         ),
     ],

@@ -46,14 +46,16 @@ def test_stages_do_not_reach_each_other() -> None:
 
 def test_lazy_and_relative_imports_and_data_are_found(tmp_path: Path) -> None:
     package = tmp_path / "src" / "softdpu"
-    (package / "data").mkdir(parents=True)
-    (package / "data" / "table.csv").write_text("a\n")
-    (package / "__init__.py").write_text("")
-    (package / "boards.py").write_text("")
-    (package / "one.py").write_text("from . import two\n")
-    (package / "two.py").write_text("")
-    (package / "other.py").write_text("")
+    (package / "numbers" / "data").mkdir(parents=True)
+    (package / "numbers" / "data" / "table.csv").write_text("a\n")
+    for name in ("__init__", "numbers/boards", "one", "two", "other"):
+        (package / f"{name}.py").write_text("from . import two\n" if name == "one" else "")
     script = tmp_path / "run.py"
     script.write_text("def main():\n    from softdpu.one import x\n    import softdpu.numbers.boards\n")
-    names = ["__init__.py", "boards.py", "data/table.csv", "one.py", "two.py"]
+    names = ["__init__.py", "numbers/boards.py", "numbers/data/table.csv", "one.py", "two.py"]
     assert sources(script, tmp_path) == ["run.py", *(f"src/softdpu/{name}" for name in names)]
+
+
+def test_what_a_registry_names_is_found() -> None:
+    assert "src/softdpu/rescue/recipe.py" in sources(ROOT / "scripts/quantize.py", ROOT)
+    assert "src/softdpu/rescue/recipe.py" not in sources(ROOT / "scripts/compile.py", ROOT)
