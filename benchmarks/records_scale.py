@@ -54,8 +54,9 @@ def main() -> None:
     rate = gb / (seconds - CLASSES * start)
     grown = sum(path.stat().st_size for path in records.glob("*.tfrecord")) / tar.stat().st_size
     hours = (REAL_GB / rate + SHARDS * start) / 3600
-    print(f"{gb:.2f} GB in {CLASSES} shards: {seconds:.2f} s of one core, {start:.2f} s a shard before its first image")
-    print(f"{1000 * rate:.0f} MB/s a core, {seconds / peer:.2f} times as long as sha256sum ({peer:.2f} s)")
+    before = f"{start:.2f} s per shard before its first image"
+    print(f"{gb:.2f} GB in {CLASSES} shards: {seconds:.2f} s of one core, {before}")
+    print(f"{1000 * rate:.0f} MB/s per core, {seconds / peer:.2f} times as long as sha256sum ({peer:.2f} s)")
     print(f"{REAL_GB:.0f} GB in {SHARDS} shards: {hours:.2f} core hours, and {REAL_GB * grown:.0f} GB of records")
     for cores in (1, 2, 16, 100):
         disk = REAL_GB / (hours / cores * 3600)
