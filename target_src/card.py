@@ -58,6 +58,8 @@ def thread_counts(text: str) -> list[int]:
 
 def run_app(app: Callable[[Any], dict[str, Any]], options: Any) -> int:
     """Call `app` and write its report; return 0, or 1 for a mistake or a difference; Ctrl-C leaves with 130."""
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names that the terminal's encoding does not have
     try:
         report = app(options)
         if options.json:

@@ -62,6 +62,6 @@ def start(card, *arguments, limit=None):
     environment = {**os.environ, "PYTHONPATH": str(FAKES), "PYTHONUNBUFFERED": "1"}
     return subprocess.Popen(
         [sys.executable, str(APP), *arguments],
-        cwd=card, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        cwd=card, env=environment, text=True, errors="replace", stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         preexec_fn=set_limit if limit else None,
     )  # fmt: skip

@@ -155,6 +155,16 @@ def test_class_names_that_are_not_utf_8_are_printed(app, card, capsys):
     assert "class \\xff\\x1b" in out and "\x1b" not in out
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_class_names_that_the_terminal_cannot_show_are_printed(card, monkeypatch, encoding):
+    Path("labels.txt").write_text("\n".join("\u4f60\xe9" for _ in range(10)), encoding="utf-8")
+    monkeypatch.setenv("PYTHONIOENCODING", encoding)
+    process = start(card, "--verbose")
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+    assert ("\\u4f60" in out) == (encoding != "utf-8")
+
+
 def test_json_follows_a_link(app, card):
     Path("elsewhere").mkdir()
     Path("elsewhere/real.json").write_text("old")
