@@ -35,7 +35,7 @@ def test_the_oldest_python_is_that_of_the_project() -> None:
 def test_pre_commit_runs_the_style_checks_of_the_tests() -> None:
     config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
     hooks = {hook["id"]: hook for repository in config["repos"] for hook in repository["hooks"]}
-    assert set(hooks) == {"ruff", "ruff-format", "snakefmt", "mypy"}
+    assert set(hooks) == {"ruff", "ruff-format", "snakefmt", "mypy", "import-linter"}
     assert all(repository["repo"] == "local" for repository in config["repos"])
     assert all(hook["language"] == "system" for hook in hooks.values())
     files = [path.name for path in (ROOT / "rules").glob("*.smk")]
