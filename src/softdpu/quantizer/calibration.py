@@ -6,8 +6,9 @@ chose, the earliest of a tie. The pass runs eagerly: tracing a graph would take 
 
 from __future__ import annotations
 
-import itertools
-from typing import Any, Iterator  # noqa: UP035 - not generic in collections.abc before Python 3.9
+import sys
+import time
+from typing import Any, Iterable, Iterator  # noqa: UP035 - not generic in collections.abc before Python 3.9
 
 import numpy as np
 
@@ -18,31 +19,7 @@ from softdpu.quantizer.quantizers import ANALYSE, CALIBRATE, EVALUATE, Observer,
 from softdpu.quantizer.wrappers import quantized_layers, set_mode
 
 _POSITION, _MINIMUM, _MAXIMUM = range(3)
-
-
-def batches(dataset: Any, batch_size: int | None, steps: int | None) -> Iterator[Any]:
-    """Yield the inputs of each batch of anything that Keras' `predict` takes; labels are dropped.
-
-    Arrays are cut into batches of `batch_size` (32); a data set and a Sequence come in batches already.
-    """
-    if isinstance(dataset, keras.utils.Sequence):
-        source: Any = (dataset[index] for index in range(len(dataset)))
-    elif isinstance(dataset, tf.data.Dataset):
-        source = iter(dataset)
-    elif hasattr(dataset, "__next__"):
-        source = dataset
-    else:
-        arrays = tf.nest.map_structure(np.asarray, dataset)
-        sizes = {len(array) for array in tf.nest.flatten(arrays)}
-        if len(sizes) != 1:
-            raise QuantizerError(f"calibration data: expected arrays of one length, got lengths {sorted(sizes)}")
-        size = batch_size or 32
-        source = (
-            tf.nest.map_structure(lambda array, at=at: array[at : at + size], arrays)
-            for at in range(0, sizes.pop(), size)
-        )
-    for batch in itertools.islice(source, steps):
-        yield batch[0] if isinstance(batch, tuple) else batch
+_SECONDS_BETWEEN_LINES = 10.0
 
 
 def _quantizers(model: keras.Model) -> dict[str, Quantizer]:
@@ -66,14 +43,23 @@ def _check_batch(number: int, inputs: Any) -> None:
     for array in tf.nest.flatten(inputs):
         array = np.asarray(array)
         if not array.size:
-            raise QuantizerError(f"calibration data: batch {number} is empty; drop it")
+            raise QuantizerError(f"calib_dataset: batch {number} is empty; drop it")
         if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
-            raise QuantizerError(f"calibration data: batch {number} holds NaN or infinity; repair or drop it")
+            raise QuantizerError(f"calib_dataset: batch {number} holds NaN or infinity; repair or drop it")
 
 
-def _shown(items: Iterator[Any], verbose: int) -> Any:
-    """Show progress, on a terminal or if asked for."""
-    return tqdm(items, desc="calibration", unit="batch", leave=False, disable=False if verbose else None)
+def _shown(items: Iterable[Any], verbose: int) -> Iterator[Any]:
+    """Show progress: a bar on a terminal or if asked for, elsewhere a line now and then."""
+    if verbose or sys.stderr.isatty():
+        yield from tqdm(items, desc="calibration", unit="batch", leave=False)
+        return
+    start = shown = time.monotonic()
+    for done, item in enumerate(items):
+        now = time.monotonic()
+        if now - shown >= _SECONDS_BETWEEN_LINES:
+            shown = now
+            print(f"calibration: {done} batches in {now - start:.0f} s", file=sys.stderr, flush=True)
+        yield item
 
 
 def _vote(positions: list[float]) -> float:
@@ -82,16 +68,12 @@ def _vote(positions: list[float]) -> float:
 
 
 def measure(
-    model: keras.Model,
-    dataset: Any,
-    batch_size: int | None,
-    steps: int | None,
-    verbose: int = 0,
-    mode: str = CALIBRATE,
+    model: keras.Model, batches: Iterable[Any], verbose: int = 0, mode: str = CALIBRATE
 ) -> dict[str, np.ndarray]:
     """Run the calibration pass and return, by quantizer key, float32[batches, 3] measurements: position, f_min, f_max.
 
     Args:
+        batches: the inputs of one batch after the other, as calib_data.batches gives them.
         mode: CALIBRATE, or ANALYSE to measure the float model's tensors.
 
     Raises:
@@ -99,7 +81,7 @@ def measure(
     """
     set_mode(model, mode)
     rows = []
-    for number, inputs in enumerate(_shown(batches(dataset, batch_size, steps), verbose)):
+    for number, inputs in enumerate(_shown(batches, verbose)):
         _check_batch(number, inputs)
         with Observer() as observer:
             model(tf.nest.map_structure(tf.convert_to_tensor, inputs), training=False)
@@ -110,28 +92,22 @@ def measure(
         rows.append(tf.stack(observer.statistics).numpy())
     set_mode(model, EVALUATE)
     if not rows:
-        raise QuantizerError("calibration data: expected at least one batch, got none")
+        raise QuantizerError("calib_dataset: expected at least one batch, got none")
     return {key: np.stack([table[index] for table in rows]) for index, key in enumerate(observer.keys)}
 
 
-def calibrate(
-    model: keras.Model,
-    dataset: Any,
-    batch_size: int | None,
-    steps: int | None,
-    last_batch: bool = False,
-    verbose: int = 0,
-) -> set[str]:
+def calibrate(model: keras.Model, batches: Iterable[Any], last_batch: bool = False, verbose: int = 0) -> set[str]:
     """Set every position of a model from a data set.
 
     Args:
+        batches: as of `measure`.
         last_batch: keep what the last batch measured instead of a vote, as trained thresholds start.
 
     Returns:
         The keys of the activations that were zero in every batch, whose positions mean nothing yet.
     """
     calibrate_weights(model)
-    measurements = measure(model, dataset, batch_size, steps, verbose)
+    measurements = measure(model, batches, verbose)
     dead = set()
     for key, quantizer in _quantizers(model).items():
         table = measurements[key]
@@ -150,15 +126,15 @@ def calibrate(
     return dead
 
 
-def analyse(model: keras.Model, dataset: Any) -> dict[str, Any]:
-    """Measure every tensor of the float model and let the model's quantizers pass it on unquantized.
+def analyse(model: keras.Model, batches: Iterable[Any]) -> dict[str, Any]:
+    """Measure every tensor of the float model with these batches and let the model's quantizers pass it on unquantized.
 
     Returns:
         {layer: {tensor: {"type": kind, "info": {"min_var", "max_var", "quant_pos_var"}}}}: the range of the last batch
         and the position that most batches would choose.
     """
     calibrate_weights(model)
-    measurements = measure(model, dataset, None, None, mode=ANALYSE)
+    measurements = measure(model, batches, mode=ANALYSE)
     set_mode(model, ANALYSE)
     found: dict[str, Any] = {}
     for layer in quantized_layers(model):

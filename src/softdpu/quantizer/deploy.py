@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from softdpu.keras2.api import keras
+from softdpu.keras2.kinds import AUGMENTATIONS
 from softdpu.quantizer import refine
 from softdpu.quantizer.graph import Graph, Node, from_model
 
@@ -77,9 +78,9 @@ def _convert(node: Node, tensor: str, config: dict[str, Any]) -> None:
 
 
 def remove_dropout(graph: Graph) -> None:
-    """Remove Dropout layers and the quantizer that follows one only because Dropout is not quantized."""
+    """Remove Dropout, augmentation and the quantizer that follows one only because it is not quantized."""
     for node in graph:
-        if node.class_name != "Dropout":
+        if node.class_name.split(">")[-1] not in ("Dropout", *AUGMENTATIONS):
             continue
         for reader in graph.consumers(node.name):
             if reader is not None and reader.name == "quant_" + node.name:

@@ -11,7 +11,7 @@ import numpy as np
 from softdpu.keras2.api import keras, tf
 from softdpu.numbers import fixed_point
 from softdpu.output import files
-from softdpu.quantizer.calibration import batches
+from softdpu.quantizer.calib_data import batches
 from softdpu.quantizer.errors import QuantizerError
 from softdpu.quantizer.wrappers import is_quantized, quantized_layers
 
@@ -65,7 +65,7 @@ def _dump_activations(model: keras.Model, dataset: Any, folder: Path, dump_float
             if slot.kind not in ("weight", "bias"):
                 positions[layer.name] = int(slot.quantizer.position())
     layers = [layer for layer in model.layers if dump_float or layer.name in positions]
-    inputs = next(batches(dataset, None, None), None)
+    inputs = next(batches(model, dataset, None, 1), None)
     if inputs is None:
         raise QuantizerError("dump_model: expected at least one batch in `dataset`, got none")
     outputs = keras.Model(model.inputs, [layer.output for layer in layers])(inputs, training=False)

@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 
 from softdpu.keras2.api import keras
 from softdpu.quantizer import (
+    calib_data,
     calibration,
+    clean,
     conversion,
     datatypes,
     deploy,
@@ -32,7 +34,7 @@ from softdpu.quantizer import (
 )
 from softdpu.quantizer.errors import QuantizerError
 from softdpu.quantizer.scope import own_classes, quantize_scope
-from softdpu.quantizer.strategy import Strategy, load_json
+from softdpu.quantizer.strategy import STRATEGY_NAMES, Strategy, load_json
 
 __all__ = ["VitisQuantizer", "quantize_scope"]
 
@@ -49,7 +51,7 @@ class VitisQuantizer:
 
     Args:
         float_model: a functional or Sequential keras.Model.
-        model_format: None or 'func'.
+        model_format: None or 'func'; a strategy's name stands for quantize_strategy, which came second before 2.5.
         quantize_strategy: 'pof2s' or 'pof2s_tqt' (trained thresholds); '8bit' and '8bit_tqt' are their old names.
         custom_quantize_strategy: options over the strategy's own: a dict, or the path of a JSON file.
         custom_objects: {class name: class} of the model's own layers, which stay float.
@@ -80,6 +82,10 @@ class VitisQuantizer:
                 "[Quantizer_TF2_Unsupported_Model][Unsupported model type] `float_model` can only be a tf_keras Model, "
                 f"got {type(float_model).__module__}.{type(float_model).__name__}; load it with tf_keras"
             )
+        if model_format in STRATEGY_NAMES:  # (model, "8bit", custom strategy) of Vitis AI 1.3 to 2.0
+            if quantize_strategy not in STRATEGY_NAMES.values():
+                custom_quantize_strategy = quantize_strategy
+            model_format, quantize_strategy = None, model_format
         if model_format not in (None, "func"):
             raise QuantizerError(f"model_format {model_format}: expected None or 'func', a functional Keras model")
         if target is not None:
@@ -90,7 +96,7 @@ class VitisQuantizer:
         self._strategy = Strategy(quantize_strategy)
         if custom_quantize_strategy:
             self.set_quantize_strategy(custom_quantize_strategy)
-        with quantize_scope(self._custom_objects):
+        with clean.in_float32(), quantize_scope(self._custom_objects):
             self._check_layers()
             graphs.as_functional(float_model)
 
@@ -116,8 +122,9 @@ class VitisQuantizer:
         """Return the float graph after stage A."""
         options = self._strategy.options("optimize_pipeline_config")
         graph = graphs.from_model(self._float_model)
-        self._recipe.before_float_transforms(graph)
         graph.ignore(self._ignored())
+        clean.apply(graph, options["remove_dropout"])
+        self._recipe.before_float_transforms(graph)
         float_transforms.apply(graph, options)
         if options["include_cle"]:
             equalization.apply(graph, options)
@@ -138,7 +145,7 @@ class VitisQuantizer:
     def optimize_model(self, configs: dict[str, Any] | None = None, **kwargs: Any) -> keras.Model:
         """Return the float model after the float transforms: the same function, ready to be quantized."""
         self._configure(configs, kwargs)
-        with quantize_scope(self._custom_objects):
+        with clean.in_float32(), quantize_scope(self._custom_objects):
             return self._optimized().to_model(self._custom_objects)
 
     def convert_model(self, target_dtype: str = "float16", **kwargs: Any) -> keras.Model:
@@ -152,7 +159,7 @@ class VitisQuantizer:
         """
         datatypes.check_float(target_dtype)
         self._configure({"remove_dropout": False, "include_cle": False}, {})
-        with quantize_scope(self._custom_objects):
+        with clean.in_float32(), quantize_scope(self._custom_objects):
             graph = self._optimized()
             datatypes.convert(graph, target_dtype)
             return graph.to_model(self._custom_objects)
@@ -164,15 +171,15 @@ class VitisQuantizer:
     def set_model_with_layer_config(self, layer_config: dict[str, str] | None = None) -> dict[str, str]:
         """Give layers their own types from now on and return these: {layer: float16, ..., int8, int16 or int32}."""
         self._strategy.update({"layer_config": dict(layer_config or {})})
-        with quantize_scope(self._custom_objects):
+        with clean.in_float32(), quantize_scope(self._custom_objects):
             self._optimized()  # which names a layer or type that is not known
         return dict(layer_config or {})
 
     def get_analysed_model(self, dataset: Any) -> tuple[keras.Model, dict[str, Any]]:
         """Return the model with quantizers that change nothing, and the range and position of every tensor."""
-        with quantize_scope(self._custom_objects):
+        with clean.in_float32(), quantize_scope(self._custom_objects):
             model = self._quantized(self._optimized(), quantizers.EVALUATE)
-            return model, calibration.analyse(model, dataset)
+            return model, calibration.analyse(model, calib_data.batches(model, dataset, None, None))
 
     def quantize_model(
         self,
@@ -193,12 +200,13 @@ class VitisQuantizer:
         Args:
             loss: a Keras loss by which positions are searched after calibration; None leaves them.
             metrics, eval_dataset: for the loss; eval_dataset holds labelled images: (images, labels) or a data set.
-            calib_dataset: unlabelled images: anything that `predict` takes; labels are dropped.
-            calib_batch_size: for arrays, 32 if None.
-            calib_steps: number of batches, all if None.
-            verbose: 1 shows the progress of the calibration.
+            calib_dataset: unlabelled images in any form that calib_data takes; labels are dropped.
+            calib_batch_size: for arrays and single images, 32 if None.
+            calib_steps: number of batches, all if None; needed for data without an end.
+            verbose: 1 shows the progress of the calibration as a bar off a terminal too.
             add_shape_info: store every layer's output shape in the model, which AMD's compiler needs for own layers.
-            input_shape: fixes the shape of the model's input, or a dict of them by name; batch size None or 1.
+            input_shape: fixes the shape of the model's input, or a dict of them by name; batch size None or 1; as
+                text too: "?,224,224,3".
             configs, kwargs: options of the strategy.
 
         Raises:
@@ -213,7 +221,7 @@ class VitisQuantizer:
                 "[Quantizer_TF2_Invalid_Calib_Dataset][Invalid calibration dataset] Need to assign `calib_dataset` "
                 "when calling quantize_model()."
             )
-        with quantize_scope(self._custom_objects):
+        with clean.in_float32(), quantize_scope(self._custom_objects):
             if dtype:
                 model = self.convert_model(dtype)
             else:
@@ -238,11 +246,12 @@ class VitisQuantizer:
         tunes = self._strategy.options("refine_pipeline_config")["include_fast_ft"]
         held = _Held(graph.to_model(self._custom_objects) if tunes else None, [])
         model = self._quantized(graph, mode)
+        batches = calib_data.batches(model, dataset, size, steps)
         if self._recipe.wants_data or tunes:
-            held.batches.extend(calibration.batches(dataset, size, steps))
-            dataset, size, steps = ((inputs,) for inputs in held.batches), None, None
+            held.batches.extend(batches)
+            batches = iter(held.batches)
         thresholds = self._strategy.trains_thresholds
-        dead = calibration.calibrate(model, dataset, size, steps, last_batch=thresholds, verbose=verbose)
+        dead = calibration.calibrate(model, batches, last_batch=thresholds, verbose=verbose)
         refine.revive(model, dead)
         rules = self._strategy.options("refine_pipeline_config")
         self._recipe.after_calibration(model, held.batches, lambda: refine.apply(model, rules))
@@ -283,7 +292,7 @@ class VitisQuantizer:
                 "[Quantizer_TF2_Invalid_Calib_Dataset][Invalid calibration dataset] Need to assign `calib_dataset` "
                 "when calling get_qat_model(init_quant=True)."
             )
-        with quantize_scope(self._custom_objects):
+        with clean.in_float32(), quantize_scope(self._custom_objects):
             if not init_quant:
                 return self._quantized(self._optimized(), quantizers.TRAIN)
             model, held = self._calibrated(quantizers.TRAIN, calib_dataset, calib_batch_size, calib_steps)
@@ -323,7 +332,7 @@ class VitisQuantizer:
                 "get_deploy_model: convert_to_fs_quantize_strategy and use_fixneuron_quant are not offered: a DPU "
                 "computes with the power-of-two scales that the model has"
             )
-        with quantize_scope():
+        with clean.in_float32(), quantize_scope():
             own = own_classes(model)
             deployed = (
                 deploy.with_positions(model, own) if convert_to_pof2s_quantize_strategy else deploy.rebuilt(model, own)
