@@ -252,6 +252,7 @@ def _until_the_end(source: Iterator[list[Any]]) -> Iterator[list[Any]]:
     As many as fit are read before the first is given on, so that the answer comes before the work.
     """
     held: list[list[Any]] = []
+    nothing: list[Any] = []
     room = _AHEAD
     for batch in source:
         held.append(batch)
@@ -261,8 +262,8 @@ def _until_the_end(source: Iterator[list[Any]]) -> Iterator[list[Any]]:
     for number in itertools.count(1):
         if len(held) > MOST:
             break
-        batch = held.pop(0) if held else next(source, None)
-        if batch is None:
+        batch = held.pop(0) if held else next(source, nothing)
+        if batch is nothing:
             return
         if number > MOST:
             break

@@ -85,7 +85,7 @@ class VitisQuantizer:
         if model_format in STRATEGY_NAMES:  # (model, "8bit", custom strategy) of Vitis AI 1.3 to 2.0
             if quantize_strategy not in STRATEGY_NAMES.values():
                 custom_quantize_strategy = quantize_strategy
-            model_format, quantize_strategy = None, model_format
+            quantize_strategy, model_format = str(model_format), None
         if model_format not in (None, "func"):
             raise QuantizerError(f"model_format {model_format}: expected None or 'func', a functional Keras model")
         if target is not None:
