@@ -6,20 +6,10 @@ Example:
 
 from __future__ import annotations
 
-import argparse
+from softdpu.commands import deploy
+from softdpu.output.cli import script
 
-from softdpu.deploy import commands
-from softdpu.output.cli import program
-
-
-@program
-def main() -> None:
-    """Parse the command line and copy."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands.add_card_arguments(parser)
-    commands.add_board_arguments(parser)
-    commands.deploy(parser.parse_args())
-
+main = script(deploy.add_deploy, __doc__)
 
 if __name__ == "__main__":
     raise SystemExit(main())

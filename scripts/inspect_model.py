@@ -6,20 +6,10 @@ Example:
 
 from __future__ import annotations
 
-import argparse
+from softdpu.commands import inspect as command
+from softdpu.output.cli import script
 
-from softdpu.commands import inspect as inspect_command
-from softdpu.output.cli import program
-
-
-@program
-def main() -> int:
-    """Parse the command line and inspect."""
-    parser = argparse.ArgumentParser(epilog=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    inspect_command.add_arguments(parser)
-    args = parser.parse_args()
-    return inspect_command.run(args)
-
+main = script(command.add_arguments, __doc__)
 
 if __name__ == "__main__":
     raise SystemExit(main())

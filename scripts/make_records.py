@@ -8,19 +8,10 @@ Example:
 
 from __future__ import annotations
 
-import argparse
+from softdpu.commands import records as command
+from softdpu.output.cli import script
 
-from softdpu.dataset import make
-from softdpu.output.cli import program
-
-
-@program
-def main() -> None:
-    """Parse the command line and make records."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    make.add_arguments(parser)
-    make.make(parser.parse_args())
-
+main = script(command.add_arguments, __doc__)
 
 if __name__ == "__main__":
     raise SystemExit(main())

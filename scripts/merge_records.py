@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 
+from softdpu.commands import records
 from softdpu.dataset import make, options
 from softdpu.output.cli import program
 
@@ -18,7 +19,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--records", required=True, metavar="DIR", help="folder with data_<i>.json of every shard")
     parser.add_argument("--shards", type=options.positive, required=True, help="number of shards")
-    make.add_skipped_argument(parser)
+    records.add_skipped(parser)
     args = parser.parse_args()
     make.merge(args.records, args.shards, args.max_skipped)
 

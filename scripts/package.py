@@ -7,19 +7,10 @@ Example:
 
 from __future__ import annotations
 
-import argparse
+from softdpu.commands import package as command
+from softdpu.output.cli import script
 
-from softdpu.output.cli import program
-from softdpu.package import card
-
-
-@program
-def main() -> None:
-    """Parse the command line and make the folder."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    card.add_arguments(parser)
-    card.build(parser.parse_args())
-
+main = script(command.add_arguments, __doc__)
 
 if __name__ == "__main__":
     raise SystemExit(main())

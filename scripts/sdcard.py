@@ -6,21 +6,10 @@ Example:
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
+from softdpu.commands import deploy
+from softdpu.output.cli import script
 
-from softdpu.deploy import commands
-from softdpu.output.cli import program
-
-
-@program
-def main() -> None:
-    """Parse the command line and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands.add_card_arguments(parser)
-    parser.add_argument("--card", type=Path, required=True, metavar="DIR", help="where its root file system is mounted")
-    commands.write_card(parser.parse_args())
-
+main = script(deploy.add_sdcard, __doc__)
 
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -6,12 +6,15 @@ import argparse
 import json
 import re
 import runpy
+import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import softdpu
 from softdpu.commands import main as commands
 
 ROOT = Path(__file__).parents[1]
@@ -93,7 +96,8 @@ def test_ctrl_c_is_130_without_a_traceback(
 @pytest.mark.parametrize("words", [("softdpu", *words) for words in SUBCOMMANDS], ids=map(" ".join, SUBCOMMANDS))
 def test_programs_can_read_what_softdpu_prints(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     run(words, "--help")
-    assert "--json" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "--json" in text or "--output" in text  # a stage writes files instead
 
 
 # A mistake of the user's for each program: what it is given, and what the one line names.
@@ -133,6 +137,7 @@ MISTAKES = {
         ],
         "nothing",
     ),
+    "softdpu compile": (["--model", "m.keras", "--target", "zcu102", "--output", "o"], "the compiler reads .h5"),
     "softdpu inspect": (["no.h5", "--target", "zcu102"], "no.h5"),
     "softdpu xmodel show": (["no.xmodel"], "no.xmodel"),
     "softdpu xmodel diff": (["no.xmodel", "no.xmodel"], "no.xmodel"),
@@ -154,6 +159,77 @@ def test_a_mistake_is_1_and_one_line(
     errors = [line for line in lines if line.startswith("error: ")]
     assert len(errors) == 1 and named in errors[0], lines
     assert "Traceback" not in "".join(lines)
+
+
+def test_bare_softdpu_prints_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(("softdpu",)) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("usage: softdpu") and all(name in text for name in commands.COMMANDS)
+
+
+def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(("softdpu",), "--version") == 0
+    assert capsys.readouterr().out == f"softdpu {softdpu.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("word", "told"), [("compil", "did you mean compile?"), ("xmdel", "did you mean xmodel?"), ("qqq", "there are ")]
+)
+def test_an_unknown_subcommand_names_the_nearest(word: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(("softdpu",), word) == 2
+    assert f"error: unknown command {word}: {told}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_shell_completion_knows_every_option(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(("softdpu",), "--print-completion", shell) == 0
+    text = capsys.readouterr().out
+    assert all(name in text for name in commands.COMMANDS) and "--fingerprint" in text
+
+
+def test_a_clash_with_amds_modules_is_said(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "vart.py").write_text("raise SystemExit('never imported')")
+    for name in [name for name in sys.modules if name.split(".")[0] == "vart"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert run(("softdpu",), "xmodel", "fingerprint", "0x101000056010407") == 1
+    told = capsys.readouterr().err
+    assert told.startswith(f"error: the module vart is {tmp_path / 'vart.py'}, not softdpu's in ")
+    assert told.count("\n") == 1
+
+
+# Runs the softdpu command where nothing can be imported but Python itself and what `pip install softdpu` brings.
+BASE_ONLY = """
+import sys
+BASE = {"h5py", "numpy", "google", "shtab", "softdpu", "xir", "vart"}
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        top = name.split(".")[0]
+        if top not in BASE and not top.startswith("_") and top not in sys.stdlib_module_names:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Refuse())
+from softdpu.commands.main import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_compile_needs_no_more_than_the_base_install(tmp_path: Path) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    base = {re.split(r"[<>=~!\[; ]", line)[0] for line in project["dependencies"]}
+    assert base == {"h5py", "numpy", "protobuf", "shtab"}
+    model = ROOT / "../shared/golden/vai_q/quant_model.h5"
+    if not model.exists():
+        pytest.skip("the golden models are not here")
+    output = str(tmp_path / "o.xmodel")
+    for words in (
+        ["inspect", str(model), "--target", "zcu102"],
+        ["compile", "--model", str(model), "--target", "zcu102", "--output", output],
+        ["xmodel", "show", output],
+    ):
+        done = subprocess.run([sys.executable, "-c", BASE_ONLY, *words], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
 
 
 def test_json_is_json(capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,7 +16,8 @@ from board_server import FINGERPRINTS, SSHD, Server, link_modules
 from package_tools import make_records, make_xmodel
 
 import xir
-from softdpu.package import card, manifest
+from softdpu.commands import package
+from softdpu.package import manifest
 
 ROOT = Path(__file__).parents[2]
 BIG = 6_000_000  # bytes of the file that a copy is interrupted in
@@ -36,11 +37,11 @@ def cards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     graph.serialize(str(folder / "amd.xmodel"))
     make_xmodel(folder / "ours.xmodel")
     parser = argparse.ArgumentParser()
-    card.add_arguments(parser)
+    package.add_arguments(parser)
     for name in ("amd", "ours"):
         words = ["--model", folder / f"{name}.xmodel", "--records", folder / "records", "--images", 12, "--golden", 1]
         words += ["--app", ROOT / "target_src" / "app_mt.py", "--target", "zcu102"]
-        card.build(parser.parse_args([*map(str, words), "--output", str(folder / name / "target_zcu102")]))
+        package.run(parser.parse_args([*map(str, words), "--output", str(folder / name / "target_zcu102")]))
     big = folder / "big" / "target_zcu102"
     shutil.copytree(folder / "amd" / "target_zcu102", big)
     (big / "big.bin").write_bytes(os.urandom(BIG))

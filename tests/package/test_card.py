@@ -18,11 +18,12 @@ import pytest
 from package_tools import make_records, make_xmodel
 
 import xir
+from softdpu.commands import package
 from softdpu.dataset import preprocess
 from softdpu.dataset.pipeline import read_records
 from softdpu.errors import SoftdpuError
 from softdpu.numbers import fixed_point
-from softdpu.package import card, manifest
+from softdpu.package import manifest
 from softdpu.runtime import evaluate_graph
 
 ROOT = Path(__file__).parents[2]
@@ -31,7 +32,7 @@ APP = ROOT / "target_src" / "app_mt.py"
 
 def arguments(**changes):
     parser = argparse.ArgumentParser()
-    card.add_arguments(parser)
+    package.add_arguments(parser)
     values = {"app": APP, "images": 30, "target": "zcu102", **changes}
     return parser.parse_args([part for key, value in values.items() for part in (f"--{key}", str(value))])
 
@@ -39,7 +40,7 @@ def arguments(**changes):
 @pytest.fixture
 def build(xmodel, records, tmp_path):
     def run(name="target_zcu102", **changes):
-        card.build(arguments(**{"model": xmodel, "records": records, "output": tmp_path / name, **changes}))
+        package.run(arguments(**{"model": xmodel, "records": records, "output": tmp_path / name, **changes}))
         return tmp_path / name
 
     return run

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from package_tools import make_records
 
+from softdpu.commands import package
 from softdpu.errors import SoftdpuError
-from softdpu.package import card
 from softdpu.package.check import check
 
 ROOT = Path(__file__).parents[2]
@@ -63,10 +63,10 @@ def make_card(model, records, output, images):
 
     compile_model(model, "zcu102", output.with_name("mobilenet.xmodel"))
     parser = argparse.ArgumentParser()
-    card.add_arguments(parser)
+    package.add_arguments(parser)
     values = {"model": output.with_name("mobilenet.xmodel"), "records": records, "output": output, "images": images}
     values.update(app=ROOT / "target_src" / "app_mt.py", target="zcu102")
-    card.build(parser.parse_args([part for key, value in values.items() for part in (f"--{key}", str(value))]))
+    package.run(parser.parse_args([part for key, value in values.items() for part in (f"--{key}", str(value))]))
 
 
 def run_script(folder, model, output):

@@ -1,4 +1,4 @@
-"""What scripts/doctor.py does."""
+"""`softdpu doctor` and scripts/doctor.py: why a float model loses accuracy when it is quantized."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from softdpu.dataset import options
 from softdpu.doctor.examine import examine
 from softdpu.doctor.report import as_text, write
 from softdpu.errors import SoftdpuError
@@ -66,3 +67,16 @@ def _random(random: np.random.Generator, count: int, shape: Any) -> np.ndarray:
     small = random.uniform(-1.5, 1.5, (count, 8, 8, channels)).astype(np.float32)
     smooth = [cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC) for image in small]
     return np.clip(np.reshape(smooth, (count, height, width, channels)), -1, 1).astype(np.float32)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the doctor takes; `run` of the parsed arguments examines."""
+    add = parser.add_argument
+    add("model", help="the float .h5 model")
+    add("--records", metavar="DIR", help="folder with .tfrecord files; without it random images")
+    add("--calib-images", type=options.positive, default=128, help="images to calibrate with (default: 128)")
+    add("--fit", choices=("stretch", "crop"), default="stretch", help="how an image becomes a square")
+    options.add_scaling_argument(parser)
+    add("--threads", type=options.positive, default=1, help="threads to compute with (default: 1)")
+    add("--output", required=True, metavar="DIR", help="folder for doctor.json and the pictures")
+    parser.set_defaults(run=doctor)

@@ -202,10 +202,6 @@ class FashionMnist:
             raise SoftdpuError(f"Fashion-MNIST {split} has {len(self._labels)} images, {images} were asked for")
         self._count = len(self._labels) if images is None else images
 
-    def inputs(self) -> list[Path]:
-        """Return the two files of the split."""
-        return self._files
-
     def count(self, shard: int) -> int:
         """Return how many images a shard holds."""
         return len(shard_range(self._count, shard, self.shards))

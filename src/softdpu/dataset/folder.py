@@ -56,11 +56,6 @@ class ImageFolder:
         self.shards = shards
         self._read: dict[int, list[SourceFile]] = {}
 
-    def inputs(self) -> list[Path]:
-        """Return the images, and their folders, which change when an image is added or removed."""
-        images = [path for path, _ in self._images]
-        return [*images, *sorted({path.parent for path in images})]
-
     def count(self, shard: int) -> int:
         """Return how many images a shard holds."""
         return len(shard_range(len(self._images), shard, self.shards))

@@ -74,10 +74,6 @@ class ImagenetTrain:
         self.shards = len(self.classes)
         self._tars = [synsets[name] for name in self.classes]
 
-    def inputs(self) -> list[Path]:
-        """Return the training tar."""
-        return [self._path]
-
     def count(self, shard: int) -> int:
         """Return about how many images a class has, by the size of its first ones."""
         sizes = []
@@ -134,10 +130,6 @@ class ImagenetVal:
         self._images_per_shard = images_per_shard
         self.shards = -(-len(self._names) // images_per_shard)
 
-    def inputs(self) -> list[Path]:
-        """Return the validation tar and the ground truth."""
-        return [self._path, self._ground_truth]
-
     def count(self, shard: int) -> int:
         """Return how many images a shard holds."""
         return len(self._shard(shard))
@@ -168,7 +160,7 @@ class ImagenetVal:
         """Return the tar and the ground truth for the first shard; the others are read from the same files."""
         if shard:
             return []
-        return [SourceFile(path.name, path.stat().st_size, sha256(path)) for path in self.inputs()]
+        return [SourceFile(path.name, path.stat().st_size, sha256(path)) for path in (self._path, self._ground_truth)]
 
 
 def val_shards(ground_truth: PathLike | None, classes: int, images_per_shard: int) -> int:

@@ -33,7 +33,6 @@ def write_shard(
     folder: PathLike,
     verify: bool = False,
     seen: Callable[[], object] = lambda: None,
-    options: dict[str, Any] | None = None,
 ) -> None:
     """Write the records of one shard and, last, its report.
 
@@ -45,7 +44,6 @@ def write_shard(
         folder: of the split, such as build/tfrec_train.
         verify: decode every image instead of checking its structure.
         seen: is called after each image, for a progress bar.
-        options: of the command that makes it, noted for `is_current`.
 
     Raises:
         SoftdpuError: if the source is broken, or the disk is full.
@@ -56,7 +54,7 @@ def write_shard(
             old.unlink()
         with whole_file(path) as part, open(part, "wb", buffering=1 << 20) as file:
             report = _write_records(source, shard, file, verify, seen)
-        write_json(shard_path(folder, shard, ".json"), {"records": path.name, "options": options, **report})
+        write_json(shard_path(folder, shard, ".json"), {"records": path.name, **report})
     except OSError as error:
         raise SoftdpuError(f"cannot write {path}: {error.strerror}; nothing is left half written") from None
 
@@ -93,17 +91,6 @@ def _write_records(
         "skipped": skipped,
         "sources": [source_file._asdict() for source_file in source.files(shard)],
     }
-
-
-def is_current(folder: PathLike, shard: int, options: dict[str, Any], newest_input: int) -> bool:
-    """Tell whether a shard is whole, was made with these options, and is newer than its source (ns since 1970)."""
-    path = shard_path(folder, shard, ".json")
-    try:
-        report = json.loads(path.read_text(encoding="utf-8"))
-        same = report.get("options") == json.loads(json.dumps(options))
-        return bool(same and shard_path(folder, shard).is_file() and path.stat().st_mtime_ns > newest_input)
-    except (OSError, ValueError):
-        return False
 
 
 def merge(folder: PathLike, shards: int, max_skipped: float = 0.01) -> dict[str, Any]:

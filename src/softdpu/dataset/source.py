@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple, Protocol
 
 
@@ -32,9 +31,6 @@ class Source(Protocol):
 
     classes: list[str]
     shards: int
-
-    def inputs(self) -> list[Path]:
-        """Return the files and folders that the split is read from."""
 
     def count(self, shard: int) -> int:
         """Return about how many images a shard holds, for the progress bar."""

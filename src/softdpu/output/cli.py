@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import functools
 import logging
 import os
@@ -43,3 +44,15 @@ def program(main: Callable[..., Any]) -> Callable[..., int]:
             return 1
 
     return run
+
+
+def script(add_arguments: Callable[[argparse.ArgumentParser], object], doc: str | None) -> Callable[..., int]:
+    """Return the program of a script: options from `add_arguments`, which sets `run`, and its docstring in --help."""
+
+    def main() -> Any:
+        parser = argparse.ArgumentParser(epilog=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+        add_arguments(parser)
+        args = parser.parse_args()
+        return args.run(args)
+
+    return program(main)

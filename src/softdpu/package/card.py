@@ -6,17 +6,17 @@ that has one is whole. Images and vectors of an earlier build that the new one d
 
 from __future__ import annotations
 
-import argparse
 import logging
 import re
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import xir
-from softdpu.dataset import options, preprocess
+from softdpu.dataset import preprocess
 from softdpu.dataset.pipeline import Reader, record_files
 from softdpu.errors import SoftdpuError
 from softdpu.numbers import boards
@@ -30,63 +30,72 @@ _REPLACED = {"images": re.compile(r"\d+_image\d+\.\w+"), "golden": re.compile(r"
 log = logging.getLogger(__name__)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of `build` to a command line."""
-    add = parser.add_argument
-    add("--model", type=Path, required=True, help="the compiled .xmodel")
-    add("--records", type=Path, required=True, metavar="DIR", help="folder with the validation .tfrecord files")
-    add(
-        "--app",
-        type=Path,
-        required=True,
-        help="the program for the board, such as target_src/app_mt.py; card.py lies beside it",
-    )
-    add("--images", type=int, default=500, metavar="N", help="images on the card (default: 500)")
-    add("--golden", type=int, default=4, metavar="N", help="images among them with golden vectors (default: 4)")
-    add("--fit", choices=preprocess.FITS, default=preprocess.STRETCH, help="how an image becomes a square, as trained")
-    options.add_scaling_argument(parser)
-    add("--target", required=True, help="name of the board, such as zcu102")
-    add("--vitis-ai", metavar="VERSION", help="of the board's SD-card image, such as 3.0 (default: the board's usual)")
-    add("--output", type=Path, required=True, metavar="DIR", help="the card folder, such as build/target_zcu102")
+@dataclass(frozen=True)
+class Order:
+    """What a card folder is made of.
+
+    Attributes:
+        model: the compiled .xmodel.
+        records: folder with the validation .tfrecord files.
+        app: the program for the board; card.py lies beside it.
+        target: name of the board.
+        output: the card folder.
+        images: how many are on the card; golden: how many of them with golden vectors.
+        fit, scaling: how an image becomes what the network takes, as trained.
+        vitis_ai: version of the board's SD-card image, None for the board's usual one.
+    """
+
+    model: Path
+    records: Path
+    app: Path
+    target: str
+    output: Path
+    images: int = 500
+    golden: int = 4
+    fit: str = preprocess.STRETCH
+    scaling: preprocess.Scaling = preprocess.TF
+    vitis_ai: str | None = None
 
 
-def build(args: argparse.Namespace) -> None:
-    """Make the card folder `args.output`, whole or not at all.
+def build(order: Order) -> None:
+    """Make the card folder `order.output`, whole or not at all.
 
     Raises:
         SoftdpuError: for missing or broken inputs, or a folder that cannot be written.
     """
-    if args.images < 1 or not 0 <= args.golden <= args.images:
-        raise SoftdpuError(f"at least 1 image and at most {args.images} golden ones, got {args.images}, {args.golden}")
-    target = boards.target(args.target, args.vitis_ai)
-    graph, subgraph = read_model(args.model)
-    part = args.output.with_name(f".{args.output.name}.part")
+    if order.images < 1 or not 0 <= order.golden <= order.images:
+        raise SoftdpuError(
+            f"at least 1 image and at most {order.images} golden ones, got {order.images}, {order.golden}"
+        )
+    target = boards.target(order.target, order.vitis_ai)
+    graph, subgraph = read_model(order.model)
+    part = order.output.with_name(f".{order.output.name}.part")
     try:
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
-        names = _write_images(part, args, _input_shape(subgraph, args.model))
-        shutil.copyfile(args.model, part / MODEL)
-        shutil.copyfile(args.app, part / APP)
-        shutil.copyfile(args.app.with_name(HELPER), part / HELPER)
-        classes = _class_names(args.records)
+        names = _write_images(part, order, _input_shape(subgraph, order.model))
+        shutil.copyfile(order.model, part / MODEL)
+        shutil.copyfile(order.app, part / APP)
+        shutil.copyfile(order.app.with_name(HELPER), part / HELPER)
+        classes = _class_names(order.records)
         files.write_text(part / LABELS, "".join(f"{name}\n" for name in classes))
-        files.write_json(part / PREPROCESS, _preprocess(args))
-        golden.write(part, part / MODEL, subgraph, names[: args.golden], args.fit, args.scaling)
+        files.write_json(part / PREPROCESS, _preprocess(order))
+        golden.write(part, part / MODEL, subgraph, names[: order.golden], order.fit, order.scaling)
         files.write_text(part / README, readme.text(target, len(names), has_instructions(subgraph)))
         manifest.write(part)
-        _install(part, args.output)
+        _install(part, order.output)
     except OSError as error:
-        raise SoftdpuError(f"cannot make {args.output}: {error.strerror}: {error.filename}") from None
+        raise SoftdpuError(f"cannot make {order.output}: {error.strerror}: {error.filename}") from None
     finally:
         shutil.rmtree(part, ignore_errors=True)
     del graph
-    print(f"{args.output}: {len(names)} images, {args.golden + RANDOM_VECTORS} golden vectors")
+    print(f"{order.output}: {len(names)} images, {order.golden + RANDOM_VECTORS} golden vectors")
 
 
-def _preprocess(args: argparse.Namespace) -> dict[str, Any]:
+def _preprocess(order: Order) -> dict[str, Any]:
     """Return what preprocess.json says: how an image is fitted and, if not to -1..1, scaled."""
-    settings: dict[str, Any] = {"fit": args.fit}
-    return settings if args.scaling == preprocess.TF else {**settings, "scaling": args.scaling.as_dict()}
+    settings: dict[str, Any] = {"fit": order.fit}
+    return settings if order.scaling == preprocess.TF else {**settings, "scaling": order.scaling.as_dict()}
 
 
 def read_model(path: Path) -> tuple[Any, Any]:
@@ -111,24 +120,26 @@ def _input_shape(subgraph: Any, path: Path) -> tuple[int, int]:
     return shapes[0][1], shapes[0][2]
 
 
-def _write_images(part: Path, args: argparse.Namespace, shape: tuple[int, int]) -> list[str]:
+def _write_images(part: Path, order: Order, shape: tuple[int, int]) -> list[str]:
     """Write images/<label>_image<i>.png, evenly spread over the records, and return the names."""
-    reader = Reader(record_files(args.records))
-    count = min(args.images, len(reader))
-    if count < args.images:
-        log.warning("%s holds %d images, fewer than the %d asked for: all are taken", args.records, count, args.images)
+    reader = Reader(record_files(order.records))
+    count = min(order.images, len(reader))
+    if count < order.images:
+        log.warning(
+            "%s holds %d images, fewer than the %d asked for: all are taken", order.records, count, order.images
+        )
     names = []
     for i, place in enumerate(np.arange(count) * len(reader) // max(count, 1)):
         record = reader[int(place)]
         name = f"{record.label}_image{i}.png"
         try:
-            image = preprocess.card_image(record.image, shape[0], shape[1], args.fit)
+            image = preprocess.card_image(record.image, shape[0], shape[1], order.fit)
         except ValueError as error:
             raise SoftdpuError(f"{reader.place(int(place))}: {error}; make the records again") from None
         files.write_bytes(part / "images" / name, image)
         names.append(name)
     if not names:
-        raise SoftdpuError(f"the records in {args.records} hold no image; make them again")
+        raise SoftdpuError(f"the records in {order.records} hold no image; make them again")
     return names
 
 
