@@ -20,6 +20,8 @@ from softdpu.compiler.frontend import front_end
 from softdpu.compiler.inspector import inspect_model
 from softdpu.compiler.keras_h5 import read_keras_model
 from softdpu.compiler.xir_io import to_xir
+from softdpu.export.source import read_source
+from softdpu.export.write import Export, Options
 from softdpu.numbers import boards, fixed_point
 from softdpu.runtime import create_engine, evaluate_graph
 
@@ -226,6 +228,16 @@ def by_subgraphs(graph: xir.Graph, given: dict[str, np.ndarray], engine: str) ->
     return {name: np.concatenate([values[name] for values in images]) for name in images[0]}
 
 
+def exports_are_the_same_network(path: Path) -> None:
+    """Every form of the network gives the DPU's numbers, or with int8 biases ties beside them."""
+    source = read_source(path)
+    for form, options in (("xint8", Options()), ("vint8", Options(int8_bias=True, opset=13)), ("tflite", Options())):
+        output = path.with_suffix(".tflite" if form == "tflite" else f".{form}.onnx")
+        finding = Export(source, form, output, options).check()
+        assert finding.unexplained == 0, finding.text()
+        assert options.int8_bias or finding.different == finding.op_different == 0, finding.text()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NETS)
 def test_keras_equals_both_engines(name: str, tmp_path: Path) -> None:
@@ -254,6 +266,7 @@ def test_keras_equals_both_engines(name: str, tmp_path: Path) -> None:
         for op, value, is_softmax in zip(compiled.graph.outputs, expected, soft, strict=True):
             assert close(value, slow[op.tensor], is_softmax), op.tensor
             assert len(np.unique(value)) > 4
+    exports_are_the_same_network(path)
     model.save(tmp_path / "float.h5")
     predicted = {place.layer: place.device for place in inspect_model(tmp_path / "float.h5", boards.target("zcu102"))}
     actual = {place.layer.removeprefix("quant_"): place.device for place in compiled.places()}

@@ -52,6 +52,10 @@ COMMANDS = {
         "compile a quantized Keras model to an .xmodel for a board",
         "--model build/quant_ft_model/quant_ft.h5 --target zcu102 --output mobilenet.xmodel",
     ),
+    "export": Command(
+        "softdpu.commands.export:add_arguments",
+        "write a quantized network for other int8 devices: QDQ ONNX or .tflite",
+    ),
     "predict": Command(
         "softdpu.commands.predict:add_arguments",
         "predict frames/s on a board, what bounds each layer, and what would help",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import flatbuffers
@@ -12,6 +13,7 @@ Operator = schema.BuiltinOperator
 
 _TYPES = {
     np.dtype(np.int8): schema.TensorType.INT8,
+    np.dtype(np.uint8): schema.TensorType.UINT8,
     np.dtype(np.int32): schema.TensorType.INT32,
     np.dtype(np.float32): schema.TensorType.FLOAT32,
 }
@@ -39,7 +41,7 @@ class ModelBuilder:
 
         Args:
             shape: of the tensor.
-            dtype: int8, int32 or float32.
+            dtype: int8, uint8, int32 or float32.
             scale: of a quantized tensor, real = scale * (q - zero_point); an array gives one a channel of `axis`.
             zero_point: the same for every channel.
             axis: of the channels.
@@ -106,8 +108,12 @@ class ModelBuilder:
         """Tell whether there is no operator."""
         return not self._operators
 
-    def finish(self, inputs: list[int], outputs: list[int]) -> bytes:
-        """Return the model as a flatbuffer."""
+    def name(self, number: int, name: str) -> None:
+        """Name a tensor, for those who look into the file; without it a tensor is t and its number."""
+        self._tensors[number].name = name
+
+    def finish(self, inputs: list[int], outputs: list[int], facts: Mapping[str, str] | None = None) -> bytes:
+        """Return the model as a flatbuffer, with `facts` as its metadata."""
         graph = schema.SubGraphT()
         graph.tensors = self._tensors
         graph.inputs = np.asarray(inputs, np.int32)
@@ -118,11 +124,20 @@ class ModelBuilder:
         model.version = 3
         model.operatorCodes = [_operator_code(code) for code in self._codes]
         model.subgraphs = [graph]
+        model.metadata = [self._fact(name, text) for name, text in (facts or {}).items()] or None
         model.buffers = self._buffers
         size = sum(len(buffer.data) for buffer in self._buffers if buffer.data is not None)
         builder = flatbuffers.Builder(size + 65536)
         builder.Finish(model.Pack(builder), b"TFL3")
         return bytes(builder.Output())
+
+    def _fact(self, name: str, text: str) -> Any:
+        buffer = schema.BufferT()
+        buffer.data = np.frombuffer(text.encode("utf-8"), np.uint8)
+        self._buffers.append(buffer)
+        entry = schema.MetadataT()
+        entry.name, entry.buffer = name, len(self._buffers) - 1
+        return entry
 
 
 def _operator_code(code: int) -> Any:
