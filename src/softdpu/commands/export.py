@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 from softdpu.dataset import options, preprocess
@@ -42,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_scaling_argument(parser)
     add("--threads", type=options.positive, default=1, help="that decode images (default: 1)")
     add("--report", type=Path, metavar="JSON", help="write the check's findings and the accuracy to this file")
+    add("--json", action="store_true", help="print JSON for programs instead of text for people")
     parser.set_defaults(run=_export)
 
 
@@ -53,8 +55,8 @@ def _export(args: argparse.Namespace) -> None:
 
     chosen = Options(args.opset, args.batch, args.layout, args.int8_bias, args.inputs)
     made = Export(source.read_source(args.model, args.target), args.format, args.output, chosen)
-    print(f"{args.output}: {args.output.stat().st_size} bytes, {args.format}")
-    report: dict[str, object] = {"format": args.format}
+    lines = [f"{args.output}: {args.output.stat().st_size} bytes, {args.format}"]
+    report: dict[str, object] = {"format": args.format, "file": args.output.name, "sha256": files.sha256(args.output)}
     finding = None
     if args.check:
         if args.golden:
@@ -63,11 +65,12 @@ def _export(args: argparse.Namespace) -> None:
             vectors = check.random_vectors(made.program, args.vectors)
         finding = made.check(vectors)
         report["check"] = finding.as_dict()
-        print(finding.text())
+        lines.append(finding.text())
     if args.records:
         found = measure(args.output, args.records, args.fit, args.scaling, threads=args.threads)
         report.update(found)
-        print(f"{args.output}: accuracy {100 * found['accuracy']:.2f} % on {found['images']} images")
+        lines.append(f"{args.output}: accuracy {100 * found['accuracy']:.2f} % on {found['images']} images")
+    print(json.dumps(report, indent=1) if args.json else "\n".join(lines))
     if args.report:
         with source.writable(args.report):
             files.write_json(args.report, report)

@@ -13,7 +13,7 @@ import numpy as np
 from softdpu.errors import SoftdpuError
 from softdpu.export.source import Source, is_integer, with_batch
 from softdpu.export.tflite import real  # noqa: F401 - importing it fills the registry
-from softdpu.export.tflite.lowering import FLOATS, WholeLowering
+from softdpu.export.tflite.lowering import FLOATS, WholeLowering, last_values
 from softdpu.export.tflite.table import Table, find_tables
 from softdpu.runtime.litert.elementwise import store_table
 from softdpu.runtime.litert.lowering import LOWERINGS, NotExactError
@@ -63,7 +63,7 @@ def build_tflite(source: Source, *, batch: int = 1, inputs: str = "int8") -> Tfl
 
 def _needed(program: Program, tables: dict[str, Table]) -> list[Node]:
     """Return the ops that are left to lower when tables have taken the place of chains."""
-    keys, found = {value.key for value in program.outputs}, []
+    keys, found = {value.key for value in last_values(program)}, []
     for node in reversed(program.nodes):
         if node.key in keys:
             found.append(node)

@@ -48,12 +48,8 @@ class WholeLowering(Lowering):
 
     def finish(self, program: Program) -> bytes:
         """Return the flatbuffer; outputs that are only made float at the very end stay int8."""
-        last = {node.key: node for node in program.nodes}
         indices, taken = [], set(self._entries)
-        for value in program.outputs:
-            node = last.get(value.key)
-            ends = node is not None and node.kind == "fix2float" and is_integer(node.input)
-            held = node.input if node is not None and ends else value
+        for value, held in zip(program.outputs, last_values(program), strict=True):
             index = self.plain(held) if is_integer(held) else self.real(held)
             if index in taken:
                 index = self._copy(held, index)
@@ -70,6 +66,17 @@ class WholeLowering(Lowering):
         copy = self.int8(value) if is_integer(value) else self.float32(value.shape)
         self.builder.operator(Operator.RESHAPE, [index, self.ints(value.shape)], [copy], reshape_to(value.shape))
         return copy
+
+
+def last_values(program: Program) -> list[Value]:
+    """Return for each output the value that the file yields: int8, where only a fix2float follows it."""
+    makers = {node.key: node for node in program.nodes}
+    found = []
+    for value in program.outputs:
+        node = makers.get(value.key)
+        ends = node is not None and node.kind == "fix2float" and is_integer(node.input)
+        found.append(node.input if node is not None and ends else value)
+    return found
 
 
 Lower = Callable[[WholeLowering, Node], None]
