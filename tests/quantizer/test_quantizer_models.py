@@ -8,7 +8,8 @@ import quantizer_reference as reference
 import tensorflow as tf
 import tf_keras as keras
 
-from softdpu.quantizer import QuantizerError, dpu_layers, positions_report, vitis_quantize
+from softdpu.quantizer import QuantizerError, positions_report, vitis_quantize
+from softdpu.quantizer.layers import dpu
 
 L = keras.layers
 Quantizer = vitis_quantize.VitisQuantizer
@@ -255,8 +256,8 @@ def test_average_pooling_is_the_dpus_on_ties():
 def test_average_pooling_windows(pool, strides, padding):
     x = np.random.default_rng(0).integers(-9, 9, (2, 7, 8, 3)).astype(np.float32)
     plain = L.AveragePooling2D(pool, strides, padding)(x)
-    found = dpu_layers.VitisAveragePooling2D(pool_size=pool, strides=strides, padding=padding)(x)
-    factor = dpu_layers.rescale_factor(*pool, is_global=False)
+    found = dpu.VitisAveragePooling2D(pool_size=pool, strides=strides, padding=padding)(x)
+    factor = dpu.rescale_factor(*pool, is_global=False)
     np.testing.assert_allclose(found, plain * factor, rtol=1e-5, atol=1e-5)
 
 
@@ -266,10 +267,10 @@ def test_measured_pooling_factors():
     squares.update({9: 0.9986572265625, 10: 1.0009765625, 11: 1.00439453125, 12: 1.001953125, 13: 1.00054931640625})
     squares.update({15: 1.00250244140625, 28: 1.0048828125, 56: 1.0048828125, 112: 1.0048828125})
     for side, factor in squares.items():
-        assert dpu_layers.rescale_factor(side, side, is_global=True) == factor
-        assert float(dpu_layers.dynamic_rescale_factor(tf.constant(side), tf.constant(side))) == np.float32(factor)
-    assert dpu_layers.rescale_factor(2, 3, is_global=True) == 0.984375
-    assert dpu_layers.rescale_factor(3, 4, is_global=True) == 0.99609375
+        assert dpu.rescale_factor(side, side, is_global=True) == factor
+        assert float(dpu.dynamic_rescale_factor(tf.constant(side), tf.constant(side))) == np.float32(factor)
+    assert dpu.rescale_factor(2, 3, is_global=True) == 0.984375
+    assert dpu.rescale_factor(3, 4, is_global=True) == 0.99609375
 
 
 def test_data_in_every_form():

@@ -9,7 +9,7 @@ import numpy as np
 from softdpu.compiler.graph import Graph, Op
 from softdpu.compiler.limits import ADVICE
 from softdpu.compiler.parameters import as_float
-from softdpu.compiler.rules import explicit_pad
+from softdpu.compiler.rules.operations import explicit_pad
 
 
 def insert_borders(graph: Graph) -> Graph:

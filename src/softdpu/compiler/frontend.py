@@ -13,7 +13,8 @@ import numpy as np
 from softdpu.compiler.builder import Builder
 from softdpu.compiler.graph import Graph, Op
 from softdpu.compiler.keras_h5 import KerasModel
-from softdpu.compiler.layers import LAYERS, custom_layer
+from softdpu.compiler.layers import LAYERS
+from softdpu.compiler.layers.basic import custom_layer
 from softdpu.errors import SoftdpuError
 
 

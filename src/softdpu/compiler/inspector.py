@@ -16,7 +16,7 @@ import numpy as np
 
 from softdpu.compiler.compile import compile_keras
 from softdpu.compiler.keras_h5 import Call, KerasModel, Layer, read_keras_model
-from softdpu.compiler.layers_activation import activation_name
+from softdpu.compiler.layers.activation import activation_name
 from softdpu.compiler.placement import Place
 from softdpu.errors import SoftdpuError
 from softdpu.keras2 import kinds

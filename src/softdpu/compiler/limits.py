@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from softdpu.compiler.graph import Op
+from softdpu.compiler.registry import CHECKS, check
 from softdpu.numbers.boards import Dpu
 
 _ADVICE_RELU = "use ReLU, ReLU(max_value=6) or LeakyReLU(alpha=0.1), which the DPU fuses into the layer before"
@@ -30,10 +31,10 @@ _MAX_PAD_BEFORE, _MAX_PAD_AFTER = 15, 255
 
 def why_not(op: Op, dpu: Dpu) -> str:
     """Return why `op`, an integer operation, cannot run on `dpu` and what to change; empty if it can."""
-    check = _CHECKS.get(op.kind)
-    if check is None:
+    find_problem = CHECKS.get(op.kind)
+    if find_problem is None:
         return ADVICE.get(op.kind, f"{op.kind} is no operation of the DPU")
-    return check(op, dpu)
+    return find_problem(op, dpu)
 
 
 def conv_fits(dpu: Dpu, height: int, width: int, channels: int, outputs: int) -> bool:
@@ -63,6 +64,7 @@ def _conv_size(dpu: Dpu, height: int, width: int, channels: int, outputs: int, d
     return ""
 
 
+@check("conv2d-fix")
 def _convolution(op: Op, dpu: Dpu) -> str:
     outputs, height, width, channels = op.inputs["weights"][0].shape
     return (
@@ -74,6 +76,7 @@ def _convolution(op: Op, dpu: Dpu) -> str:
     )
 
 
+@check("depthwise-conv2d-fix")
 def _depthwise(op: Op, dpu: Dpu) -> str:
     if "dwconv" not in dpu.limits:
         return f"{dpu.name} has no engine for depthwise convolution: use Conv2D"
@@ -88,6 +91,7 @@ def _depthwise(op: Op, dpu: Dpu) -> str:
     return _strides(op, dpu, "dwconv") or _pads(op) or _activation(op, dpu.dwconv, dpu)
 
 
+@check("transposed-conv2d-fix")
 def _transposed(op: Op, dpu: Dpu) -> str:
     """The DPU runs it as stride x stride convolutions of kernel / stride."""
     outputs, height, width, channels = op.inputs["weights"][0].shape
@@ -98,6 +102,7 @@ def _transposed(op: Op, dpu: Dpu) -> str:
     return _conv_size(dpu, *kernel, channels, outputs) or _activation(op, dpu.conv, dpu)
 
 
+@check("pool-fix")
 def _pooling(op: Op, dpu: Dpu) -> str:
     kind = {"MAX": "max", "AVG": "avg"}[op.attrs["type"]]
     if kind not in dpu.limits:
@@ -109,6 +114,7 @@ def _pooling(op: Op, dpu: Dpu) -> str:
     return _strides(op, dpu, kind) or _pads(op)
 
 
+@check("eltwise-fix")
 def _elementwise(op: Op, dpu: Dpu) -> str:
     kind = {"ADD": "add", "MUL": "mult"}[op.attrs["type"]]
     if kind not in dpu.eltwise:
@@ -120,6 +126,7 @@ def _elementwise(op: Op, dpu: Dpu) -> str:
     return _activation(op, dpu.eltwise_relu, dpu)
 
 
+@check("depthwise-fix")
 def _by_channel(op: Op, dpu: Dpu) -> str:
     kind = {"ADD": "add", "MUL": "mult"}[op.attrs["type"]]
     if kind not in dpu.eltwise or "dwconv" not in dpu.limits:
@@ -127,14 +134,12 @@ def _by_channel(op: Op, dpu: Dpu) -> str:
     return ""
 
 
+@check("hard-sigmoid-fix")
 def _hard_sigmoid(op: Op, dpu: Dpu) -> str:
     return "" if "hsigmoid" in dpu.other else f"{dpu.name} has no hard sigmoid: {_ADVICE_RELU}"
 
 
-def _upsample(op: Op, dpu: Dpu) -> str:
-    return ""
-
-
+@check("upsample-fix", "concat-fix", "reshape-fix", "pad-fix")
 def _moves(op: Op, dpu: Dpu) -> str:
     return ""
 
@@ -176,18 +181,3 @@ def _group(op: Op) -> str:
 def _span(numbers: tuple[int, ...]) -> str:
     whole = numbers == tuple(range(numbers[0], numbers[-1] + 1))
     return f"{numbers[0]} to {numbers[-1]}" if whole and len(numbers) > 1 else ", ".join(map(str, numbers))
-
-
-_CHECKS = {
-    "conv2d-fix": _convolution,
-    "depthwise-conv2d-fix": _depthwise,
-    "transposed-conv2d-fix": _transposed,
-    "pool-fix": _pooling,
-    "eltwise-fix": _elementwise,
-    "depthwise-fix": _by_channel,
-    "hard-sigmoid-fix": _hard_sigmoid,
-    "upsample-fix": _upsample,
-    "concat-fix": _moves,
-    "reshape-fix": _moves,
-    "pad-fix": _moves,
-}

@@ -7,6 +7,7 @@ from typing import Any
 
 import xir
 from softdpu.compiler.graph import Graph, Op
+from xir import op_defs
 
 Attributes = Mapping[Op, Mapping[str, Any]]
 
@@ -36,6 +37,8 @@ def _make(
     if op.data is not None and op.kind in ("const", "const-fix"):
         stored = b"" if "ddr_addr" in marks else op.data.tobytes()
         attrs |= {"shape": list(op.shape), "data_type": dtype_name(op), "data": stored}
+    if op.kind not in op_defs.op_defs():  # a kind of the user's own: xir wants its output told by attributes
+        attrs = {"shape": list(op.shape), "data_type": dtype_name(op), **attrs}
     result = graph.create_op(op.name, op.kind, attrs, inputs)
     tensor = xir.Tensor.create(op.tensor, list(op.shape), xir.DataType(dtype_name(op).upper()))
     tensor.set_attrs(marks)

@@ -2,7 +2,8 @@
 
 Snakemake does not see the modules that a script imports, so every rule lists them as inputs. They are read off the
 import statements (also those inside functions) and off the texts "module:name" by which a registry names what it
-imports later, so the list cannot drift from the code, and an edit to the compiler does not retrain a network.
+imports later, so the list cannot drift from the code, and an edit to the compiler does not retrain a network. A package
+that calls `extensions.import_modules` imports all of its modules.
 """
 
 from __future__ import annotations
@@ -76,4 +77,6 @@ def _imported(file: Path, packages: Path) -> tuple[str, ...]:
             names.extend([base, *(f"{base}.{alias.name}" for alias in node.names)])
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _NAMED.fullmatch(node.value):
             names.append(node.value.split(":")[0])
+        elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "import_modules":
+            names.extend(".".join([*package, module.stem]) for module in file.parent.glob("*.py"))
     return tuple(names)

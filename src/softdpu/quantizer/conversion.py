@@ -14,9 +14,10 @@ import numpy as np
 from softdpu.keras2 import kinds
 from softdpu.keras2.api import keras
 from softdpu.numbers import fixed_point
-from softdpu.quantizer import bfloat16_layers, datatypes, dpu_layers
+from softdpu.quantizer import datatypes
 from softdpu.quantizer.float_transforms import new_node
 from softdpu.quantizer.graph import Graph, Node
+from softdpu.quantizer.layers import bfloat16, dpu
 from softdpu.quantizer.strategy import Strategy
 
 _LAMBDAS = ("TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer")
@@ -35,14 +36,14 @@ def convert_sigmoids(graph: Graph) -> None:
             _replace_sigmoid(graph, node, activation)
         elif node.class_name in kinds.CONVOLUTIONS:
             node.config["activation"] = "linear"
-            sigmoid = graph.insert_after(node, new_node(dpu_layers.VitisSigmoid(name=node.name + "_sigmoid")))
+            sigmoid = graph.insert_after(node, new_node(dpu.VitisSigmoid(name=node.name + "_sigmoid")))
             if activation != "sigmoid":
                 _multiply(graph, node, sigmoid, node.name + "_mul")
 
 
 def _replace_sigmoid(graph: Graph, node: Node, activation: str) -> None:
     node.class_name = "Vitis>VitisSigmoid"
-    node.config = new_node(dpu_layers.VitisSigmoid(name=node.name)).config
+    node.config = new_node(dpu.VitisSigmoid(name=node.name)).config
     if activation != "sigmoid":
         source = graph.only_input(node)
         assert source is not None
@@ -71,7 +72,7 @@ def convert_hard_sigmoids(graph: Graph) -> None:
         graph.remove(total)
         (ref,) = product.refs()
         product.class_name = "Vitis>VitisSigmoid"
-        product.config = new_node(dpu_layers.VitisSigmoid(name=product.name)).config
+        product.config = new_node(dpu.VitisSigmoid(name=product.name)).config
         product.inbound = [[*ref[:3], {}]]
         graph.rename({product.name: graph.unique_name("vitis_sigmoid")})
 
@@ -117,7 +118,7 @@ def convert_softmax(graph: Graph) -> None:
         if node.class_name == "Softmax" and _on_last_axis(node):
             axis = np.atleast_1d(node.config["axis"]).tolist()[0]
             node.class_name = "Vitis>VitisSoftmax"
-            node.config = new_node(bfloat16_layers.VitisSoftmax(axis, name=node.name)).config
+            node.config = new_node(bfloat16.VitisSoftmax(axis, name=node.name)).config
 
 
 def convert_layer_normalization(graph: Graph) -> None:

@@ -10,8 +10,8 @@ from typing import Any, Callable  # noqa: UP035 - not generic in collections.abc
 
 from softdpu.keras2.api import keras
 from softdpu.numbers import fixed_point
-from softdpu.quantizer import dpu_layers
 from softdpu.quantizer.configs import NoQuantizeActivation, NoQuantizeConfig
+from softdpu.quantizer.layers import dpu
 from softdpu.quantizer.quantizers import Pof2SQuantizer, Quantizer
 from softdpu.quantizer.wrappers import QuantizeWrapper, VitisQuantize, quantized_layers
 
@@ -130,7 +130,7 @@ def _known(positions: list[Position | None]) -> list[Position]:
 
 def adjust_sigmoid(model: keras.Model) -> None:
     """Hard sigmoid: input position in 0..15, output at least 7, shift 14 + input - output above 0."""
-    for layer in _layers(model, dpu_layers.VitisSigmoid):
+    for layer in _layers(model, dpu.VitisSigmoid):
         source, result = input_position(layer), output_position(layer)
         if source is None or result is None:
             continue
@@ -167,7 +167,7 @@ def _is_swish(layer: QuantizeWrapper) -> bool:
     before = inputs_of(layer)
     if len(before) != 2:
         return False
-    sigmoids = [x for x in before if isinstance(inner(x), dpu_layers.VitisSigmoid)]
+    sigmoids = [x for x in before if isinstance(inner(x), dpu.VitisSigmoid)]
     return len(sigmoids) == 1 and inputs_of(sigmoids[0])[0] is before[1 - before.index(sigmoids[0])]
 
 

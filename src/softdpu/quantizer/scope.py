@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from softdpu.keras2.api import keras
-from softdpu.quantizer import bfloat16_layers, configs, conv_bn, dpu_layers, quantizers, wrappers
+from softdpu.quantizer import configs, conv_bn, quantizers, wrappers
+from softdpu.quantizer.layers import bfloat16, dpu
 
 _CLASSES = (
     configs.QuantizeAwareActivation,
@@ -19,11 +20,11 @@ _CLASSES = (
     quantizers.TQTQuantizer,
     quantizers.LastValueQuantPosQuantizer,
     quantizers.LastValueLogThQuantizer,
-    dpu_layers.VitisSigmoid,
-    dpu_layers.VitisAveragePooling2D,
-    dpu_layers.VitisGlobalAveragePooling2D,
-    bfloat16_layers.VitisSoftmax,
-    bfloat16_layers.VitisLayernorm,
+    dpu.VitisSigmoid,
+    dpu.VitisAveragePooling2D,
+    dpu.VitisGlobalAveragePooling2D,
+    bfloat16.VitisSoftmax,
+    bfloat16.VitisLayernorm,
     conv_bn.VitisConvBN,
     conv_bn.VitisConvBNQuantize,
     conv_bn.VitisDepthwiseConvBN,

@@ -7,12 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from softdpu.runtime.litert import (
-    conv,  # noqa: F401 - importing these fills the registry
-    elementwise,  # noqa: F401
-    movement,  # noqa: F401
-    pool,  # noqa: F401
-)
+from softdpu.extensions import import_extensions, import_modules
 from softdpu.runtime.litert.lowering import LOWERINGS, Lowering, NotExactError
 from softdpu.runtime.litert.model import Operator, option
 from softdpu.runtime.litert.stage import LiteRtStage
@@ -124,3 +119,7 @@ def _copied(segment: Lowering, node: Node, index: int) -> int:
     options = option("Reshape", newShape=np.asarray(node.output.shape, np.int32))
     segment.builder.operator(Operator.RESHAPE, [index, segment.ints(node.output.shape)], [copy], options)
     return copy
+
+
+import_modules(__name__)
+import_extensions("litert")

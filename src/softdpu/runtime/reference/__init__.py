@@ -7,18 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from softdpu.errors import SoftdpuError
+from softdpu.extensions import import_extensions, import_modules
 from softdpu.numbers import fixed_point
 from softdpu.runtime.program import Node, Program, Value
-from softdpu.runtime.reference import (
-    activation,  # noqa: F401 - importing these fills the registry
-    conv,  # noqa: F401
-    elementwise,  # noqa: F401
-    function,  # noqa: F401
-    movement,  # noqa: F401
-    pool,  # noqa: F401
-    reduction,  # noqa: F401
-    resize,  # noqa: F401
-)
 from softdpu.runtime.reference.registry import FLOAT_KERNELS, INTEGER_KERNELS, Args, Kernel
 
 __all__ = ["check_kinds", "run_node", "run_program"]
@@ -116,3 +107,7 @@ def _last_uses(program: Program) -> dict[int, list[str]]:
         if key not in kept:
             uses.setdefault(index, []).append(key)
     return uses
+
+
+import_modules(__name__)
+import_extensions("reference")

@@ -8,13 +8,15 @@ from typing import Any
 from softdpu.compiler.builder import Builder
 from softdpu.compiler.graph import Op
 from softdpu.compiler.keras_h5 import Call, Layer
-from softdpu.compiler.layers_activation import activation_function
-from softdpu.compiler.layers_arithmetic import elementwise
-from softdpu.compiler.layers_image import joined, permuted, reshaped
+from softdpu.compiler.layers.activation import activation_function
+from softdpu.compiler.layers.arithmetic import elementwise
+from softdpu.compiler.layers.image import joined, permuted, reshaped
+from softdpu.compiler.registry import layer as layer_kind
 
 Function = Callable[[Builder, Layer, str, list[Op], dict[str, Any]], Op]
 
 
+@layer_kind("TFOpLambda")
 def tf_function(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
     """A TensorFlow function."""
     function = str(layer.config.get("function"))
@@ -93,6 +95,7 @@ def _concat(build: Builder, layer: Layer, name: str, sources: list[Op], argument
     return joined(build, layer, name, sources, int(arguments.get("axis", 0)))
 
 
+@layer_kind("SlicingOpLambda")
 def slicing(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
     """Indexing of a Keras tensor, such as x[..., :4]: slices with positive steps."""
     shape = sources[0].shape

@@ -9,33 +9,40 @@ import numpy as np
 from softdpu.compiler.builder import Builder
 from softdpu.compiler.graph import Op
 from softdpu.compiler.keras_h5 import Call, Layer
+from softdpu.compiler.registry import layer as layer_kind
 
 
+@layer_kind("Add")
 def add(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
     """Add."""
     return elementwise(build, layer, name, "add", sources)
 
 
+@layer_kind("Multiply")
 def multiply(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
     """Multiply."""
     return elementwise(build, layer, name, "mul", sources)
 
 
+@layer_kind("Subtract")
 def subtract(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
     """Subtract."""
     return elementwise(build, layer, name, "sub", sources)
 
 
+@layer_kind("Maximum")
 def maximum(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
     """Maximum."""
     return elementwise(build, layer, name, "max", sources)
 
 
+@layer_kind("Minimum")
 def minimum(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
     """Minimum."""
     return elementwise(build, layer, name, "min", sources)
 
 
+@layer_kind("Average")
 def average(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
     """Average: a sum divided by the number of its terms."""
     shape = _common_shape(build, layer, sources)
@@ -58,6 +65,7 @@ def _common_shape(build: Builder, layer: Layer, sources: list[Op]) -> tuple[int,
         raise build.error(layer, f"inputs of shapes {', '.join(str(op.shape) for op in sources)} do not fit") from None
 
 
+@layer_kind("BatchNormalization")
 def batch_normalization(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
     """A BatchNormalization that was not folded: x * scale + offset on the CPU, quantized if the layer is."""
     epsilon = float(layer.config.get("epsilon", 1e-3))
@@ -67,11 +75,13 @@ def batch_normalization(build: Builder, layer: Layer, name: str, sources: list[O
     return _steps(build, layer, name, sources[0], [("mul", scale), ("add", offset)])
 
 
+@layer_kind("Rescaling")
 def rescaling(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
     """Rescaling: x * scale + offset."""
     return _steps(build, layer, name, sources[0], [("mul", layer.config["scale"]), ("add", layer.config["offset"])])
 
 
+@layer_kind("Normalization")
 def normalization(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
     """Normalization: (x - mean) / deviation, or with `invert` x * deviation + mean."""
     mean, variance = (

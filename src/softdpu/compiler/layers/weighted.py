@@ -9,10 +9,12 @@ import numpy as np
 from softdpu.compiler.builder import Builder
 from softdpu.compiler.graph import Op
 from softdpu.compiler.keras_h5 import Call, Layer
-from softdpu.compiler.layers_activation import activation_function, activation_name
-from softdpu.compiler.layers_common import pair, weight, window
+from softdpu.compiler.layers.activation import activation_function, activation_name
+from softdpu.compiler.layers.common import pair, weight, window
+from softdpu.compiler.registry import layer as layer_kind
 
 
+@layer_kind("Conv2D")
 def conv2d(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
     """Conv2D: kernel HWIO -> OHWI."""
     kernel = weight(build, layer, "kernel", 4)
@@ -25,6 +27,7 @@ def conv2d(build: Builder, layer: Layer, name: str, sources: list[Op], call: Cal
     return _convolution(build, layer, name, "conv2d", sources[0], weights, attrs, (*size, kernel.shape[3]))
 
 
+@layer_kind("DepthwiseConv2D")
 def depthwise_conv2d(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
     """DepthwiseConv2D: kernel (h, w, in, multiplier) -> (multiplier, h, w, in)."""
     kernel = weight(build, layer, "depthwise_kernel", 4)
@@ -38,6 +41,7 @@ def depthwise_conv2d(build: Builder, layer: Layer, name: str, sources: list[Op],
     )
 
 
+@layer_kind("Conv2DTranspose")
 def conv2d_transpose(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
     """Conv2DTranspose: kernel (h, w, out, in) is turned by 180 degrees -> OHWI over the stretched input."""
     kernel = weight(build, layer, "kernel", 4)
@@ -61,6 +65,7 @@ def conv2d_transpose(build: Builder, layer: Layer, name: str, sources: list[Op],
     return _convolution(build, layer, name, "transposed-conv2d", sources[0], weights, attrs, shape)
 
 
+@layer_kind("Dense")
 def dense(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
     """Dense: a matrix product over the last axis."""
     kernel = weight(build, layer, "kernel", 2)

@@ -14,8 +14,10 @@ from softdpu.compiler.chain import Chain, NotForDpu, fused_attributes
 from softdpu.compiler.graph import Op
 from softdpu.compiler.limits import conv_fits
 from softdpu.compiler.parameters import integer_constant
+from softdpu.compiler.registry import rule
 
 
+@rule("matmul", fuses=True)
 def matmul(chain: Chain) -> Op:
     """Dense with its activation: conv2d-fix, then reshape-fix where the result is not an image already."""
     core = chain.core

@@ -10,10 +10,12 @@ import numpy as np
 from softdpu.compiler.builder import Builder
 from softdpu.compiler.graph import Op
 from softdpu.compiler.keras_h5 import Call, Layer
-from softdpu.compiler.layers_common import scaled
+from softdpu.compiler.layers.common import scaled
+from softdpu.compiler.registry import layer as layer_kind
 from softdpu.numbers import fixed_point
 
 
+@layer_kind("Activation")
 def activation(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
     """An Activation layer."""
     function = activation_name(layer.config.get("activation"))
@@ -83,6 +85,7 @@ def activation_name(value: Any) -> str:
     return value or "linear"
 
 
+@layer_kind("ReLU")
 def relu(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
     """ReLU, ReLU(6) or, with a slope, leaky ReLU."""
     limit, slope = layer.config.get("max_value"), layer.config.get("negative_slope") or 0.0
@@ -93,6 +96,7 @@ def relu(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call)
     return build.quantized(layer, build.add(layer, name, kind, {"input": sources}, attrs, sources[0].shape))
 
 
+@layer_kind("LeakyReLU")
 def leaky_relu(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
     """LeakyReLU with its slope."""
     alpha = layer.config.get("alpha", layer.config.get("negative_slope", 0.3))
@@ -100,6 +104,7 @@ def leaky_relu(build: Builder, layer: Layer, name: str, sources: list[Op], call:
     return build.quantized(layer, build.add(layer, name, "leaky-relu", {"input": sources}, attrs, sources[0].shape))
 
 
+@layer_kind("PReLU")
 def prelu(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
     """PReLU with its slopes."""
     alpha = layer.weights.get("alpha")
@@ -110,18 +115,21 @@ def prelu(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call
     return build.quantized(layer, build.add(layer, name, "prelu", inputs, {}, sources[0].shape))
 
 
+@layer_kind("ELU")
 def elu(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
     """ELU."""
     attrs = {"alpha": float(layer.config.get("alpha", 1.0))}
     return build.quantized(layer, build.add(layer, name, "elu", {"input": sources}, attrs, sources[0].shape))
 
 
+@layer_kind("Softmax")
 def softmax(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
     """A Softmax layer."""
     axis = -1 if build.is_vector(sources[0]) else layer.config.get("axis", -1)
     return build.add(layer, name, "softmax", {"input": sources}, {"axis": int(axis)}, sources[0].shape)
 
 
+@layer_kind("VitisSigmoid")
 def vitis_sigmoid(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
     """The DPU's sigmoid relu6(x + 3) * 2731 / 2**14, written hard-sigmoid (which is / 6) times 6 * 2731 / 2**14."""
     op = build.add(layer, name, "hard-sigmoid", {"input": sources}, {}, sources[0].shape)

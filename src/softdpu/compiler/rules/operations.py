@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from softdpu.compiler.chain import ACTIVATIONS, Chain, NotForDpu, check_slope, fused_attributes
-from softdpu.compiler.dense import matmul
 from softdpu.compiler.graph import DPU_ROUND, Fix, Op
+from softdpu.compiler.registry import mover, rule
 from softdpu.numbers import fixed_point
 
 
+@rule("conv2d", "depthwise-conv2d", fuses=True)
 def convolution(chain: Chain) -> Op:
     """Convolution, plain or depthwise, with its activation; the padding written out."""
     core = chain.core
@@ -24,6 +24,7 @@ def convolution(chain: Chain) -> Op:
     return chain.op(core.kind + "-fix", attrs)
 
 
+@rule("transposed-conv2d", fuses=True)
 def transposed_convolution(chain: Chain) -> Op:
     """Transposed convolution; the pad is what is cut off the full result, left and top first the smaller half."""
     core = chain.core
@@ -52,13 +53,15 @@ def explicit_pad(op: Op) -> list[int]:
     return pad
 
 
+@rule("maxpool2d")
 def max_pooling(chain: Chain) -> Op:
     """Maximum at the input's position; a shift follows where the output has another."""
     core = chain.core
     attrs = {"kernel": core.attrs["kernel"], "stride": core.attrs["stride"], "pad": explicit_pad(core), "type": "MAX"}
-    return _moved(chain, "pool-fix", attrs)
+    return keep_position(chain, "pool-fix", attrs)
 
 
+@rule("avgpool2d")
 def average_pooling(chain: Chain) -> Op:
     """Average as sum * n / 2**m, where the layer's factor is the DPU's."""
     core = chain.core
@@ -101,6 +104,7 @@ def _stretched(source: Op, down: int, across: int, core: Op) -> Op:
     )
 
 
+@rule("add", "mul", fuses=True)
 def elementwise(chain: Chain) -> Op:
     """Sum or product, with its activation."""
     core = chain.core
@@ -125,6 +129,7 @@ def _map_and_channels(sources: list[Op]) -> list[Op]:
     return []
 
 
+@rule("relu", "relu6", "leaky-relu")
 def activation_alone(chain: Chain) -> Op:
     """An activation of a tensor that is rounded already: a sum of one tensor."""
     if chain.core.kind == "leaky-relu":
@@ -132,6 +137,7 @@ def activation_alone(chain: Chain) -> Op:
     return chain.op("eltwise-fix", {"type": "ADD", "nonlinear": ACTIVATIONS[chain.core.kind]})
 
 
+@rule("hard-sigmoid")
 def hard_sigmoid(chain: Chain) -> Op:
     """The DPU's sigmoid: round(max(0, q * 2731 + 3 * 2731 * 2**fi) / 2**shift)."""
     scale = 6 * fixed_point.HARD_SIGMOID_SCALE / 2**fixed_point.HARD_SIGMOID_SHIFT
@@ -147,6 +153,7 @@ def hard_sigmoid(chain: Chain) -> Op:
     return chain.op("hard-sigmoid-fix", {"hsigmoid_in": entry, "shift_hsigmoid": shift})
 
 
+@rule("concat")
 def concatenation(chain: Chain) -> Op:
     """Concatenation; inputs at another position get a shift in front."""
     shifted: dict[Op, Op] = {}
@@ -170,6 +177,7 @@ def aligned(source: Op, fix: Fix, reader: Op) -> Op:
     return Op(name, "eltwise-fix", {"input": [source]}, attrs, source.shape, "", fix, None, reader.layer)
 
 
+@rule("resize")
 def upsampling(chain: Chain) -> Op:
     """Nearest-neighbour upsampling by whole numbers."""
     core = chain.core
@@ -178,10 +186,10 @@ def upsampling(chain: Chain) -> Op:
             f"{core.attrs['mode'].lower()} upsampling: the DPU has nearest only; use interpolation='nearest'"
         )
     keys = ("scale", "mode", "align_corners", "half_pixel_centers")
-    return _moved(chain, "upsample-fix", {key: core.attrs[key] for key in keys})
+    return keep_position(chain, "upsample-fix", {key: core.attrs[key] for key in keys})
 
 
-def _moved(chain: Chain, kind: str, attrs: dict[str, Any]) -> Op:
+def keep_position(chain: Chain, kind: str, attrs: dict[str, Any]) -> Op:
     """Return an operation that keeps the input's position, and a shift to the output's where they differ.
 
     Rounding never decreases as its argument grows, so the maximum may come before it.
@@ -206,17 +214,20 @@ def _moved(chain: Chain, kind: str, attrs: dict[str, Any]) -> Op:
     )
 
 
+@mover("pad")
 def pad(op: Op, source: Op) -> Op:
     """Zero padding of an integer tensor."""
     attrs = {"paddings": op.attrs["paddings"], "mode": op.attrs["mode"], "constant_values": b""}
     return _mover(op, source, "pad-fix", attrs | _marks(op))
 
 
+@mover("reshape", "flatten")
 def reshape(op: Op, source: Op) -> Op:
     """Reshape or flatten of an integer tensor."""
     return _mover(op, source, "reshape-fix", {"shape": list(op.shape), **_marks(op)})
 
 
+@mover("transpose")
 def transpose(op: Op, source: Op) -> Op:
     """Permutation of an integer tensor, which the CPU does."""
     return _mover(op, source, "transpose", dict(op.attrs))
@@ -228,27 +239,3 @@ def _mover(op: Op, source: Op, kind: str, attrs: dict[str, Any]) -> Op:
 
 def _marks(op: Op) -> dict[str, Any]:
     return {key: value for key, value in op.attrs.items() if key.startswith("quant_")}
-
-
-RULES: dict[str, Callable[[Chain], Op]] = {
-    "conv2d": convolution,
-    "depthwise-conv2d": convolution,
-    "transposed-conv2d": transposed_convolution,
-    "matmul": matmul,
-    "maxpool2d": max_pooling,
-    "avgpool2d": average_pooling,
-    "add": elementwise,
-    "mul": elementwise,
-    "relu": activation_alone,
-    "relu6": activation_alone,
-    "leaky-relu": activation_alone,
-    "hard-sigmoid": hard_sigmoid,
-    "concat": concatenation,
-    "resize": upsampling,
-}
-
-# Operations whose result an activation may follow before the one rounding.
-FUSING = ("conv2d", "depthwise-conv2d", "transposed-conv2d", "matmul", "add", "mul")
-
-# Operations that only move numbers: integer wherever their input is, without a fix of their own.
-MOVERS: dict[str, Callable[[Op, Op], Op]] = {"pad": pad, "reshape": reshape, "flatten": reshape, "transpose": transpose}

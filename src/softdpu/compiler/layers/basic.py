@@ -6,7 +6,6 @@ returns the operation whose output stands for the layer's. Shapes are NHWC; kern
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,38 +13,11 @@ import numpy as np
 from softdpu.compiler.builder import Builder
 from softdpu.compiler.graph import Fix, Op
 from softdpu.compiler.keras_h5 import Call, Layer
-from softdpu.compiler.layers_activation import activation, elu, leaky_relu, prelu, relu, softmax, vitis_sigmoid
-from softdpu.compiler.layers_arithmetic import (
-    add,
-    average,
-    batch_normalization,
-    maximum,
-    minimum,
-    multiply,
-    normalization,
-    rescaling,
-    subtract,
-)
-from softdpu.compiler.layers_functions import slicing, tf_function
-from softdpu.compiler.layers_image import (
-    average_pooling,
-    concatenate,
-    cropping,
-    flatten,
-    global_average_pooling,
-    global_max_pooling,
-    max_pooling,
-    permute,
-    reshape,
-    up_sampling,
-    zero_padding,
-)
-from softdpu.compiler.layers_weighted import conv2d, conv2d_transpose, dense, depthwise_conv2d
+from softdpu.compiler.registry import layer as layer_kind
 from softdpu.keras2.kinds import IDLE, KEEP_SHAPE
 
-LayerFunction = Callable[[Builder, Layer, str, list[Op], Call], Op]
 
-
+@layer_kind("InputLayer")
 def input_layer(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
     """A placeholder with batch 1."""
     shape = layer.config.get("batch_input_shape") or layer.config.get("batch_shape") or []
@@ -55,6 +27,7 @@ def input_layer(build: Builder, layer: Layer, name: str, sources: list[Op], call
     return build.add(layer, name, "data", {}, {"shape": list(shape), "data_type": "float32"}, shape)
 
 
+@layer_kind("VitisQuantize")
 def quantize(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
     """A quantizer of its own."""
     positions = [int(value) for key, value in layer.weights.items() if key.endswith("_pos")]
@@ -64,6 +37,7 @@ def quantize(build: Builder, layer: Layer, name: str, sources: list[Op], call: C
     return build.fixed(layer, name, sources[0], Fix(positions[0], bits))
 
 
+@layer_kind(*IDLE)
 def passed_through(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
     """A layer that does nothing at inference."""
     return sources[0]
@@ -113,45 +87,3 @@ def _plain(value: Any) -> bool:
             all(isinstance(item, int) for item in value) or all(isinstance(item, str) for item in value)
         )
     return isinstance(value, (bool, int, float, str))
-
-
-LAYERS: dict[str, LayerFunction] = {
-    "InputLayer": input_layer,
-    "VitisQuantize": quantize,
-    "Conv2D": conv2d,
-    "DepthwiseConv2D": depthwise_conv2d,
-    "Conv2DTranspose": conv2d_transpose,
-    "Dense": dense,
-    "Activation": activation,
-    "ReLU": relu,
-    "LeakyReLU": leaky_relu,
-    "PReLU": prelu,
-    "ELU": elu,
-    "Softmax": softmax,
-    "VitisSigmoid": vitis_sigmoid,
-    "MaxPooling2D": max_pooling,
-    "AveragePooling2D": average_pooling,
-    "VitisAveragePooling2D": average_pooling,
-    "GlobalAveragePooling2D": global_average_pooling,
-    "VitisGlobalAveragePooling2D": global_average_pooling,
-    "GlobalMaxPooling2D": global_max_pooling,
-    "Cropping2D": cropping,
-    "Add": add,
-    "Multiply": multiply,
-    "Subtract": subtract,
-    "Maximum": maximum,
-    "Minimum": minimum,
-    "Concatenate": concatenate,
-    "ZeroPadding2D": zero_padding,
-    "UpSampling2D": up_sampling,
-    "Flatten": flatten,
-    "Reshape": reshape,
-    "Permute": permute,
-    **dict.fromkeys(IDLE, passed_through),
-    "Average": average,
-    "Rescaling": rescaling,
-    "Normalization": normalization,
-    "BatchNormalization": batch_normalization,
-    "TFOpLambda": tf_function,
-    "SlicingOpLambda": slicing,
-}

@@ -7,10 +7,12 @@ import math
 from softdpu.compiler.builder import Builder
 from softdpu.compiler.graph import Op
 from softdpu.compiler.keras_h5 import Call, Layer
-from softdpu.compiler.layers_common import image, pair, scaled, window
+from softdpu.compiler.layers.common import image, pair, scaled, window
+from softdpu.compiler.registry import layer as layer_kind
 from softdpu.numbers import fixed_point
 
 
+@layer_kind("MaxPooling2D")
 def max_pooling(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
     """MaxPooling2D."""
     attrs, size = window(build, layer, sources[0].shape, pair(layer.config["pool_size"]))
@@ -20,6 +22,7 @@ def max_pooling(build: Builder, layer: Layer, name: str, sources: list[Op], call
     return build.quantized(layer, build.add(layer, name, "maxpool2d", {"input": sources}, attrs, shape))
 
 
+@layer_kind("AveragePooling2D", "VitisAveragePooling2D")
 def average_pooling(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
     """AveragePooling2D times the DPU's factor."""
     size_of_window = pair(layer.config["pool_size"])
@@ -33,6 +36,7 @@ def average_pooling(build: Builder, layer: Layer, name: str, sources: list[Op], 
     return build.quantized(layer, op, scaled(build, layer, op, factor))
 
 
+@layer_kind("GlobalMaxPooling2D")
 def global_max_pooling(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
     """GlobalMaxPooling2D; the result keeps its 1 x 1 extent."""
     batch, height, width, channels = image(build, layer, sources[0].shape)
@@ -43,6 +47,7 @@ def global_max_pooling(build: Builder, layer: Layer, name: str, sources: list[Op
     return build.quantized(layer, op)
 
 
+@layer_kind("Cropping2D")
 def cropping(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
     """Cropping2D."""
     batch, height, width, channels = image(build, layer, sources[0].shape)
@@ -55,6 +60,7 @@ def cropping(build: Builder, layer: Layer, name: str, sources: list[Op], call: C
     return build.add(layer, name, "strided_slice", {"input": sources}, attrs, shape)
 
 
+@layer_kind("GlobalAveragePooling2D", "VitisGlobalAveragePooling2D")
 def global_average_pooling(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
     """GlobalAveragePooling2D times the DPU's factor; the result keeps its 1 x 1 extent."""
     batch, height, width, channels = image(build, layer, sources[0].shape)
@@ -92,6 +98,7 @@ def pooling_factor(height: int, width: int, is_global: bool) -> float:
     return height * width * n / 2**m
 
 
+@layer_kind("ZeroPadding2D")
 def zero_padding(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
     """ZeroPadding2D."""
     batch, height, width, channels = image(build, layer, sources[0].shape)
@@ -105,6 +112,7 @@ def zero_padding(build: Builder, layer: Layer, name: str, sources: list[Op], cal
     return build.add(layer, name, "pad", {"input": sources}, attrs, shape)
 
 
+@layer_kind("UpSampling2D")
 def up_sampling(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
     """UpSampling2D."""
     batch, height, width, channels = image(build, layer, sources[0].shape)
@@ -119,6 +127,7 @@ def up_sampling(build: Builder, layer: Layer, name: str, sources: list[Op], call
     return build.quantized(layer, build.add(layer, name, "resize", {"input": sources}, attrs, shape))
 
 
+@layer_kind("Flatten")
 def flatten(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
     """Flatten all but the batch."""
     shape = (sources[0].shape[0], math.prod(sources[0].shape[1:]))
@@ -126,6 +135,7 @@ def flatten(build: Builder, layer: Layer, name: str, sources: list[Op], call: Ca
     return build.add(layer, name, "flatten", {"input": sources}, attrs, shape)
 
 
+@layer_kind("Reshape")
 def reshape(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
     """Reshape all but the batch."""
     return reshaped(build, layer, name, sources[0], [int(size) for size in layer.config["target_shape"]])
@@ -143,6 +153,7 @@ def reshaped(build: Builder, layer: Layer, name: str, source: Op, target: list[i
     return build.add(layer, name, "reshape", {"input": [source]}, {"shape": list(shape)}, shape)
 
 
+@layer_kind("Permute")
 def permute(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
     """Permute."""
     return permuted(build, layer, name, sources[0], [0, *(int(axis) for axis in layer.config["dims"])])
@@ -156,6 +167,7 @@ def permuted(build: Builder, layer: Layer, name: str, source: Op, order: list[in
     return build.add(layer, name, "transpose", {"input": [source]}, {"order": order}, shape)
 
 
+@layer_kind("Concatenate")
 def concatenate(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
     """Concatenate."""
     return build.quantized(layer, joined(build, layer, name, sources, int(layer.config.get("axis", -1))))

@@ -1,0 +1,58 @@
+"""What the compiler knows of each kind of layer and operation: functions register themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from softdpu.compiler.builder import Builder
+from softdpu.compiler.chain import Chain
+from softdpu.compiler.graph import Op
+from softdpu.compiler.keras_h5 import Call, Layer
+from softdpu.numbers.boards import Dpu
+
+LayerFunction = Callable[[Builder, Layer, str, list[Op], Call], Op]
+Function = TypeVar("Function", bound=Callable[..., object])
+
+LAYERS: dict[str, LayerFunction] = {}
+RULES: dict[str, Callable[[Chain], Op]] = {}
+FUSING: set[str] = set()
+MOVERS: dict[str, Callable[[Op, Op], Op]] = {}
+CHECKS: dict[str, Callable[[Op, Dpu], str]] = {}
+
+
+def layer(*kinds: str) -> Callable[[LayerFunction], LayerFunction]:
+    """Register what Keras layers of these classes become: (builder, layer, name, sources, call) -> float operation."""
+    return _into(LAYERS, kinds)
+
+
+def rule(*kinds: str, fuses: bool = False) -> Callable[[Callable[[Chain], Op]], Callable[[Chain], Op]]:
+    """Register the integer form of float operations of these kinds: (chain) -> operation, or raise NotForDpu.
+
+    Args:
+        kinds: as the front end names the operations.
+        fuses: whether an activation may follow before the one rounding.
+    """
+    FUSING.update(kinds if fuses else ())
+    return _into(RULES, kinds)
+
+
+def mover(*kinds: str) -> Callable[[Callable[[Op, Op], Op]], Callable[[Op, Op], Op]]:
+    """Register operations that only move numbers, integer wherever their input is: (operation, new input) -> operation.
+
+    They need no fix operation of their own.
+    """
+    return _into(MOVERS, kinds)
+
+
+def check(*kinds: str) -> Callable[[Callable[[Op, Dpu], str]], Callable[[Op, Dpu], str]]:
+    """Register what a DPU can do of integer operations: (operation, dpu) -> why it cannot, empty where it can."""
+    return _into(CHECKS, kinds)
+
+
+def _into(table: dict[str, Function], kinds: tuple[str, ...]) -> Callable[[Function], Function]:
+    def register(function: Function) -> Function:
+        table.update(dict.fromkeys(kinds, function))
+        return function
+
+    return register
