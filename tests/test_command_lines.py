@@ -232,6 +232,20 @@ def test_compile_needs_no_more_than_the_base_install(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
 
 
+def test_a_keras_archive_is_taken_where_an_h5_is(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    from softdpu.keras2.api import keras
+
+    layers = [keras.layers.Conv2D(4, 3, activation="relu"), keras.layers.Flatten(), keras.layers.Dense(2)]
+    model = keras.Sequential([keras.Input((8, 8, 3)), *layers])
+    told = []
+    for name in ("model.h5", "model.keras"):
+        model.save(tmp_path / name)
+        capsys.readouterr()
+        assert run(("softdpu", "inspect"), str(tmp_path / name), "--target", "zcu102") == 0
+        told.append(capsys.readouterr().out)
+    assert told[0] == told[1] and "DPU" in told[0]
+
+
 def test_json_is_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(("softdpu", "xmodel", "fingerprint"), "0x101000056010407", "--json") == 0
     assert json.loads(capsys.readouterr().out)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
 import re
+import runpy
 import string
+import sys
 from pathlib import Path
 
 import pytest
@@ -35,6 +38,36 @@ def test_every_word_is_quoted(place: str, command: str) -> None:
 def test_every_shell_directive_is_looked_at() -> None:
     texts = [path.read_text(encoding="utf-8") for path in (ROOT / "rules").glob("*.smk")]
     assert len(COMMANDS) == sum(len(re.findall(r"^ *shell:", text, re.MULTILINE)) for text in texts) > 20
+
+
+def list_options(script: str, monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Return the options that a script takes."""
+    parsers: list[argparse.ArgumentParser] = []
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", lambda self, *_: parsers.append(self) or sys.exit(0))
+    monkeypatch.setattr(sys, "argv", [script])
+    with pytest.raises(SystemExit):
+        runpy.run_path(str(ROOT / script), run_name="__main__")
+    return set(parsers[0]._option_string_actions)
+
+
+def read_rules() -> list[tuple[str, tuple[str, ...]]]:
+    """Return the script of each rule that has one, and the options that its shell command names."""
+    found = []
+    pattern = r'script="(scripts/\w+\.py)".*?shell:\n((?: +["\'][^\n]*\n)+)'
+    for path in sorted((ROOT / "rules").glob("*.smk")):
+        for script, shell in re.findall(pattern, path.read_text(encoding="utf-8"), re.DOTALL):
+            found.append((script, tuple(re.findall(r"[ \"](--[a-z-]+)", shell))))
+    return found
+
+
+RULES = read_rules()
+
+
+@pytest.mark.parametrize(("script", "options"), RULES, ids=[script for script, _ in RULES])
+def test_a_script_takes_what_its_rule_gives(
+    script: str, options: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert set(options) <= list_options(script, monkeypatch)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from softdpu.commands.models import as_h5
 from softdpu.dataset import options
 from softdpu.doctor.examine import examine
 from softdpu.doctor.report import as_text, write
@@ -72,11 +73,17 @@ def _random(random: np.random.Generator, count: int, shape: Any) -> np.ndarray:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the doctor takes; `run` of the parsed arguments examines."""
     add = parser.add_argument
-    add("model", help="the float .h5 model")
+    add("model", help="the float model, .h5 or .keras")
     add("--records", metavar="DIR", help="folder with .tfrecord files; without it random images")
     add("--calib-images", type=options.positive, default=128, help="images to calibrate with (default: 128)")
     add("--fit", choices=("stretch", "crop"), default="stretch", help="how an image becomes a square")
     options.add_scaling_argument(parser)
     add("--threads", type=options.positive, default=1, help="threads to compute with (default: 1)")
     add("--output", required=True, metavar="DIR", help="folder for doctor.json and the pictures")
-    parser.set_defaults(run=doctor)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Examine as the arguments say."""
+    with as_h5(args.model) as args.model:
+        doctor(args)

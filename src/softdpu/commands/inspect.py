@@ -6,6 +6,7 @@ import argparse
 import json
 import logging
 
+from softdpu.commands.models import as_h5
 from softdpu.numbers import boards
 from softdpu.output import files
 
@@ -19,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = "Tell for each layer where it would run, and what to change where that is not the DPU."
     parser.epilog = parser.epilog or _EXAMPLE
     add = parser.add_argument
-    add("model", help="a Keras .h5, float or quantized")
+    add("model", help="a Keras .h5, float or quantized, or a float .keras")
     add("--target", help=f"board: {', '.join(boards.target_names())}")
     add("--vitis-ai", metavar="VERSION", help="of the board's image, such as 3.0 (default: the board's usual one)")
     add("--fingerprint", help="of another DPU than the board's usual one, such as 0x101000056010407")
@@ -34,7 +35,8 @@ def run(args: argparse.Namespace) -> int:
     from softdpu.compiler.inspector import inspect_model, report, summary
 
     target = boards.choose_target(args.target, args.vitis_ai, args.fingerprint, args.arch)
-    places = inspect_model(args.model, target)
+    with as_h5(args.model) as model:
+        places = inspect_model(model, target)
     found = {"target": target.name, "dpu": target.dpu.name, "layers": [place.as_dict() for place in places]}
     print(json.dumps(found, indent=1) if args.json else f"{target.title}, {target.dpu.name}\n{report(places)}")
     if args.output:
