@@ -65,6 +65,9 @@ COMMANDS = {
         "make the folder for the SD card: app, model, images, golden vectors",
         "--model mobilenet.xmodel --records build/tfrec_val --app target_src/app_mt.py --target zcu102 --output card",
     ),
+    "run": Command(
+        "softdpu.commands.run:add_arguments", "run a script written for AMD's quantizer or for VART, unmodified"
+    ),
     "xmodel": Command(
         "softdpu.commands.xmodel:add_arguments",
         "show and compare .xmodel files, take weights out, explain fingerprints",

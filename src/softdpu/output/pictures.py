@@ -48,7 +48,9 @@ _STYLE = {
 
 @contextlib.contextmanager
 def picture(path: PathLike, width: float, height: float) -> Iterator[Figure]:
-    """Yield an empty figure of width x height inches, and write it to `path` as SVG when the block ends.
+    """Yield an empty figure of width x height inches, and write it to `path` when the block ends.
+
+    It is written as SVG, or as PNG or PDF where the path ends in .png or .pdf.
 
     Raises:
         OSError: if the file cannot be written; it appears whole or not at all.
@@ -58,7 +60,13 @@ def picture(path: PathLike, width: float, height: float) -> Iterator[Figure]:
         figure = Figure(figsize=(width, height), layout="constrained")
         yield figure
         with whole_file(path) as part:
-            figure.savefig(part, format="svg", metadata={"Date": None, "Creator": None})
+            kind = str(path).lower().rpartition(".")[2]
+            if kind == "png":
+                figure.savefig(part, format="png", dpi=150, metadata={"Software": None})
+            elif kind == "pdf":
+                figure.savefig(part, format="pdf", metadata={"CreationDate": None, "Creator": None})
+            else:
+                figure.savefig(part, format="svg", metadata={"Date": None, "Creator": None})
 
 
 def placeholder(path: PathLike, title: str, why: str) -> None:

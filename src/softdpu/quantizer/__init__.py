@@ -11,7 +11,8 @@
 6
 >>> quantized.save("quant_model.h5")  # doctest: +SKIP
 
-Importing it registers the classes of quantized models with Keras, so that `load_model` reads their files.
+Importing it registers the classes of quantized models with Keras, so that `load_model` reads their files, and lets AMD's
+names for the quantizer's modules be imported too (amd_names).
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ import os
 
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 
-from softdpu.quantizer import vitis_quantize
+from softdpu.quantizer import amd_names, vitis_quantize
 from softdpu.quantizer.errors import QuantizerError
 from softdpu.quantizer.export import save_h5
 from softdpu.quantizer.report import positions_report
 
 __all__ = ["QuantizerError", "positions_report", "save_h5", "vitis_quantize"]
+
+amd_names.install()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 from typing import Any
 
 from softdpu.errors import SoftdpuError
@@ -17,9 +18,19 @@ def check(target: Any, target_type: str | None) -> str:
     The quantized model is the same for every DPU: all compute in the same number format, and layers that one of them
     lacks are found, and placed on the CPU, when the model is compiled.
 
+    Raises:
+        QuantizerError: for a DPU that is not known.
+    """
+    return find(target, target_type).dpu.name
+
+
+def find(target: Any, target_type: str | None = None) -> Any:
+    """Return the Target (softdpu.numbers.boards) that `target` names.
+
     Args:
-        target: a DPU's name (DPUCZDX8G_ISA1_B4096), the path of an arch.json, or a fingerprint.
-        target_type: which of the three, found out if None.
+        target: a DPU's name (DPUCZDX8G_ISA1_B4096), the path of an arch.json, a fingerprint, or a board's name. A path
+            that does not exist here, as in AMD's containers (.../arch/DPUCZDX8G/KV260/arch.json), means its board.
+        target_type: name, json or fingerprint, found out if None.
 
     Raises:
         QuantizerError: for a DPU that is not known.
@@ -32,18 +43,22 @@ def check(target: Any, target_type: str | None) -> str:
         raise QuantizerError(f"target_type {target_type}: expected one of {', '.join(TYPES)}")
     try:
         if kind == "fingerprint":
-            return boards.dpu_from_fingerprint(boards.parse_fingerprint(target)).name
+            return boards.target_from_fingerprint(boards.parse_fingerprint(target))
         if kind == "json":
-            return boards.target_from_arch(target).dpu.name
+            board = Path(target).parent.name.lower()
+            is_there = Path(target).exists() or board not in boards.target_names()
+            return boards.target_from_arch(target) if is_there else boards.target(board)
+        if target in boards.target_names():
+            return boards.target(target)
     except SoftdpuError as error:
         raise QuantizerError(f"[Quantizer_TF2_Invalid_Target][Invalid Target] target {target}: {error}") from None
-    names = sorted({dpu.name for dpu in boards.dpus()})
-    if target not in names:
+    known = {dpu.name: dpu for dpu in boards.dpus()}
+    if target not in known:
         raise QuantizerError(
             f"[Quantizer_TF2_Invalid_Target][Invalid Target] target {target}: expected the name of a DPU "
-            f"({', '.join(names)}), the path of an arch.json or a fingerprint"
+            f"({', '.join(sorted(known))}), the path of an arch.json or a fingerprint"
         )
-    return target
+    return boards.target_from_fingerprint(known[target].fingerprint)
 
 
 def _guess(target: str) -> str:
