@@ -41,14 +41,14 @@ def test_devices_notes_and_text(run, tmp_path):
     found, text = run(mixed(), input_shape=[16, 16, 3])
     devices = {name: result.device for name, result in found.items()}
     assert devices == {
-        **dict.fromkeys(("conv", "flip", "drop", "mean", "head"), "DPU"),
+        **dict.fromkeys(("conv", "flip", "drop", "product", "mean", "head"), "DPU"),
         **{"image": "INPUT", "curve": "DPU,CPU"},
-        **dict.fromkeys(("huge", "norm", "sum", "product"), "CPU"),
+        **dict.fromkeys(("huge", "norm", "sum"), "CPU"),
     }
     assert "17x17" in found["huge"].get_notes()[0]
     for line in (
         *("[MODEL INFO]:", "Model Name: mixed", "[SUMMARY INFO]:", "- [Target Name]: DPUCZDX8G_ISA1_B4096"),
-        *("- [Total Layers]: 11", "- [Partition Results]: INPUT(1) DPU(5) CPU(4) DPU,CPU(1)", "[NOTES INFO]:"),
+        *("- [Total Layers]: 11", "- [Partition Results]: INPUT(1) DPU(6) CPU(3) DPU,CPU(1)", "[NOTES INFO]:"),
         "- [3/10] Layer huge (Type:Conv2D<linear>, Device:CPU):",
     ):
         assert line in text.splitlines()

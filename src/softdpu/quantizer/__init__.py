@@ -11,8 +11,8 @@
 6
 >>> quantized.save("quant_model.h5")  # doctest: +SKIP
 
-Importing it registers the classes of quantized models with Keras, so that `load_model` reads their files, and lets AMD's
-names for the quantizer's modules be imported too (amd_names).
+Importing it registers the classes of quantized models with Keras, so that `load_model` reads their files, and lets
+AMD's names for the quantizer's modules be imported too (amd_names).
 """
 
 from __future__ import annotations
