@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from xir import op_defs
+from xir import formats, op_defs
 from xir.attributes import Attr, AttributeHolder
 from xir.errors import XirError
 from xir.op import Op
@@ -44,9 +44,7 @@ class Graph(AttributeHolder):
         Raises:
             XirError: when there is no such file or it holds no graph; the text names the file.
         """
-        from xir.reader import read_file
-
-        return read_file(fname)
+        return formats.load(formats.READ_FILE)(fname)
 
     @staticmethod
     def deserialize_from_string(data: bytes) -> Graph:
@@ -55,9 +53,7 @@ class Graph(AttributeHolder):
         Raises:
             XirError: when they hold no graph.
         """
-        from xir.reader import read_bytes
-
-        return read_bytes(data)
+        return formats.load(formats.READ_BYTES)(data)
 
     def serialize(self, fname: PathLike) -> None:
         """Write an .xmodel file, whole or not at all; equal graphs give equal bytes.
@@ -65,15 +61,11 @@ class Graph(AttributeHolder):
         Raises:
             XirError: when the graph has a cycle or the file cannot be written.
         """
-        from xir.writer import write_file
-
-        write_file(self, fname)
+        formats.load(formats.WRITE_FILE)(self, fname)
 
     def serialize_to_string(self) -> bytes:
         """Return the bytes that `serialize` writes."""
-        from xir.writer import write_bytes
-
-        return write_bytes(self)
+        return formats.load(formats.WRITE_BYTES)(self)
 
     def save_as_dot(self, fname: PathLike) -> None:
         """Write a drawing in Graphviz's dot language."""
@@ -85,9 +77,7 @@ class Graph(AttributeHolder):
         Raises:
             XirError: when there is no `dot` program or it fails.
         """
-        from xir.dot import save_image
-
-        save_image(self._root, str(fname), format)
+        formats.load(formats.SAVE_IMAGE)(self._root, str(fname), format)
 
     # --- ops ---
 

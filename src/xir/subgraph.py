@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from xir import formats
 from xir.attributes import AttributeHolder
 from xir.errors import XirError
 from xir.order import topological
@@ -205,9 +206,7 @@ class Subgraph(AttributeHolder):
 
     def save_as_dot(self, fname: str) -> None:
         """Write a drawing in Graphviz's dot language."""
-        from xir.dot import save
-
-        save(self, fname)
+        formats.load(formats.SAVE_DOT)(self, fname)
 
     # --- for Graph ---
 

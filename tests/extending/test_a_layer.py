@@ -124,5 +124,6 @@ def test_an_edit_of_a_module_that_is_found_by_its_name_is_seen() -> None:
         modules = [str(path.relative_to(ROOT)) for path in (ROOT / "src/softdpu" / package).glob("*.py")]
         assert len(modules) > 2 and set(modules) <= found[script]
     runtime = set(sources(ROOT / "src/vart/__init__.py", ROOT))
+    assert {f"src/xir/{name}.py" for name in ("reader", "writer", "dot")} <= runtime
     for engine in ("reference", "litert"):
         assert {str(path.relative_to(ROOT)) for path in (ROOT / "src/softdpu/runtime" / engine).glob("*.py")} <= runtime

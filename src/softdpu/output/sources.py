@@ -14,7 +14,7 @@ import re
 from pathlib import Path
 from typing import Iterator  # noqa: UP035 - this module also runs on the Python 3.7 of AMD's containers
 
-_NAMED = re.compile(r"softdpu(\.\w+)+:\w+")
+_NAMED = re.compile(r"(softdpu|xir)(\.\w+)+:\w+")
 # Files that a module reads at run time, which no import statement shows.
 _DATA_OF = {"softdpu.numbers.boards": "softdpu/numbers/data"}
 
