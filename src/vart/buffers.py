@@ -11,8 +11,6 @@ from softdpu.numbers import fixed_point
 from vart.errors import VartError
 from xir import Tensor
 
-ACCEPTED = (np.dtype(np.int8), np.dtype(np.float32))
-
 
 def arrays(buffers: Any, tensors: Sequence[Tensor], what: str, dynamic: bool) -> list[np.ndarray]:
     """Return arrays on the caller's buffers, one a tensor, shaped [images, ...] as the tensor is.
@@ -37,8 +35,9 @@ def arrays(buffers: Any, tensors: Sequence[Tensor], what: str, dynamic: bool) ->
 def _array(buffer: Any, tensor: Tensor, what: str, dynamic: bool) -> np.ndarray:
     label = f"{what} '{tensor.name}'"
     array = _as_array(buffer, label)
-    expected = f"expected int8 or float32 of shape {tensor.dims}"
-    if array.dtype not in ACCEPTED or (array.dtype == np.int8 and _type(tensor) != np.int8):
+    types = [_type(tensor)] if _type(tensor) == np.float32 else [_type(tensor), np.dtype(np.float32)]
+    expected = f"expected {' or '.join(map(str, types))} of shape {tensor.dims}"
+    if array.dtype not in types:
         raise VartError(f"{label}: {expected}, got {array.dtype}")
     if not array.flags.c_contiguous:
         raise VartError(f"{label}: expected a C-contiguous array, got strides {array.strides}: np.ascontiguousarray it")

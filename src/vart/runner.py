@@ -27,12 +27,11 @@ class Runner:
     neither its graph nor its subgraph after it is made. Any thread may call it.
     """
 
-    def __init__(self, subgraph: Subgraph, engine: Engine, batch: int) -> None:
+    def __init__(self, name: str, engine: Engine, inputs: list[Tensor], outputs: list[Tensor]) -> None:
         """Use create_runner instead."""
         self._engine = engine
-        self._name = subgraph.get_name()
-        self._inputs = _with_batch(subgraph.get_input_tensors(), batch)
-        self._outputs = _with_batch(subgraph.get_output_tensors(), batch)
+        self._name = name
+        self._inputs, self._outputs = inputs, outputs
         self._worker = Worker(f"vart {self._name}")
 
     @classmethod
@@ -50,7 +49,12 @@ class Runner:
         """
         _check_subgraph(subgraph, mode)
         engine = create_engine(subgraph, "reference" if mode == "ref" else None)
-        return cls(subgraph, engine, _batch(subgraph))
+        batch = batch_of(subgraph)
+        inputs, outputs = (
+            [with_batch(tensor, batch) for tensor in sorted(tensors, key=lambda tensor: tensor.name)]
+            for tensors in (subgraph.get_input_tensors(), subgraph.get_output_tensors())
+        )
+        return cls(subgraph.get_name(), engine, inputs, outputs)
 
     def get_input_tensors(self) -> list[Tensor]:
         """Return the inputs, sorted by name, with the number of images that one job takes in dims[0]."""
@@ -141,15 +145,12 @@ class _Job:
                 from_device(array, tensor, target)
 
 
-def _with_batch(tensors: set[Tensor], batch: int) -> list[Tensor]:
-    """Return copies sorted by name with dims[0] multiplied by the batch."""
-    copies = []
-    for tensor in sorted(tensors, key=lambda tensor: tensor.name):
-        copy = Tensor.create(tensor.name, [tensor.dims[0] * batch, *tensor.dims[1:]], tensor.dtype)
-        for name, value in tensor.get_attrs().items():
-            copy.set_attr(name, Attr(tensor.get_attr_kind(name), value))
-        copies.append(copy)
-    return copies
+def with_batch(tensor: Tensor, batch: int) -> Tensor:
+    """Return a copy of a tensor, dims[0] multiplied by the batch."""
+    copy = Tensor.create(tensor.name, [tensor.dims[0] * batch, *tensor.dims[1:]], tensor.dtype)
+    for name, value in tensor.get_attrs().items():
+        copy.set_attr(name, Attr(tensor.get_attr_kind(name), value))
+    return copy
 
 
 def _check_subgraph(subgraph: Any, mode: Any) -> None:
@@ -168,8 +169,12 @@ def _check_subgraph(subgraph: Any, mode: Any) -> None:
         raise VartError(f"subgraph '{name}' has no runner for mode {mode!r}; its modes: {known}")
 
 
-def _batch(subgraph: Subgraph) -> int:
-    """Return how many images the subgraph's DPU takes at once; SOFTDPU_BATCH overrides it."""
+def batch_of(subgraph: Subgraph) -> int:
+    """Return how many images a subgraph's DPU takes at once, 1 for other devices; SOFTDPU_BATCH overrides it.
+
+    Raises:
+        VartError: SOFTDPU_BATCH is no number, or the DPU is unknown.
+    """
     text = os.environ.get("SOFTDPU_BATCH")
     if text:
         if not text.isdigit() or int(text) < 1:

@@ -18,7 +18,7 @@ def shipped(tmp_path_factory):
     """The modules that the reference engine needs; LiteRT itself needs a newer Python."""
     entries = arm.entries(tmp_path_factory.mktemp("runtime"))
     names = [name for name in entries if name.endswith(".py") and "/litert/" not in name]
-    needed = ("vart/runner", "xir/graph", "softdpu/numbers/fixed_point")
+    needed = ("vart/runner", "vitis_ai_library/graph_runner", "xir/graph", "softdpu/numbers/fixed_point")
     assert {f"{arm.FOLDER}/{name}.py" for name in needed} < set(names)
     assert not any("tensorflow" in name or "quantizer" in name or "compiler" in name for name in names)
     return {name: entries[name].path for name in names}

@@ -9,7 +9,14 @@ from pathlib import Path
 
 import pytest
 
-PUBLIC = ("xir", "vart", "softdpu.numbers.fixed_point", "softdpu.numbers.boards", "softdpu.quantizer")
+PUBLIC = (
+    "xir",
+    "vart",
+    "vitis_ai_library",
+    "softdpu.numbers.fixed_point",
+    "softdpu.numbers.boards",
+    "softdpu.quantizer",
+)
 
 
 def modules_below(name: str) -> list[str]:

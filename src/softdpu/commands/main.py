@@ -96,13 +96,13 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
 
 
 def check_modules() -> None:
-    """See that the modules xir and vart are softdpu's, not those of AMD's that have the same names.
+    """See that the modules xir, vart and vitis_ai_library are softdpu's, not those of AMD's that have the same names.
 
     Raises:
         SoftdpuError: naming where the other one is.
     """
     ours = Path(softdpu.__file__).parents[1]
-    for name in ("xir", "vart"):
+    for name in ("xir", "vart", "vitis_ai_library"):
         found = importlib.util.find_spec(name)
         place = Path(found.origin) if found and found.origin else None
         if place and ours not in place.parents:

@@ -18,8 +18,8 @@ example:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the script and what it takes; `run` of the parsed arguments runs it."""
     parser.description = (
-        "Run a Python script that imports AMD's modules (vitis_quantize, vitis_inspect, xir, vart) with softdpu's in "
-        "their place, and with Keras 2 as tf.keras. A real package of such a name is never hidden."
+        "Run a Python script that imports AMD's modules (vitis_quantize, vitis_inspect, xir, vart, vitis_ai_library) "
+        "with softdpu's in their place, and with Keras 2 as tf.keras. A real package of such a name is never hidden."
     )
     parser.epilog = _EXAMPLE
     parser.add_argument("script", help="the script's file")

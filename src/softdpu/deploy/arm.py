@@ -18,6 +18,7 @@ from softdpu.output import files
 from softdpu.output.sources import find_sources
 
 FOLDER = "softdpu_runtime"
+MODULES = ("vart", "vitis_ai_library")  # what an app imports beside xir, which both need
 _PYTHON, _PYTHON_OF_LITERT = (3, 8), (3, 10)
 # by the module that is looked for, the package that has it; protobuf has this module since 3.20
 _NEEDED = {"numpy": "numpy", "cv2": "opencv-python-headless", "google.protobuf.internal.builder": "protobuf>=3.20"}
@@ -27,7 +28,8 @@ def entries(scratch: Path) -> dict[str, Entry]:
     """Return the runtime's files by their names on the board, copied to the folder `scratch` first."""
     packages = Path(softdpu.__file__).parents[1]
     found = {}
-    for source in sorted(find_sources(packages / "vart" / "__init__.py", packages)):
+    modules = [packages / name / "__init__.py" for name in MODULES]
+    for source in sorted({source for module in modules for source in find_sources(module, packages)}):
         name = f"{FOLDER}/{source.relative_to(packages).as_posix()}"
         (scratch / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, scratch / name)

@@ -7,5 +7,6 @@ gives the same bits at the speed of the best int8 kernels. SOFTDPU_ENGINE=refere
 from __future__ import annotations
 
 from softdpu.runtime.engine import Engine, create_engine, evaluate_graph
+from softdpu.runtime.pieces import GraphEngine, create_graph_engine
 
-__all__ = ["Engine", "create_engine", "evaluate_graph"]
+__all__ = ["Engine", "GraphEngine", "create_engine", "create_graph_engine", "evaluate_graph"]

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from softdpu.errors import SoftdpuError
+from softdpu.numbers.dpu import attribute
 from softdpu.runtime.program import Program, Value, read_graph, read_subgraph
 from softdpu.runtime.reference import check_kinds, run_program
 from softdpu.runtime.reference.registry import Kernel
@@ -31,23 +32,26 @@ class Engine(Protocol):
 class ReferenceEngine:
     """The numpy definition of every op."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, kernels: Mapping[str, Kernel] | None = None) -> None:
         self.program = program
+        self._kernels = kernels
 
     def run(self, inputs: list[np.ndarray], outputs: list[np.ndarray]) -> None:
         """Run once, see Engine."""
         named = {value.key: array for value, array in zip(self.program.inputs, inputs)}
-        results = run_program(self.program, named)
+        results = run_program(self.program, named, self._kernels)
         for value, output in zip(self.program.outputs, outputs):
             output[...] = results[value.key]
 
 
-def create_engine(subgraph: Any, engine: str | None = None) -> Engine:
+def create_engine(subgraph: Any, engine: str | None = None, kernels: Mapping[str, Kernel] | None = None) -> Engine:
     """Return an engine for an xir subgraph.
 
     Args:
         subgraph: an xir.Subgraph; it is read now and not needed afterwards.
         engine: "litert" or "reference"; None takes the environment's SOFTDPU_ENGINE, else litert.
+        kernels: functions (node, args) -> array for op types of the user's own; the subgraph that has such an op runs
+            on the reference engine.
 
     Raises:
         SoftdpuError: for an unknown engine, unreadable weights, or an op that the runtime does not know.
@@ -56,16 +60,17 @@ def create_engine(subgraph: Any, engine: str | None = None) -> Engine:
     if chosen not in ENGINES:
         raise SoftdpuError(f"SOFTDPU_ENGINE must be one of {', '.join(ENGINES)}, got '{chosen}'")
     program = read_subgraph(subgraph)
-    check_kinds(program)
-    if chosen == "reference":
-        return ReferenceEngine(program)
+    check_kinds(program, kernels)
+    if chosen == "reference" or any(node.kind in (kernels or {}) for node in program.nodes):
+        return ReferenceEngine(program, kernels)
     from softdpu.runtime.litert import LiteRtEngine  # the interpreter's import takes longer than the reference needs
     from softdpu.runtime.litert.selfcheck import rounds_as_proven
 
     if not rounds_as_proven():
         log.warning("LiteRT's kernels on this machine do not round as expected: the slow reference engine runs instead")
         return ReferenceEngine(program)
-    return LiteRtEngine(program)
+    on_cpu = (attribute(subgraph, "device", str) or "").upper() == "CPU"
+    return LiteRtEngine(program, logging.INFO if on_cpu else logging.WARNING)
 
 
 def evaluate_graph(

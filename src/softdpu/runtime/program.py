@@ -121,8 +121,8 @@ def read_subgraph(subgraph: Any) -> Program:
         SoftdpuError: for a constant without data, or with weights in an order that only the hardware knows.
     """
     ops = list(subgraph.toposort())
-    outside = {value.key: value for value in map(_value_of_tensor, subgraph.get_input_tensors())}
-    outputs = [_value_of_tensor(tensor) for tensor in subgraph.get_output_tensors()]
+    outside = {value.key: value for value in map(value_of_tensor, subgraph.get_input_tensors())}
+    outputs = [value_of_tensor(tensor) for tensor in subgraph.get_output_tensors()]
     return _program(subgraph.get_name(), ops, outside, outputs, _dpu_of(subgraph))
 
 
@@ -166,7 +166,8 @@ def _value(op: Any) -> Value:
     return _as_value(op.get_name(), op.get_output_tensor())
 
 
-def _value_of_tensor(tensor: Any) -> Value:
+def value_of_tensor(tensor: Any) -> Value:
+    """Return the value that a tensor of xir holds, known by the op that makes it."""
     return _as_value(tensor.producer.get_name(), tensor)
 
 

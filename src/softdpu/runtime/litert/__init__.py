@@ -24,10 +24,13 @@ Stage = LiteRtStage | Node
 class LiteRtEngine:
     """Runs a program as LiteRT models, and single ops on the reference where bits would differ."""
 
-    def __init__(self, program: Program) -> None:
-        """Lower the program. The log tells which ops run on the reference, and why."""
+    def __init__(self, program: Program, level: int = logging.WARNING) -> None:
+        """Lower the program. The log says, at `level`, which ops run on the reference, and why.
+
+        On the CPU that is no news: most of what runs there computes in float.
+        """
         self.program = program
-        self._stages = _stages(program)
+        self._stages = _stages(program, level)
         needed = {v.key for stage in self._stages if isinstance(stage, Node) for v in stage.all_inputs()}
         needed |= {value.key for value in program.outputs}
         self._constants = {key: array for key, array in program.constants.items() if key in needed}
@@ -63,7 +66,7 @@ class LiteRtEngine:
                 array[...] = values[key]
 
 
-def _stages(program: Program) -> list[Stage]:
+def _stages(program: Program, level: int) -> list[Stage]:
     """Return the program cut into LiteRT models and reference ops, in order."""
     stages: list[Stage] = []
     segment, nodes = Lowering(program.constants), list[Node]()
@@ -72,7 +75,7 @@ def _stages(program: Program) -> list[Stage]:
         if reason is None:
             nodes.append(node)
             continue
-        log.warning("op '%s' (%s) runs on the slow reference engine: %s", node.key, node.kind, reason)
+        log.log(level, "op '%s' (%s) runs on the slow reference engine: %s", node.key, node.kind, reason)
         stages += _finished(program, segment, nodes, index)
         stages.append(node)
         segment, nodes = Lowering(program.constants), []

@@ -59,17 +59,19 @@ def run_node(node: Node, values: Mapping[str, np.ndarray], kernels: Mapping[str,
     return out
 
 
-def check_kinds(program: Program) -> None:
-    """Raise SoftdpuError for the first op of a type that the runtime does not know."""
+def check_kinds(program: Program, kernels: Mapping[str, Kernel] | None = None) -> None:
+    """Raise SoftdpuError for the first op of a type that neither the runtime nor the user's `kernels` know."""
     for node in program.nodes:
+        if node.kind in (kernels or {}):
+            continue
         if node.kind not in FLOAT_KERNELS and not (_is_integer(node) and node.kind in INTEGER_KERNELS):
             raise _unknown(node)
 
 
 def _unknown(node: Node) -> SoftdpuError:
     return SoftdpuError(
-        f"op '{node.key}' has the type '{node.kind}', which the runtime does not know: run its subgraph elsewhere "
-        f"or pass kernels={{'{node.kind}': function}} to evaluate_graph"
+        f"op '{node.key}' has the type '{node.kind}', which the runtime does not know: pass "
+        f"kernels={{'{node.kind}': function}} to evaluate_graph or GraphRunner.create_graph_runner"
     )
 
 
