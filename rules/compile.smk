@@ -1,8 +1,9 @@
 """An int8 model becomes an .xmodel for a board.
 
 REQUIRED: <float_model>/float_model.h5, <quant_ft_model>/quant_ft.h5. PROVIDES: <build>/inspect_{target}.json,
-which says as soon as there is a float model which layers the DPU will not take, and what to change; and
-<build>/compiled_model_{target}/mobilenet.xmodel, with our own compiler also summary.json, which says where each layer runs.
+which says as soon as there is a float model which layers the DPU will not take, and what to change;
+<build>/compiled_model_{target}/mobilenet.xmodel, with our own compiler also summary.json, which says where each layer runs;
+and <build>/predict_{target}.json, which says how fast it will be on the board.
 """
 
 
@@ -124,3 +125,28 @@ else:
             " --summary {output.summary:q}"
             " --output {output.xmodel:q}"
             " &> {log:q}"
+
+
+rule predict:
+    input:
+        model="<build>/compiled_model_{target}/mobilenet.xmodel",
+        script="scripts/predict.py",
+        constants="src/softdpu/predict/data/constants.csv",
+        code=code("scripts/predict.py"),
+    output:
+        "<build>/predict_{target}.json",
+    log:
+        "<logs>/predict_{target}.log",
+    localrule: True
+    conda:
+        ENV
+    params:
+        vitis_ai=options(config["compile"]),
+    message:
+        "frames/s to expect on {wildcards.target}"
+    shell:
+        "python {input.script:q} {input.model:q}"
+        " --target {wildcards.target:q}"
+        " {params.vitis_ai:q}"
+        " --output {output:q}"
+        " &> {log:q}"

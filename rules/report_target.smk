@@ -25,6 +25,7 @@ rule report_target:
         xmodel="<build>/compiled_model_{target}/mobilenet.xmodel",
         summary=getattr(rules.compile.output, "summary", []),
         inspect="<build>/inspect_{target}.json",
+        predict="<build>/predict_{target}.json",
         labels="<records>/tfrec_val/labels.txt",
         script="scripts/report_target.py",
         code=code("scripts/report_target.py"),
@@ -55,6 +56,7 @@ rule report_target:
         " --xmodel {input.xmodel:q}"
         " {params.option:q} {input.summary:q}"
         " --inspect {input.inspect:q}"
+        " --predict {input.predict:q}"
         " --labels {input.labels:q}"
         " --output {params.folder:q}"
         " &> {log:q}"

@@ -1,4 +1,4 @@
-"""Names for the command line: target_*, run_* and check_* for every board, and what is printed when a build ends.
+"""Names for the command line: target_*, run_*, predict_* and check_* for every board, and what is printed when a build ends.
 
 REQUIRED: the rules of package.smk. PROVIDES: no files.
 """
@@ -25,6 +25,7 @@ for name in boards.target_names():
             card=collect(rules.package.output, target=name),
             ladder=f"<build>/ladder_{name}.json",
             inspect=f"<build>/inspect_{name}.json",
+            predict=f"<build>/predict_{name}.json",
         localrule: True
         message:
             f"target_{name} is whole"
@@ -34,6 +35,13 @@ for name in boards.target_names():
             f"run_{name}"
         input:
             f"<build>/run_{name}.json",
+        localrule: True
+
+    rule:
+        name:
+            f"predict_{name}"
+        input:
+            f"<build>/predict_{name}.json",
         localrule: True
 
     rule:
@@ -52,7 +60,7 @@ rule unknown_target:
     log:
         "<logs>/unknown_{kind}_{name}.log",
     wildcard_constraints:
-        kind="target|run|check|deploy|board_run|sdcard",
+        kind="target|run|predict|check|deploy|board_run|sdcard",
         name=r"[^/]+",
     localrule: True
     conda:

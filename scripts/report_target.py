@@ -1,11 +1,11 @@
-r"""Draw the report's pictures of one target: ladder, compiled operations, the app's errors and throughput.
+r"""Draw the report's pictures of one target: ladder, compiled operations, the app's errors, throughput, prediction.
 
 Example:
     python scripts/report_target.py --target zcu102 --build "MobileNet" --float build/float_model/metrics.json \
         --ptq build/quant_model/metrics.json --qat build/quant_ft_model/metrics.json --run build/run_zcu102.json \
         --sweep build/throughput_zcu102.json --xmodel build/compiled_model_zcu102/mobilenet.xmodel \
         --summary build/compiled_model_zcu102/summary.json --inspect build/inspect_zcu102.json \
-        --labels build/tfrec_val/labels.txt --output build/report/zcu102
+        --predict build/predict_zcu102.json --labels build/tfrec_val/labels.txt --output build/report/zcu102
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ FILES = {
     "labels": "names of the classes, one a line",
     "summary": "our compiler's JSON file, if it was ours",
     "inspect": "the inspector's JSON file",
+    "predict": "JSON file of the prediction",
 }
 
 
@@ -36,7 +37,7 @@ def main() -> None:
     for stage, name in MEASURED.items():
         parser.add_argument(f"--{stage}", type=Path, nargs="*", default=[], metavar="FILE", help=f"files of: {name}")
     for option, text in FILES.items():
-        required = option not in ("summary", "inspect")
+        required = option not in ("summary", "inspect", "predict")
         parser.add_argument(f"--{option}", type=Path, required=required, metavar="FILE", help=text)
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the pictures")
     args = parser.parse_args()

@@ -162,3 +162,19 @@ def test_no_tensorflow_for_an_xmodel(xmodel: Path) -> None:
     )
     command = [sys.executable, "-c", code, "predict", str(xmodel), "--target", "zcu102"]
     subprocess.run(command, check=True, capture_output=True, timeout=60)
+
+
+def test_padded_average_pooling_is_the_dpus(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = H5Model()
+    x = model.conv(model.input((32, 32, 3)), (3, 16))
+    pool = {"pool_size": [3, 3], "strides": [1, 1], "padding": "same", "data_format": "channels_last"}
+    x = model.wrapped("AveragePooling2D", [x], pool, output_0_pos=4)
+    path = model.write(tmp_path / "average.h5", [model.conv(x, (16, 8), name="last")])
+    rows = predicted(capsys, path, "--target", "zcu102")["layers"]
+    assert [row["kind"] for row in rows] == ["conv", "pool", "conv"]
+    assert rows[1]["output"] == [32, 32, 16] and rows[1]["load_bytes"] == 0
+
+
+def test_another_dpu_in_the_board_is_not_modelled(quantized: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = predicted(capsys, quantized, "--target", "zcu102", "--fingerprint", "0x101000056010406")
+    assert found["modelled"] is False and "the board's own image" in found["reason"]

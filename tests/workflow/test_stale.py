@@ -16,7 +16,8 @@ pytestmark = pytest.mark.slow
 
 FINISH = {"run", "check", "ladder", "target_zcu102", "check_zcu102"}
 PACKAGE = {"package"} | FINISH
-COMPILE = {"compile"} | PACKAGE
+PREDICT = {"predict", "target_zcu102"}
+COMPILE = {"compile"} | PREDICT | PACKAGE
 FINETUNE = {"finetune"} | COMPILE
 QUANTIZE = {"quantize", "ladder", "target_zcu102"}
 INSPECT = {"inspect", "target_zcu102"}
@@ -72,6 +73,9 @@ def test_nothing_to_do_and_says_so_quickly(built: Path) -> None:
         ("scripts/compile.py", COMPILE),
         ("scripts/package.py", PACKAGE),
         ("scripts/inspect_model.py", INSPECT),
+        ("scripts/predict.py", PREDICT),
+        ("src/softdpu/predict/data/constants.csv", PREDICT),
+        ("src/softdpu/predict/equations.py", PREDICT),
         ("src/softdpu/package/card.py", PACKAGE),
         ("scripts/ladder.py", {"ladder", "target_zcu102"}),
         ("target_src/app_mt.py", PACKAGE),

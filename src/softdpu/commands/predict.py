@@ -26,6 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--target", help=f"board: {', '.join(boards.target_names())}")
     add("--all-targets", action="store_true", help="compare the boards instead: latency and frames/s of each")
     add("--vitis-ai", metavar="VERSION", help="of the board's image (default: the .xmodel's, or the board's usual one)")
+    add("--fingerprint", help="of another DPU than the board's usual one: not modelled, says so")
+    add("--arch", metavar="JSON", help="arch.json of another DPU than the board's usual one: not modelled, says so")
     add("--threads", metavar="N,N", default="1,2,4,6,8", help="numbers of threads of the app (default: 1,2,4,6,8)")
     add("--batch", metavar="IMAGES", type=int, nargs="?", const=0, help="also the time for so many images (1000)")
     add("--json", action="store_true", help="print JSON for programs instead of tables for people")
@@ -48,7 +50,11 @@ def run(args: argparse.Namespace) -> int:
         predictions = predict_model(model, targets, threads, same_dpu=False)
         found, lines = text.boards_dict(predictions), text.board_lines(predictions)
     else:
-        (prediction,) = predict_model(model, [target_for(args.target, args.vitis_ai, model)], threads)
+        if args.fingerprint or args.arch:
+            target = boards.choose_target(args.target, args.vitis_ai, args.fingerprint, args.arch)
+        else:
+            target = target_for(args.target, args.vitis_ai, model)
+        (prediction,) = predict_model(model, [target], threads)
         found = text.as_dict(prediction, batch)
         targets = [target_for(name, None, model) for name in MODELLED] if prediction.modelled else []
         lines = text.lines(prediction, predict_model(model, targets, threads, same_dpu=False), batch)

@@ -27,12 +27,14 @@ _KINDS = {
     "eltwise-fix": "eltwise",
     "depthwise-fix": "eltwise",
     "concat-fix": "join",
-    "reshape-fix": "join",
-    "flatten": "join",
-    "squeeze": "join",
+    "pad-fix": "join",  # written into place by the layer before
 }
 _CONSTANTS = ("const", "const-fix")
-_BORDERS = ("upload", "download")
+# Operations that hand on the same values under another name.
+_NAMES_ONLY = ("upload", "download", "fix2float", "float2fix", "reshape-fix", "flatten", "squeeze", "squeeze-fix")
+# How softdpu's compiler spells an average pooling with padding, exact where the DPU's would not be. AMD's compiler
+# keeps it on the DPU, as the published frames/s of the Inception networks say.
+_PADDED_AVERAGE = ("fix2float", "depthwise-conv2d", "mul", "float2fix")
 # What every app does with the last tensor is part of the app's own time.
 _OF_THE_APP = ("fix2float", "float2fix", "softmax", "softmax-fix", "argmax", "argmax-fix", "reshape", "reshape-fix")
 
@@ -100,25 +102,31 @@ def read_graph(graph: xir.Graph, path: Path) -> Network:
     Raises:
         SoftdpuError: no DPU subgraph, or a custom operation.
     """
-    parts, values = [], 0
+    parts: list[tuple[Layer, ...]] = []
+    averages, values = 0, 0
     inputs: list[tuple[int, ...]] = []
     for device, subgraph in load.devices(graph):
         ops = [op for op in subgraph.toposort() if op.get_type() not in _CONSTANTS]
         if device == "DPU":
-            parts.append(tuple(_layer(op) for op in ops if op.get_type() not in _BORDERS))
+            parts.append(tuple(_layer(op) for op in ops if op.get_type() not in _NAMES_ONLY))
+        elif device == "CPU" and tuple(op.get_type() for op in ops) == _PADDED_AVERAGE:
+            parts.append((_average(ops[1], ops[-1]),))
+            averages += 1
         elif device == "USER":
             inputs += [_size(op) for op in ops]
         elif device == "CPU":
             values += sum(_values_read(op, path) for op in ops if op.get_type() not in _OF_THE_APP)
     if not any(parts):
         raise SoftdpuError(f"{path}: no DPU subgraph: expected a compiled model that runs on a DPU at least partly")
+    if averages:
+        parts = [tuple(layer for part in parts for layer in part)]
     pixels = sum(height * width for height, width, _ in inputs)
     return Network(tuple(parts), values, pixels, sum(math.prod(size) for size in inputs))
 
 
 def _layer(op: xir.Op) -> Layer:
     arguments = op.get_input_ops()
-    sources = [source for source in arguments.get("input", []) if source.get_type() not in _CONSTANTS]
+    sources = [_origin(source) for source in arguments.get("input", []) if source.get_type() not in _CONSTANTS]
     constants = [one for ops in arguments.values() for one in ops if one.get_type() in _CONSTANTS]
     kind = _KINDS.get(op.get_type(), "move")
     width, height = _pair(op, "kernel")
@@ -137,6 +145,24 @@ def _layer(op: xir.Op) -> Layer:
         up=stride if transposed else 1,
         weights=sum(math.prod(one.get_output_tensor().dims) for one in constants),
         sources=tuple(one.get_name() for one in sources),
+    )
+
+
+def _origin(op: xir.Op) -> xir.Op:
+    """Return the operation that computed what `op` hands on."""
+    while op.get_type() in _NAMES_ONLY and op.get_input_ops().get("input"):
+        op = op.get_input_ops()["input"][0]
+    # The product of a padded average pooling stands for the sums that it scales.
+    sums = op.get_input_ops().get("input", []) if op.get_type() == "mul" else []
+    return next((one for one in sums if one.get_type() == "depthwise-conv2d"), op)
+
+
+def _average(sums: xir.Op, last: xir.Op) -> Layer:
+    source = _origin(sums.get_input_ops()["input"][0])
+    width, height = _pair(sums, "kernel")
+    stride = max(_pair(sums, "stride"))
+    return Layer(
+        sums.get_name(), "pool", _size(source), _size(last), (height, width), stride, 1, 0, (source.get_name(),)
     )
 
 

@@ -112,9 +112,9 @@ def predict_model(
             raise SoftdpuError(f"expected numbers of threads from 1, got {count}: give such as --threads 1,2,4")
     found = []
     for target in targets:
-        if same_dpu or target.name in MODELLED:
+        if same_dpu or is_modelled(target):
             _refuse_other_dpu(model, target, same_dpu)
-        if target.name in MODELLED:
+        if is_modelled(target):
             found.append(predict_network(model.path.name, model.read(target), target, threads))
         else:
             found.append(Prediction(model.path.name, target))
@@ -150,6 +150,11 @@ def predict_network(
 def app_ms(pixels: int, isa: int, values: Constants) -> float:
     """Return the own processor time of AMD's C++ test program for a frame, ms: reading, fitting, scaling, classes."""
     return pixels * values[f"app_isa{isa}"] * 1e-6
+
+
+def is_modelled(target: Target) -> bool:
+    """Whether there are measurements of this board with the DPU of its own image behind the constants."""
+    return target.name in MODELLED and target.dpu == boards.target(target.name, target.vitis_ai).dpu
 
 
 def target_for(name: str, vitis_ai: str | None, model: Model) -> Target:

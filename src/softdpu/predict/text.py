@@ -13,6 +13,8 @@ APPS = (("dpu", "DPU only"), ("app", "with AMD's C++ app"), ("python", "with a P
 
 def not_modelled(prediction: Prediction) -> str:
     """Return why a board has no numbers."""
+    if prediction.target.name in MODELLED:
+        return "not modelled: measurements are of the DPU of the board's own image, not of this one"
     return f"not modelled: no public measurements that the model could be fitted to; modelled are {', '.join(MODELLED)}"
 
 

@@ -37,6 +37,7 @@ _CHART, _TABLE = {"as": "chart"}, {"as": "table"}
 
 _LADDER, _OPERATIONS = "accuracy at every stage, {target}", "operations of {target}"
 _COSTS, _SPEED = "1 time and memory by rule", "throughput by threads, {target}"
+_PREDICTED = "frames/s to expect on the board, {target}"
 
 # By the rule that draws them.
 FIGURES: dict[str, tuple[Figure, ...]] = {
@@ -80,6 +81,7 @@ FIGURES: dict[str, tuple[Figure, ...]] = {
         _row("operations", "report/{target}/operations.svg", "compiled", "6 Compiler", _OPERATIONS, **_CHART),
         _row("compiled", "report/{target}/compiled.html", "compiled", "6 Compiler", _OPERATIONS, **_TABLE),
         _row("throughput", "report/{target}/throughput.svg", "throughput", "7 Speed", _SPEED),
+        _row("predicted", "report/{target}/predicted.html", "predicted", "7 Speed", _PREDICTED, **_TABLE),
     ),
     "report_build": (
         _row("costs", "report/costs.svg", "costs", _BUILD, _COSTS, **_CHART),

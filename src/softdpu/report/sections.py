@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from softdpu.output.pictures import placeholder
-from softdpu.report import compiled, confusion, costs, curves, flips, ladder, provenance, speed, stages
+from softdpu.report import compiled, confusion, costs, curves, flips, ladder, predicted, provenance, speed, stages
 from softdpu.training.results import HISTORY, METRICS, PREDICTIONS, read_history
 
 _TRAINED = {"float": "Training of the float model", "qat": "Fine-tuning of the quantized model"}
@@ -56,13 +56,13 @@ def accuracy(measured: Mapping[str, Sequence[Path]], records: Path, output: Path
 def target(
     name: str, built: str, measured: Mapping[str, Sequence[Path]], files: Mapping[str, Path | None], output: Path
 ) -> None:
-    """Draw the ladder of one target, what was compiled for it, the app's errors and its throughput.
+    """Draw the ladder of one target, what was compiled for it, the app's errors, its throughput, what to expect.
 
     Args:
         name: of the target.
         built: network and data in a few words.
         measured: as for `accuracy`.
-        files: by name: run and sweep (JSON of the app), xmodel, labels; summary and inspect (JSON) may be None.
+        files: by name: run and sweep (the app's JSON), xmodel, labels; summary, inspect and predict (JSON) may be None.
         output: folder for the pictures.
 
     Raises:
@@ -81,6 +81,7 @@ def target(
     compiled.draw_operations(output / "operations.svg", compiled.read_operations(xmodel), f"Compiled for {name}")
     compiled.write_summary(output / "compiled.html", name, xmodel, files.get("summary"), files.get("inspect"))
     speed.draw_throughput(output / "throughput.svg", speed.read_sweep(sweep), name)
+    predicted.write_prediction(output / "predicted.html", files.get("predict"))
 
 
 def build(
