@@ -5,8 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+from softdpu.commands.models import as_h5
 from softdpu.errors import SoftdpuError
 from softdpu.numbers import boards
 from softdpu.output import files
@@ -22,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = "Predict cycles of each layer and frames/s of a network on a board, with intervals."
     parser.epilog = parser.epilog or _EXAMPLE
     add = parser.add_argument
-    add("model", help="an .xmodel, or a Keras .h5, float or quantized, which is compiled in memory")
+    add("model", help="an .xmodel; or a Keras .h5, float or quantized, or a float .keras, which is compiled in memory")
     add("--target", help=f"board: {', '.join(boards.target_names())}")
     add("--all-targets", action="store_true", help="compare the boards instead: latency and frames/s of each")
     add("--vitis-ai", metavar="VERSION", help="of the board's image (default: the .xmodel's, or the board's usual one)")
@@ -37,32 +40,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Predict as the arguments say and print the result."""
-    from softdpu.predict import MODELLED, open_model, predict_model, target_for, text
-
     if args.target:
         boards.target(args.target, args.vitis_ai)  # a misspelt board is told before the model is read
     if bool(args.target) == args.all_targets:
         raise SoftdpuError("give a board with --target, or --all-targets to compare them")
     threads, batch = _counts(args.threads), _batch(args.batch)
-    model = open_model(args.model)
-    if args.all_targets:
-        targets = [target_for(name, None, model) for name in boards.target_names()]
-        predictions = predict_model(model, targets, threads, same_dpu=False)
-        found, lines = text.boards_dict(predictions), text.board_lines(predictions)
-    else:
-        if args.fingerprint or args.arch:
-            target = boards.choose_target(args.target, args.vitis_ai, args.fingerprint, args.arch)
-        else:
-            target = target_for(args.target, args.vitis_ai, model)
-        (prediction,) = predict_model(model, [target], threads)
-        found = text.as_dict(prediction, batch)
-        targets = [target_for(name, None, model) for name in MODELLED] if prediction.modelled else []
-        lines = text.lines(prediction, predict_model(model, targets, threads, same_dpu=False), batch)
+    with as_h5(args.model) as path:
+        found, lines = _predict(args, path, threads, batch)
     print(json.dumps(found, indent=1) if args.json else "\n".join(lines))
     if args.output:
         files.write_json(args.output, found)
         logging.info("note: %s", _summary(found))  # what a build shows of the rule's log
     return 0
+
+
+def _predict(
+    args: argparse.Namespace, path: str, threads: list[int], batch: int | None
+) -> tuple[dict[str, Any], list[str]]:
+    """Return the prediction for JSON and as lines; `path` is where the model is read from."""
+    from softdpu.predict import MODELLED, open_model, predict_model, target_for, text
+
+    model = replace(open_model(path), path=Path(args.model))
+    if args.all_targets:
+        targets = [target_for(name, None, model) for name in boards.target_names()]
+        predictions = predict_model(model, targets, threads, same_dpu=False)
+        return text.boards_dict(predictions), list(text.board_lines(predictions))
+    if args.fingerprint or args.arch:
+        target = boards.choose_target(args.target, args.vitis_ai, args.fingerprint, args.arch)
+    else:
+        target = target_for(args.target, args.vitis_ai, model)
+    (prediction,) = predict_model(model, [target], threads)
+    targets = [target_for(name, None, model) for name in MODELLED] if prediction.modelled else []
+    others = predict_model(model, targets, threads, same_dpu=False)
+    return text.as_dict(prediction, batch), list(text.lines(prediction, others, batch))
 
 
 def _counts(given: str) -> list[int]:

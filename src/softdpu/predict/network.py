@@ -78,7 +78,7 @@ def open_model(path: str | Path) -> Model:
         SoftdpuError: no such file, not a model, nothing in it for a DPU, or an operation whose time nobody knows.
     """
     file = Path(path)
-    if file.suffix in (".h5", ".keras", ".hdf5"):
+    if file.suffix in (".h5", ".hdf5"):
         model = as_quantized(read_keras_model(file))
         made: dict[int, Network] = {}
 
