@@ -22,10 +22,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-import vart
 from softdpu.numbers import fixed_point
 from softdpu.output.cli import program
-from softdpu.package.card import read_model
+from softdpu.package import network
 
 
 def load_app(folder: Path) -> Any:
@@ -82,9 +81,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the figures here too")
     args = parser.parse_args()
     app = load_app(args.folder)
-    _graph, subgraph = read_model(args.folder / "mobilenet.xmodel")
+    model = network.read(args.folder / "mobilenet.xmodel")
     counts = [int(number) for number in args.threads.split(",")]
-    runners = [vart.Runner.create_runner(subgraph, "run") for _ in range(max(counts))]
+    runners = [model.runner() for _ in range(max(counts))]
     tensor = runners[0].get_input_tensors()[0]
     preprocess = app.card.Preprocess(tensor, json.loads((args.folder / "preprocess.json").read_text()))
     paths = [str(path) for path in sorted((args.folder / "images").iterdir())]

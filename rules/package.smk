@@ -27,7 +27,7 @@ rule package:
         val=records("val"),
         xmodel="<build>/compiled_model_{target}/mobilenet.xmodel",
         app="target_src/app_mt.py",
-        helper="target_src/card.py",
+        helpers=["target_src/card.py", "target_src/runners.py"],
         script="scripts/package.py",
         code=code("scripts/package.py"),
     output:

@@ -31,7 +31,7 @@ def run_dpu(runner: Any, run: card.Run) -> None:
 
 
 def finish(runner: Any, run: card.Run, job: Any, batch: card.Batch) -> None:
-    """Wait for a job; the class of an image is the position of the largest of its int8 outputs."""
+    """Wait for a job; the class of an image is the position of the largest of its outputs."""
     if runner.wait(job):
         raise card.CardError("the DPU runner reports a failed job")
     run.store(batch, [int(np.argmax(output)) for output in batch.outputs[0]])
@@ -54,9 +54,9 @@ def app(options: argparse.Namespace) -> dict[str, Any]:
     total = len(names)
     print("Found", total, "images - processing", total, "of them")
 
-    _graph, subgraphs = card.open_model(options.model)
+    graph, subgraphs = card.open_model(options.model)
     print("Found", len(subgraphs), "subgraphs in", card.printable(options.model))
-    runners = card.create_runners(subgraphs, options.model, max([options.threads, *options.sweep]))
+    runners = card.create_runners(graph, subgraphs, options.model, max([options.threads, *options.sweep]))
 
     settings = card.read_json(card.beside(options.model, "preprocess.json"))
     preprocess = card.Preprocess(runners[0].get_input_tensors()[0], settings)

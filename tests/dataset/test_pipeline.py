@@ -75,8 +75,9 @@ def test_the_card_sees_what_the_network_saw(folder: Path, fit: str, position: in
 
 
 @pytest.mark.parametrize("fit", preprocess.FITS)
-def test_the_cards_program_sees_it_too(folder: Path, fit: str) -> None:
+def test_the_cards_program_sees_it_too(folder: Path, fit: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """target_src/card.py itself, on the records' own files and on the PNGs that packaging makes of them."""
+    monkeypatch.syspath_prepend(ROOT / "target_src")
     specification = importlib.util.spec_from_file_location("card", ROOT / "target_src" / "card.py")
     card = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(card)

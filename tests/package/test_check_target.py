@@ -33,7 +33,7 @@ model = keras.Sequential([
     layers.ReLU(6.0),
     layers.DepthwiseConv2D(3, padding="same", use_bias=False),
     layers.BatchNormalization(),
-    layers.ReLU(6.0),
+    layers.ELU() if len(sys.argv) > 3 else layers.ReLU(6.0),
     layers.GlobalAveragePooling2D(),
     layers.Dense(10),
 ])
@@ -42,9 +42,9 @@ VitisQuantizer(model).quantize_model(calib_dataset=images, calib_batch_size=32).
 """
 
 
-def make_model(path, seed):
+def make_model(path, seed, *options):
     environment = {**os.environ, "TF_USE_LEGACY_KERAS": "1"}
-    subprocess.run([sys.executable, "-c", MAKE_MODEL, str(path), str(seed)], check=True, env=environment)
+    subprocess.run([sys.executable, "-c", MAKE_MODEL, str(path), str(seed), *options], check=True, env=environment)
     return path
 
 
@@ -82,6 +82,19 @@ def test_equal_bit_for_bit(folder):
     found = json.loads((folder / "check.json").read_text())
     assert (found["images"], found["logits"], found["different_logits"], found["different_classes"]) == (60, 600, 0, [])
     assert found["printed"].endswith(f"Accuracy:{found['accuracy']:.4f}")
+
+
+@pytest.mark.slow
+def test_a_network_in_pieces_is_equal_too(folder):
+    model = make_model(folder / "pieces.h5", 3, "elu")
+    make_card(model, folder / "records", folder / "target_pieces", 60)
+    done = run_script(folder / "target_pieces", model, folder / "pieces.json")
+    assert done.returncode == 0, done.stderr
+    assert "60 images, 600 outputs, 0 differences" in done.stdout
+    app = [sys.executable, "app_mt.py", "--check", "--threads", "2"]
+    checked = subprocess.run(app, cwd=folder / "target_pieces", capture_output=True, text=True)
+    assert checked.returncode == 0 and "Check: 0 differences" in checked.stdout
+    assert "Found 2 subgraphs" in checked.stdout
 
 
 @pytest.mark.slow

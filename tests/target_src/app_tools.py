@@ -16,7 +16,7 @@ from softdpu.dataset import preprocess as pipeline
 from softdpu.numbers import fixed_point
 
 APP = Path(__file__).parents[2] / "target_src" / "app_mt.py"
-HELPER = APP.with_name("card.py")
+HELPER, RUNNERS = APP.with_name("card.py"), APP.with_name("runners.py")
 FAKES = Path(__file__).parent / "fakes"
 MODEL = {
     "batch": 1,

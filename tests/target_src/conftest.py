@@ -9,22 +9,25 @@ import sys
 import cv2
 import numpy as np
 import pytest
-from app_tools import APP, FAKES, HELPER, load, write_model
+from app_tools import APP, FAKES, HELPER, RUNNERS, load, write_model
 
 
 @pytest.fixture
 def fakes(monkeypatch):
-    """The stand-ins as `xir` and `vart`, in this process."""
+    """The stand-ins as `xir`, `vart` and `vitis_ai_library`, in this process."""
     xir = load("fake_xir", FAKES / "xir.py")
     monkeypatch.setitem(sys.modules, "xir", xir)
     vart = load("fake_vart", FAKES / "vart.py")
     monkeypatch.setitem(sys.modules, "vart", vart)
+    library = load("fake_vitis_ai_library", FAKES / "vitis_ai_library.py")
+    monkeypatch.setitem(sys.modules, "vitis_ai_library", library)
     return vart
 
 
 @pytest.fixture
 def helper(fakes, monkeypatch):
-    """card.py, which the app imports."""
+    """card.py, which the app imports, on runners.py."""
+    monkeypatch.setitem(sys.modules, "runners", load("runners_under_test", RUNNERS))
     module = load("card_under_test", HELPER)
     monkeypatch.setitem(sys.modules, "card", module)
     return module

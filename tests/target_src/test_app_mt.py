@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from app_tools import APP, HELPER, expected_classes, right, start, write_model
+from app_tools import APP, HELPER, RUNNERS, expected_classes, right, start, write_model
 
 from softdpu.dataset import preprocess as pipeline
 from softdpu.numbers import fixed_point
@@ -254,9 +254,8 @@ BAD = {
     "model missing": (None, ["-m", "other.xmodel"], "no such model: other.xmodel"),
     "model empty": (lambda card: (card / "mobilenet.xmodel").write_bytes(b""), [], "mobilenet.xmodel is empty"),
     "model broken": (lambda card: (card / "mobilenet.xmodel").write_text("{"), [], "mobilenet.xmodel cannot be read"),
-    "no DPU subgraph": (lambda card: write_model(card, devices=["USER", "CPU"]), [], "has 0 DPU subgraphs"),
-    "no subgraph at all": (lambda card: write_model(card, devices=[]), [], "has 0 DPU subgraphs"),
-    "two DPU subgraphs": (lambda card: write_model(card, devices=["DPU", "CPU", "DPU"]), [], "has 2 DPU subgraphs"),
+    "no DPU subgraph": (lambda card: write_model(card, devices=["USER", "CPU"]), [], "has no DPU subgraphs"),
+    "no subgraph at all": (lambda card: write_model(card, devices=[]), [], "has no DPU subgraphs"),
     "grey input": (lambda card: write_model(card, shape=[12, 12, 1]), [], "feeds one colour image"),
     "no golden": (None, ["--check"], "--check needs golden/golden.json"),
     "bad fit": (lambda card: (card / "preprocess.json").write_text('{"fit": "x"}'), [], "fit must be stretch"),
@@ -315,14 +314,42 @@ def test_ctrl_c_ends_within_a_second(card, arguments, delay):
     assert "Accuracy" not in out
 
 
-@pytest.mark.parametrize("path", [APP, HELPER], ids=["app_mt", "card"])
+IMPORTS = {
+    APP: {"numpy", "card"},
+    HELPER: {"numpy", "cv2", "runners"},
+    RUNNERS: {"numpy", "xir", "vart", "vitis_ai_library"},
+}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"devices": ["USER", "DPU", "CPU", "DPU", "CPU"]}, {"cpu_ops": ["fix2float", "elu"]}],
+    ids=["two DPU subgraphs", "an ELU behind"],
+)
+@pytest.mark.parametrize("batch", [1, 3])
+def test_a_network_in_pieces_runs_by_the_graph_runner(app, card, fakes, capsys, changes, batch):
+    write_model(card, batch=batch, **changes)
+    assert app.main(["--threads", "3", "--json", "result.json"]) == 0
+    classes = expected_classes(fakes, card)
+    assert json.loads((card / "result.json").read_text())["classes"] == classes
+    assert f"Correct:{right(classes)}, Wrong:{20 - right(classes)}" in capsys.readouterr().out
+
+
+def test_a_board_without_the_graph_runner_is_named(app, card, monkeypatch, capsys):
+    write_model(card, devices=["DPU", "CPU", "DPU"])
+    monkeypatch.setitem(sys.modules, "vitis_ai_library", None)
+    assert app.main([]) == 1
+    assert capsys.readouterr().err == (
+        "error: this model is in several pieces, which needs the module vitis_ai_library\n"
+    )
+
+
+@pytest.mark.parametrize("path", IMPORTS, ids=lambda path: path.stem)
 def test_speaks_python_3_7_and_imports_only_what_a_board_has(path):
     tree = ast.parse(path.read_text(), feature_version=(3, 7))
     names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     names |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    assert names - set(sys.stdlib_module_names) == (
-        {"numpy", "card"} if path == APP else {"numpy", "cv2", "xir", "vart"}
-    )
+    assert names - set(sys.stdlib_module_names) == IMPORTS[path]
     newer = {"removeprefix", "removesuffix", "NamedExpr", "bit_count", "is_relative_to", "prod", "cached_property"}
     used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     assert used & newer <= {"prod"}  # numpy's, not math's

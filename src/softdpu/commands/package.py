@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--app",
         type=Path,
         required=True,
-        help="the program for the board, such as target_src/app_mt.py; card.py lies beside it",
+        help="the program for the board, such as target_src/app_mt.py; card.py and runners.py lie beside it",
     )
     add("--images", type=int, default=500, metavar="N", help="images on the card (default: 500)")
     add("--golden", type=int, default=4, metavar="N", help="images among them with golden vectors (default: 4)")

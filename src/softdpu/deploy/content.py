@@ -64,11 +64,11 @@ def read_model(path: Path) -> Model:
     """Return what the .xmodel at `path` was compiled for.
 
     Raises:
-        SoftdpuError: it cannot be read, or has not exactly one DPU subgraph.
+        SoftdpuError: it cannot be read, or has no DPU subgraph.
     """
     graph = xmodel.load(path)
-    part = dpu.only_dpu(graph, path)
-    return Model(path, dpu.fingerprint(part), dpu.has_instructions(part))
+    parts = dpu.dpu_subgraphs(graph, path)
+    return Model(path, dpu.fingerprint(parts[0]), all(map(dpu.has_instructions, parts)))
 
 
 def check_model(model: Model, target: str, allow_softdpu: bool) -> bool:

@@ -71,15 +71,29 @@ def has_instructions(subgraph: Any) -> bool:
     return bool(attribute(subgraph, "mc_code", bytes)) and not is_of_softdpu(subgraph)
 
 
-def only_dpu(graph: Any, path: str | Path) -> Any:
-    """Return the one DPU subgraph of a compiled graph.
+# operations behind a network's last layer on the DPU that leave the largest output where it is
+_ENDS = ("fix2float", "softmax", "reshape", "flatten", "const", "const-fix")
+
+
+def dpu_subgraphs(graph: Any, path: str | Path) -> list[Any]:
+    """Return the DPU subgraphs of a compiled graph, in an order in which they can run.
 
     Raises:
-        SoftdpuError: it has none, or several, of which the app would run the first alone.
+        SoftdpuError: it has none.
     """
+    found = _children(graph, "DPU")
+    if not found:
+        raise SoftdpuError(f"{path} has no DPU subgraphs; compile it for a board")
+    return found
+
+
+def in_pieces(graph: Any) -> bool:
+    """Whether a graph needs the graph runner: it has several DPU subgraphs, or the CPU does more than end it."""
+    on_cpu = (op.get_type() for child in _children(graph, "CPU") for op in child.get_ops())
+    return len(_children(graph, "DPU")) > 1 or any(kind not in _ENDS for kind in on_cpu)
+
+
+def _children(graph: Any, device: str) -> list[Any]:
     root = graph.get_root_subgraph()
     children = [] if root.is_leaf else root.toposort_child_subgraph()
-    found = [child for child in children if (attribute(child, "device", str) or "").upper() == "DPU"]
-    if len(found) != 1:
-        raise SoftdpuError(f"{path} has {len(found)} DPU subgraphs, the app runs exactly one; compile another network")
-    return found[0]
+    return [child for child in children if (attribute(child, "device", str) or "").upper() == device]

@@ -15,15 +15,14 @@ from typing import Any
 
 import numpy as np
 
-import xir
 from softdpu.dataset import preprocess
 from softdpu.dataset.pipeline import Reader, record_files
 from softdpu.errors import SoftdpuError
 from softdpu.numbers import boards
-from softdpu.numbers.dpu import has_instructions, only_dpu
 from softdpu.output import files
-from softdpu.package import golden, manifest, readme
-from softdpu.package.manifest import APP, HELPER, LABELS, MODEL, PREPROCESS, RANDOM_VECTORS, README
+from softdpu.package import golden, manifest, network, readme
+from softdpu.package.manifest import APP, HELPERS, LABELS, MODEL, PREPROCESS, RANDOM_VECTORS, README
+from softdpu.runtime import Engine
 
 _REPLACED = {"images": re.compile(r"\d+_image\d+\.\w+"), "golden": re.compile(r"(in|out)put_\d+\.bin")}
 
@@ -37,7 +36,7 @@ class Order:
     Attributes:
         model: the compiled .xmodel.
         records: folder with the validation .tfrecord files.
-        app: the program for the board; card.py lies beside it.
+        app: the program for the board; card.py and runners.py lie beside it.
         target: name of the board.
         output: the card folder.
         images: how many are on the card; golden: how many of them with golden vectors.
@@ -68,27 +67,28 @@ def build(order: Order) -> None:
             f"at least 1 image and at most {order.images} golden ones, got {order.images}, {order.golden}"
         )
     target = boards.target(order.target, order.vitis_ai)
-    graph, subgraph = read_model(order.model)
+    model = network.read(order.model)
+    engine = model.reference()
     part = order.output.with_name(f".{order.output.name}.part")
     try:
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
-        names = _write_images(part, order, _input_shape(subgraph, order.model))
+        names = _write_images(part, order, _input_shape(engine, order.model))
         shutil.copyfile(order.model, part / MODEL)
         shutil.copyfile(order.app, part / APP)
-        shutil.copyfile(order.app.with_name(HELPER), part / HELPER)
+        for helper in HELPERS:
+            shutil.copyfile(order.app.with_name(helper), part / helper)
         classes = _class_names(order.records)
         files.write_text(part / LABELS, "".join(f"{name}\n" for name in classes))
         files.write_json(part / PREPROCESS, _preprocess(order))
-        golden.write(part, part / MODEL, subgraph, names[: order.golden], order.fit, order.scaling)
-        files.write_text(part / README, readme.text(target, len(names), has_instructions(subgraph)))
+        golden.write(part, part / MODEL, engine, names[: order.golden], order.fit, order.scaling)
+        files.write_text(part / README, readme.text(target, len(names), model.has_instructions))
         manifest.write(part)
         _install(part, order.output)
     except OSError as error:
         raise SoftdpuError(f"cannot make {order.output}: {error.strerror}: {error.filename}") from None
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    del graph
     print(f"{order.output}: {len(names)} images, {order.golden + RANDOM_VECTORS} golden vectors")
 
 
@@ -98,23 +98,8 @@ def _preprocess(order: Order) -> dict[str, Any]:
     return settings if order.scaling == preprocess.TF else {**settings, "scaling": order.scaling.as_dict()}
 
 
-def read_model(path: Path) -> tuple[Any, Any]:
-    """Return the graph in an .xmodel and its one DPU subgraph.
-
-    Raises:
-        SoftdpuError: if the file is missing or broken, or has not exactly one DPU subgraph.
-    """
-    if not path.is_file():
-        raise SoftdpuError(f"no such model: {path}; compile it first")
-    try:
-        graph = xir.Graph.deserialize(str(path))
-    except Exception as error:  # whatever xir says about a broken file
-        raise SoftdpuError(f"{path} cannot be read: {error}; compile it again") from None
-    return graph, only_dpu(graph, path)
-
-
-def _input_shape(subgraph: Any, path: Path) -> tuple[int, int]:
-    shapes = [list(tensor.dims) for tensor in subgraph.get_input_tensors()]
+def _input_shape(engine: Engine, path: Path) -> tuple[int, int]:
+    shapes = [list(value.shape) for value in engine.program.inputs]
     if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][3] != 3:
         raise SoftdpuError(f"{path} takes {shapes}; the app feeds one colour image, [batch, height, width, 3]")
     return shapes[0][1], shapes[0][2]

@@ -14,7 +14,8 @@ from softdpu.errors import SoftdpuError
 from softdpu.output import files
 
 NAME = "MANIFEST.sha256"
-APP, HELPER, MODEL = "app_mt.py", "card.py", "mobilenet.xmodel"
+APP, MODEL = "app_mt.py", "mobilenet.xmodel"
+HELPERS = ("card.py", "runners.py")  # what every app imports
 LABELS, PREPROCESS, README = "labels.txt", "preprocess.json", "README.txt"
 RANDOM_VECTORS = 2  # golden vectors that no image gave
 
@@ -27,7 +28,7 @@ def fixed_files(golden_images: int) -> list[str]:
     """
     vectors = range(golden_images + RANDOM_VECTORS)
     golden = ["golden/golden.json", *(f"golden/{kind}_{i}.bin" for i in vectors for kind in ("input", "output"))]
-    return [APP, HELPER, MODEL, LABELS, PREPROCESS, README, NAME, *golden]
+    return [APP, *HELPERS, MODEL, LABELS, PREPROCESS, README, NAME, *golden]
 
 
 def write(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """As much of AMD's `xir` as the app may use, and as strict; the "xmodel" is a JSON file that tells what to be.
 
-Keys: batch, shape, classes, fix_point, devices (of the subgraphs), library (in the runner map), delay, fail.
+Keys: batch, shape, classes, fix_point, devices (of the subgraphs), library (in the runner map), cpu_ops (their
+types), delay, fail.
 """
 
 from __future__ import annotations
@@ -28,7 +29,15 @@ class Attributes:
 class Tensor(Attributes):
     def __init__(self, name, dims, fix_point):
         super().__init__({"fix_point": fix_point, "bit_width": 8})
-        self.name, self.dims = name, list(dims)
+        self.name, self.dims, self.dtype = name, list(dims), "xint8"
+
+
+class Op:
+    def __init__(self, kind):
+        self._kind = kind
+
+    def get_type(self):
+        return self._kind
 
 
 class Subgraph(Attributes):
@@ -39,6 +48,9 @@ class Subgraph(Attributes):
     @property
     def is_leaf(self):
         return not self._children
+
+    def get_ops(self):
+        return {Op(kind) for kind in self.model.get("cpu_ops", ["fix2float"])}
 
     def toposort_child_subgraph(self):
         if self.is_leaf:
@@ -54,7 +66,7 @@ class Graph:
         ]
         for child in children:
             child.model = model
-        self._root = Subgraph({}, children)
+        self._root, self.model = Subgraph({}, children), model
 
     @staticmethod
     def deserialize(path):
