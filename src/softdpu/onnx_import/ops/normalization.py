@@ -1,0 +1,134 @@
+"""Normalizations, and everything that scales and shifts channels by constants."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from softdpu.keras2.api import tf
+from softdpu.onnx_import.graph import Node
+from softdpu.onnx_import.lower import Lowering
+from softdpu.onnx_import.ops.shared import same
+from softdpu.onnx_import.registry import CPU, DPU, Refused, operation
+from softdpu.onnx_import.value import Value, image_order
+
+_EPSILON = 2.0**-10  # with the variance 1 - 2**-10 their sum is exactly 1
+
+
+@operation("BatchNormalization", runs=DPU)
+def batch_normalization(build: Lowering, node: Node) -> Value:
+    """BatchNormalization, which the quantizer folds into the convolution before it."""
+    value = build.value(node, 0)
+    if value.rank not in (2, 4):
+        raise Refused(f"has an input of {value.rank} dimensions; images or vectors are expected")
+    if value.mixed is None:
+        value = build.ordered(value, image_order(value.rank), "nhwc", node)
+    parts = [build.need_constant(node, index, "statistics") for index in (1, 2, 3, 4)]
+    if value.mixed is not None:
+        parts = [part[value.mixed] for part in parts]
+    return _normalized(build, node, value, parts, float(node.attrs.get("epsilon", 1e-5)))
+
+
+def _normalized(build: Lowering, node: Node, value: Value, parts: list[np.ndarray], epsilon: float) -> Value:
+    tensor = build.layer(node, "BatchNormalization", value.tensor, "", parts, epsilon=epsilon)
+    build.affine[node.outputs[0]] = build.weights[-1]
+    return same(value, tensor)
+
+
+def scaled(build: Lowering, node: Node, source: str, value: Value, scale: np.ndarray, offset: np.ndarray) -> Value:
+    """Return value * scale + offset, one number or one for each channel of the Keras tensor.
+
+    Behind the input it is Rescaling, which the build takes out of the network; elsewhere BatchNormalization, which the
+    DPU has, joined with the one before it if there is one.
+
+    Args:
+        source: name of the tensor that `value` stands for.
+    """
+    before = build.affine.get(source)
+    channels = value.keras_shape[-1]
+    if before is not None and build.finder.is_private(source):
+        _extend(before, scale, offset)
+        build.affine[node.outputs[0]] = before
+        return same(value, value.tensor)
+    layer_before = value.tensor.node.layer if hasattr(value.tensor, "node") else None
+    if type(layer_before).__name__ == "InputLayer" and value.rank == 4:
+        tensor = build.layer(node, "Rescaling", value.tensor, scale=_listed(scale), offset=_listed(offset))
+        build.affine[node.outputs[0]] = (tensor.node.layer, None)
+        return same(value, tensor)
+    one = np.ones(channels, np.float32)
+    parts = [one * scale, one * offset, 0 * one, one * np.float32(1 - _EPSILON)]
+    return _normalized(build, node, value, parts, _EPSILON)
+
+
+def _listed(numbers: np.ndarray) -> float | list[float]:
+    flat = np.asarray(numbers, np.float32).reshape(-1)
+    return float(flat[0]) if flat.size == 1 else [float(number) for number in flat]
+
+
+def _extend(before: tuple, scale: np.ndarray, offset: np.ndarray) -> None:
+    """Put another scale and offset behind those of a layer."""
+    layer, parts = before
+    if parts is None:
+        layer.offset = _listed(np.asarray(layer.offset, np.float32) * scale + offset)
+        layer.scale = _listed(np.asarray(layer.scale, np.float32) * scale)
+        return
+    parts[0] = np.asarray(parts[0] * scale, np.float32)
+    parts[1] = np.asarray(parts[1] * scale + offset, np.float32)
+
+
+@operation("LRN", runs=CPU)
+def local_response(build: Lowering, node: Node) -> Value:
+    """Local response normalization over neighbouring channels."""
+    value = build.image(node)
+    size = int(node.attrs["size"])
+    if size % 2 == 0:
+        raise Refused(f"is over {size} channels; an odd number is expected")
+    tensor = build.function(
+        node,
+        tf.nn.local_response_normalization,
+        value.tensor,
+        depth_radius=size // 2,
+        bias=float(node.attrs.get("bias", 1.0)),
+        alpha=float(node.attrs.get("alpha", 1e-4)) / size,
+        beta=float(node.attrs.get("beta", 0.75)),
+    )
+    return same(value, tensor, value.not_negative)
+
+
+@operation("LayerNormalization", runs=CPU)
+def layer_normalization(build: Lowering, node: Node) -> Value:
+    """LayerNormalization over the last axis of the file's tensor."""
+    value = build.plain(build.value(node, 0))
+    axis = int(node.attrs.get("axis", -1)) % value.rank
+    if axis != value.rank - 1 or axis == value.order[0]:
+        raise Refused(f"is over the axes from {axis} on; the last one alone is known")
+    if value.order[-1] != axis:
+        value = build.ordered(value, (*(one for one in value.order if one != axis), axis), "permute", node)
+    scale = build.need_constant(node, 1, "scales")
+    offset = build.need_constant(node, 2, "offsets") if node.input(2) else np.zeros_like(scale)
+    epsilon = float(node.attrs.get("epsilon", 1e-5))
+    weights = [scale.reshape(-1), offset.reshape(-1)]
+    return same(value, build.layer(node, "LayerNormalization", value.tensor, "", weights, epsilon=epsilon))
+
+
+@operation("InstanceNormalization", runs=CPU)
+def instance_normalization(build: Lowering, node: Node) -> Value:
+    """GroupNormalization of a group a channel."""
+    return _groups(build, node, None)
+
+
+@operation("GroupNormalization", runs=CPU)
+def group_normalization(build: Lowering, node: Node) -> Value:
+    """GroupNormalization."""
+    return _groups(build, node, int(node.attrs["num_groups"]))
+
+
+def _groups(build: Lowering, node: Node, groups: int | None) -> Value:
+    value = build.image(node)
+    channels = value.shape[1]
+    parts = [build.need_constant(node, index, "scales") for index in (1, 2)]
+    weights = [np.repeat(part, channels // part.size) for part in parts]  # before operator set 21 one a group
+    epsilon = float(node.attrs.get("epsilon", 1e-5))
+    tensor = build.layer(
+        node, "GroupNormalization", value.tensor, "", weights, groups=groups or channels, epsilon=epsilon
+    )
+    return same(value, tensor)

@@ -1,0 +1,76 @@
+"""Reductions over axes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from softdpu.keras2.api import tf
+from softdpu.onnx_import.graph import Node
+from softdpu.onnx_import.lower import Lowering
+from softdpu.onnx_import.patterns import reduced_axes
+from softdpu.onnx_import.registry import BOTH, CPU, Refused, operation
+from softdpu.onnx_import.value import NHWC, Value
+
+_FUNCTIONS = {
+    "ReduceMean": tf.math.reduce_mean,
+    "ReduceSum": tf.math.reduce_sum,
+    "ReduceMax": tf.math.reduce_max,
+    "ReduceMin": tf.math.reduce_min,
+    "ReduceProd": tf.math.reduce_prod,
+    "ReduceL2": tf.math.reduce_euclidean_norm,
+    "ReduceLogSumExp": tf.math.reduce_logsumexp,
+}
+_LAYERS = {"ReduceMean": "GlobalAveragePooling2D", "ReduceMax": "GlobalMaxPooling2D"}
+
+
+@operation(*_FUNCTIONS, runs=BOTH)
+def reduce(build: Lowering, node: Node) -> Value:
+    """Global pooling where rows and columns are reduced, else a function of the CPU."""
+    value = build.plain(build.value(node, 0))
+    if node.input(1) and build.constant(node, 1) is None:
+        raise Refused("has axes that are computed, not constant")
+    axes = reduced_axes(build.finder, node, value.rank)
+    if not axes or (build.constant(node, 1) is not None and build.constant(node, 1).size == 0):  # type: ignore[union-attr]
+        return (
+            value if node.attrs.get("noop_with_empty_axes") else _reduced(build, node, value, list(range(value.rank)))
+        )
+    return _reduced(build, node, value, axes)
+
+
+def _reduced(build: Lowering, node: Node, value: Value, axes: list[int]) -> Value:
+    keep = bool(node.attrs.get("keepdims", 1))
+    if value.order[0] in axes:
+        raise Refused("reduces over the images of a batch")
+    positive = value.not_negative and node.op not in ("ReduceLogSumExp",)
+    if value.rank == 4 and axes == [2, 3] and value.order == NHWC and node.op in _LAYERS:
+        tensor = build.layer(node, _LAYERS[node.op], value.tensor, keepdims=keep)
+    else:
+        places = sorted(value.keras_axis(axis) for axis in axes)
+        tensor = build.function(node, _FUNCTIONS[node.op], value.tensor, axis=places, keepdims=keep)
+    return _without(value, tensor, axes, keep, positive)
+
+
+def _without(value: Value, tensor: Any, axes: list[int], keep: bool, positive: bool) -> Value:
+    """Return the value of a tensor in which `axes` have the size 1, or are gone."""
+    if keep:
+        shape = tuple(1 if axis in axes else size for axis, size in enumerate(value.shape))
+        return Value(tensor, shape, value.order, positive)
+    left = [axis for axis in range(value.rank) if axis not in axes]
+    order = tuple(left.index(axis) for axis in value.order if axis in left)
+    return Value(tensor, tuple(value.shape[axis] for axis in left), order, positive)
+
+
+@operation("ArgMax", runs=CPU)
+def arg_max(build: Lowering, node: Node) -> Value:
+    """The place of the largest number, a whole number."""
+    value = build.plain(build.value(node, 0))
+    axis = int(node.attrs.get("axis", 0)) % value.rank
+    place = value.keras_axis(axis)
+    if place == 0 or node.attrs.get("select_last_index"):
+        raise Refused("is over the images of a batch, or asks for the last of equals")
+    tensor = build.function(node, tf.math.argmax, value.tensor, axis=place)
+    gone = _without(value, tensor, [axis], False, False)
+    if not node.attrs.get("keepdims", 1):
+        return gone
+    tensor = build.function(node, tf.expand_dims, tensor, axis=place, suffix="axis")
+    return _without(value, tensor, [axis], True, False)

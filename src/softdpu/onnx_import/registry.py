@@ -1,0 +1,48 @@
+"""The operations that can be imported: a function each, found by the operation's type.
+
+Another one is a function in a module of `ops` with a line above it:
+
+    @operation("Elu", runs="CPU")
+    def elu(build: Lowering, node: Node) -> Value:
+        ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from softdpu.onnx_import.graph import Node
+    from softdpu.onnx_import.lower import Lowering
+    from softdpu.onnx_import.value import Value
+
+    Function = Callable[[Lowering, Node], Value | list[Value]]
+
+DPU, CPU, BOTH, NOWHERE = "DPU", "CPU", "DPU or CPU", ""  # NOWHERE: nothing is left to do
+
+
+@dataclass(frozen=True)
+class Operation:
+    """How one type of operation is imported, and where it runs on a board: DPU, CPU, BOTH or NOWHERE."""
+
+    function: Function
+    runs: str
+
+
+OPERATIONS: dict[str, Operation] = {}
+
+
+def operation(*kinds: str, runs: str) -> Callable[[Function], Function]:
+    """Register a function for operation types."""
+
+    def register(function: Function) -> Function:
+        OPERATIONS.update(dict.fromkeys(kinds, Operation(function, runs)))
+        return function
+
+    return register
+
+
+class Refused(Exception):
+    """Why one node cannot be imported; the lowering collects them into one message."""
