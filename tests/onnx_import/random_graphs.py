@@ -1,6 +1,6 @@
 """Random small ONNX graphs over the importer's operations, compared with onnxruntime; a command for thousands of them.
 
-    python tests/onnx_import/random_graphs.py --count 2000 --seed 1
+python tests/onnx_import/random_graphs.py --count 2000 --seed 1
 """
 
 from __future__ import annotations
@@ -186,7 +186,9 @@ def resize(make: Maker, x: str) -> list[str] | None:
     roi = "" if make.version >= 13 else make.constant([])
     if make.pick(0, 1):
         sizes = [*make.shapes[x][:2], int(make.random.integers(2, 20)), int(make.random.integers(2, 20))]
-        return make.node("Resize", [x, roi, "" if make.version >= 13 else make.constant([]), make.constant(sizes, np.int64)], **attrs)
+        return make.node(
+            "Resize", [x, roi, "" if make.version >= 13 else make.constant([]), make.constant(sizes, np.int64)], **attrs
+        )
     scales = make.pick(scales, [1.0, 1.0, 0.5, 0.5], [1.0, 1.0, 1.5, 2.5])
     if min(height * scales[2], width * scales[3]) < 1:
         return None

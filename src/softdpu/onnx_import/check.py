@@ -32,12 +32,16 @@ def differences(imported: Imported, images: int = 2, seed: int = 0) -> dict[str,
         feeds = {name: random.random(value.shape, np.float32) for name, value in imported.inputs}
         expected = run(feeds)
         for name, mine, other in zip(names, predict(imported, feeds), expected, strict=True):
-            scale = float(np.abs(other).max()) or 1.0
-            found = (
-                float(np.abs(mine.astype(np.float64) - other).max()) / scale if mine.shape == other.shape else np.inf
-            )
-            worst[name] = max(worst.get(name, 0.0), found)
+            worst[name] = max(worst.get(name, 0.0), _relative(mine, other))
     return worst
+
+
+def _relative(mine: np.ndarray, other: np.ndarray) -> float:
+    """Return the largest difference of two arrays divided by the largest value; infinite if either is not finite."""
+    if mine.shape != other.shape or not (np.isfinite(mine).all() and np.isfinite(other).all()):
+        return float("inf")
+    scale = float(np.abs(other).max(initial=0)) or 1.0
+    return float(np.abs(mine.astype(np.float64) - other).max(initial=0)) / scale
 
 
 def predict(imported: Imported, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:

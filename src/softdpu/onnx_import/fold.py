@@ -263,6 +263,18 @@ class _Reader:
             self.types[name] = kind.tensor_type.elem_type or 1
             if kind.tensor_type.HasField("shape") and min(sizes, default=0) >= 0:
                 self.shapes[name] = tuple(sizes)
+        if node.attrs.get("ceil_mode") and node.outputs[0] in self.shapes:
+            source = self.shapes[node.inputs[0]]
+            self.shapes[node.outputs[0]] = _without_empty_windows(node, source, self.shapes[node.outputs[0]])
+
+
+def _without_empty_windows(node: Node, source: Shape, out: Shape) -> Shape:
+    """Return what pooling with ceil_mode makes: no last window begins behind the image, as frameworks have it."""
+    count = len(source) - 2
+    strides, pads = node.attrs.get("strides") or [1] * count, node.attrs.get("pads") or [0] * 2 * count
+    sizes = zip(source[2:], out[2:], strides, pads[:count], strict=True)
+    ends = [made - int((made - 1) * stride >= size + before) for size, made, stride, before in sizes]
+    return (*out[:2], *ends)
 
 
 def _node(proto: Any, index: int, version: int) -> Node:

@@ -243,6 +243,22 @@ def shuffle(finder: Finder, node: Node) -> Node | None:
     return None
 
 
+@pattern("Reshape")
+def group_normalization(finder: Finder, node: Node) -> Node | None:
+    """An InstanceNormalization of channels that are reshaped to groups, and back, is a GroupNormalization."""
+    inner = finder.made_by(node.inputs[0], "InstanceNormalization", alone=True)
+    split = finder.made_by(inner.inputs[0], "Reshape", alone=True) if inner else None
+    if inner is None or split is None:
+        return None
+    source, parts, end = (finder.graph.shapes.get(one) for one in (split.inputs[0], split.outputs[0], node.outputs[0]))
+    if source is None or parts is None or source != end or len(parts) != 3 or len(source) != 4:
+        return None
+    if parts[0] != source[0] or source[1] % parts[1]:
+        return None
+    inputs = [split.inputs[0], *inner.inputs[1:]]
+    return _as(node, "GroupNormalization", inputs, num_groups=parts[1], epsilon=inner.attrs.get("epsilon", 1e-5))
+
+
 @pattern("Add", "Mul")
 def layer_normalization(finder: Finder, node: Node) -> Node | None:
     """(x - mean) / sqrt(variance + epsilon) * scale + bias over the last axis is a LayerNormalization."""

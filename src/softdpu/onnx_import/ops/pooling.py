@@ -9,7 +9,7 @@ import numpy as np
 from softdpu.keras2.api import tf
 from softdpu.onnx_import.graph import Node
 from softdpu.onnx_import.lower import Lowering
-from softdpu.onnx_import.ops.shared import NO_PADS, Pads, image_value, is_same, pair, read_pads, zero_padded
+from softdpu.onnx_import.ops.shared import NO_PADS, Pads, image_value, is_same, pair, read_pads, same_pads, zero_padded
 from softdpu.onnx_import.registry import BOTH, DPU, Refused, operation
 from softdpu.onnx_import.value import Value
 
@@ -47,7 +47,7 @@ def max_pool(build: Lowering, node: Node) -> Value:
         result = build.layer(node, "MaxPooling2D", tensor, padding="same", **config)
     elif value.not_negative:
         result = build.layer(node, "MaxPooling2D", zero_padded(build, node, tensor, pads), **config)
-    elif is_same(_without_ceil(pads, kernel), sizes, kernel, (1, 1)):
+    elif _starts_inside(pads, build.shape(node)[2:], sizes, kernel, strides):
         # The maximum of every window of stride 1, of which the strides then take some.
         tensor = build.layer(node, "MaxPooling2D", tensor, "windows", pool_size=kernel, strides=1, padding="same")
         result = build.layer(node, "MaxPooling2D", tensor, pool_size=1, strides=strides)
@@ -57,10 +57,16 @@ def max_pool(build: Lowering, node: Node) -> Value:
     return _cut(build, node, image_value(build, node, result, value.not_negative))
 
 
-def _without_ceil(pads: Pads, kernel: tuple[int, int]) -> Pads:
-    """Return a padding whose ends are as long as Keras' `same` has them, where they only round up."""
-    rows, columns = ((pads[axis][0], kernel[axis] - 1 - pads[axis][0]) for axis in (0, 1))
-    return rows, columns
+def _starts_inside(
+    pads: Pads, out: tuple[int, ...], sizes: tuple[int, int], kernel: tuple[int, int], strides: tuple[int, int]
+) -> bool:
+    """Tell whether Keras' `same` of stride 1 has every window among its own."""
+    return all(
+        pads[axis][0] == same_pads(sizes[axis], kernel[axis], 1)[0]
+        and -(-sizes[axis] // strides[axis]) == out[axis]
+        and pads[axis][1] <= kernel[axis] - 1 - pads[axis][0]
+        for axis in (0, 1)
+    )
 
 
 def _cut(build: Lowering, node: Node, value: Value) -> Value:
