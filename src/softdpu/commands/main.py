@@ -39,6 +39,9 @@ COMMANDS = {
         "make TFRecords of Fashion-MNIST, a folder of images or ImageNet's tars",
         "--kind image_folder --source photos --split train --output build/tfrec_train",
     ),
+    "import": Command(
+        "softdpu.commands.import_onnx:add_arguments", "turn an ONNX file, such as PyTorch's, into a Keras model"
+    ),
     "doctor": Command(
         "softdpu.commands.doctor:add_arguments",
         "say why a float model loses accuracy when it is quantized",

@@ -58,11 +58,10 @@ def import_onnx(path: Path, outputs: list[str] | None = None, size: tuple[int, i
 
     graph = graph_of(path, outputs, size)
     model, inputs, made = Lowering(graph, path).run()
-    ends = outputs or graph.outputs
     return Imported(
         path,
         model,
         list(zip(graph.inputs, inputs, strict=True)),
-        list(zip(ends, made, strict=True)),
+        list(zip(graph.names, made, strict=True)),
         graph.notes,
     )

@@ -66,6 +66,7 @@ class _Reader:
             self.shapes,
             [value.name for value in inputs],
             [self.renamed.get(name, name) for name in wanted],
+            wanted,
             batch,
             self.notes,
         )
@@ -125,11 +126,6 @@ class _Reader:
         if opened:
             shown = ", ".join(str(size or text) for size, text in zip(sizes, named, strict=True))
             raise SoftdpuError(f"{self.path}: input {name} has open sizes ({shown}); {_ADVICE_SIZE}")
-        if self.size and len(shape) == 4 and tuple(self.size) not in ((shape[2], shape[3]), (shape[1], shape[2])):
-            raise SoftdpuError(
-                f"{self.path}: input {name} has the fixed shape {tuple(shape)}, not {self.size[0]}x{self.size[1]};"
-                " leave the size out, or export it with that size (model.input_size)"
-            )
         return tuple(int(size) for size in shape if size is not None)
 
     def _visit(self, node: Node) -> None:

@@ -47,6 +47,7 @@ class Graph:
         constants: tensors that are known, float32 or whole numbers.
         shapes: of every tensor whose shape is known, the batch first where the file has it first.
         inputs, outputs: names of tensors.
+        names: of the outputs in the file; a tensor that a node only passes on has the name before it in `outputs`.
         batch: images in a batch of the file, 1 for an open batch.
         notes: what was changed on the way, a sentence each.
     """
@@ -56,6 +57,7 @@ class Graph:
     shapes: dict[str, Shape]
     inputs: list[str]
     outputs: list[str]
+    names: list[str] = field(default_factory=list)
     batch: int = 1
     notes: list[str] = field(default_factory=list)
 

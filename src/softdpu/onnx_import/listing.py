@@ -43,9 +43,6 @@ def listing(path: Path, size: tuple[int, int] | None = None) -> Listing:
     Raises:
         SoftdpuError: as convert.graph_of.
     """
-    from softdpu.onnx_import.lower import Lowering  # its import registers the operations; TensorFlow is slow to import
-
-    assert Lowering
     ops.load_all()
     graph = graph_of(path, None, size)
     rows = [Row(name, _shape(graph, name), "input", "") for name in graph.inputs]

@@ -170,7 +170,8 @@ class Lowering:
     def slices(self, node: Node, tensor: Any, spec: list[slice], suffix: str = "") -> Any:
         """Return a part of a tensor."""
         layer = _tf_op_layer.SlicingOpLambda(tf.__operators__.getitem, name=self.name(node, suffix))
-        return layer(tensor, slice_spec=tuple(spec))
+        parts = tuple({"start": one.start, "stop": one.stop, "step": one.step} for one in spec)  # as Keras stores them
+        return layer(tensor, slice_spec=parts)
 
     def plain(self, value: Value) -> Value:
         """Return a value whose numbers are in the file's order."""

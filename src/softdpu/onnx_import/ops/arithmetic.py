@@ -134,7 +134,7 @@ def negative(build: Lowering, node: Node) -> Value:
     """Scaling by -1."""
     value = build.value(node, 0)
     if value.rank == 4 and value.order[0] == 0:
-        return scaled(build, node, node.inputs[0], value, np.float32([-1]), np.float32([0]))
+        return scaled(build, node, node.inputs[0], value, np.full(1, -1, np.float32), np.zeros(1, np.float32))
     return same(value, build.function(node, tf.math.negative, value.tensor))
 
 

@@ -27,12 +27,12 @@ def conv(build: Lowering, node: Node) -> Value:
     if weights.ndim != 4 or weights.shape[1] * group != channels or weights.shape[0] % group:
         raise Refused(f"has weights of shape {weights.shape} and {group} groups for {channels} channels")
     reach = tuple((weights.shape[2 + axis] - 1) * dilations[axis] + 1 for axis in (0, 1))
-    pads = read_pads(node, sizes, reach, strides)  # type: ignore[arg-type]
+    pads = read_pads(node, sizes, reach, strides)
     if max(strides) > 1 and max(dilations) > 1:
         weights, dilations = spread(weights, dilations), (1, 1)
-    same = is_same(pads, sizes, reach, strides)  # type: ignore[arg-type]
+    same = is_same(pads, sizes, reach, strides)
     tensor = value.tensor if same else zero_padded(build, node, value.tensor, pads)
-    config = {
+    config: dict[str, Any] = {
         "strides": strides,
         "dilation_rate": dilations,
         "padding": "same" if same and any(map(any, pads)) else "valid",

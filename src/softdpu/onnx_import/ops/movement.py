@@ -206,7 +206,7 @@ def pad(build: Lowering, node: Node) -> Value:
 
 def _pads(build: Lowering, node: Node, value: Value) -> tuple[list[int], list[int]]:
     given = node.attrs.get("pads") or node.attrs.get("paddings")
-    pads = [int(one) for one in (build.need_constant(node, 1, "pads") if node.version >= 11 else given)]
+    pads = [int(one) for one in (build.need_constant(node, 1, "pads") if node.version >= 11 else given or [])]
     axes = list(range(value.rank))
     if node.input(3):
         axes = [int(axis) % value.rank for axis in build.need_constant(node, 3, "axes")]
@@ -249,11 +249,9 @@ def depth_to_space(build: Lowering, node: Node) -> Value:
     value = build.image(node)
     block = int(node.attrs["blocksize"])
     channels = value.shape[1] // block**2
-    places = np.arange(value.shape[1])
-    if node.attrs.get("mode", "DCR") == "DCR":
-        places = places.reshape(block, block, channels)
-    else:
-        places = places.reshape(channels, block, block).transpose(1, 2, 0)
+    dcr = node.attrs.get("mode", "DCR") == "DCR"
+    sizes = (block, block, channels) if dcr else (channels, block, block)
+    places = np.arange(value.shape[1]).reshape(sizes).transpose((0, 1, 2) if dcr else (1, 2, 0))
     kernel = np.zeros((block, block, channels, value.shape[1]), np.float32)
     rows, columns, outputs = np.indices(places.shape)
     kernel[rows, columns, outputs, places] = 1

@@ -117,7 +117,8 @@ def _rounded(places: np.ndarray, mode: str) -> np.ndarray:
 def _linear(build: Lowering, node: Node, value: Value, places: list[np.ndarray]) -> Value:
     tensor = value.tensor
     sizes, out = (value.shape[2], value.shape[3]), tuple(len(place) for place in places)
-    for options in ({"align_corners": True}, {"half_pixel_centers": True}, {}):
+    choices: tuple[dict[str, Any], ...] = ({"align_corners": True}, {"half_pixel_centers": True}, {})
+    for options in choices:
         if all(_agrees(places[axis], _of_tensorflow(sizes[axis], out[axis], options), sizes[axis]) for axis in (0, 1)):
             function = tf.compat.v1.image.resize_bilinear
             if "half_pixel_centers" in options:
