@@ -193,6 +193,8 @@ class _Reader:
         if node.op == "ConstantOfShape":
             value = np.asarray(node.attrs.get("value", np.zeros(1, np.float32))).reshape(-1)[0]
             results = [np.full(tuple(self.constants[node.inputs[0]].tolist()), value)]
+        elif node.op in ("QuantizeLinear", "DequantizeLinear"):
+            results = [_dequantized(node, *(self.constants[name] for name in node.inputs if name))]
         elif node.op == "Constant" and isinstance(node.attrs.get("value"), np.ndarray):
             results = [node.attrs["value"]]
         else:
@@ -262,6 +264,17 @@ class _Reader:
         if node.attrs.get("ceil_mode") and node.outputs[0] in self.shapes:
             source = self.shapes[node.inputs[0]]
             self.shapes[node.outputs[0]] = _without_empty_windows(node, source, self.shapes[node.outputs[0]])
+
+
+def _dequantized(node: Node, value: np.ndarray, scale: np.ndarray, zero: np.ndarray | int = 0) -> np.ndarray:
+    """Return the real numbers of an integer weight; those of a real one are left as they are."""
+    if value.dtype.kind == "f":
+        return value
+    axis = int(node.attrs.get("axis", 1))
+    spread = [-1 if index == axis % value.ndim else 1 for index in range(value.ndim)] if scale.size > 1 else []
+    zero = np.asarray(zero, np.float32)
+    zero = zero.reshape(spread) if zero.size > 1 else zero.reshape([])
+    return (value.astype(np.float32) - zero) * scale.reshape(spread)
 
 
 def _without_empty_windows(node: Node, source: Shape, out: Shape) -> Shape:
