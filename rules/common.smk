@@ -71,6 +71,6 @@ def pictures(rule_name):
 IMAGES = options(
     {
         "fit": DATASET["fit"],
-        "scaling": scaling_text(config["model"]["file"], config["model"]["preprocess"]),
+        "scaling": scaling_text(config["model"]),
     }
 )

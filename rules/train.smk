@@ -33,6 +33,7 @@ if config["model"]["file"]:
             size=config["model"]["input_size"],
             threads=config["train"]["threads"],
             fit=IMAGES,
+            outputs=options({"outputs": config["model"]["outputs"]}),
         message:
             "take {input.own} as the float model, and measure"
         shell:
@@ -44,6 +45,7 @@ if config["model"]["file"]:
             " {params.fit:q}"
             " --threads {params.threads:q}"
             " --output {output.model:q}"
+            " {params.outputs:q}"
             " &> {log:q}"
 
 else:

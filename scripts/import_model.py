@@ -1,4 +1,4 @@
-r"""Take a trained Keras classifier, .h5 or .keras, as the float model, and evaluate it; writes metrics.json beside it.
+r"""Take a trained classifier, .h5, .keras or .onnx, as the float model, and evaluate it; writes metrics.json beside it.
 
 Example:
     python scripts/import_model.py --model my.keras --val-records build/tfrec_val --labels build/tfrec_val/labels.txt \
@@ -20,12 +20,13 @@ from softdpu.training import common
 def main() -> None:
     """Parse the command line and import."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, required=True, help="the .h5 of Keras 2 or 3, or the .keras")
+    parser.add_argument("--model", type=Path, required=True, help="the .h5 of Keras 2 or 3, the .keras or the .onnx")
     common.add_data_arguments(parser, train=False)
     parser.add_argument("--labels", required=True, metavar="TXT", help="labels.txt of the records, a class a line")
     parser.add_argument(
         "--size", type=options.positive, default=224, help="of the input, where the file leaves it open (default: 224)"
     )
+    parser.add_argument("--outputs", nargs="+", metavar="NAME", help="tensors where an .onnx ends (default: its own)")
     parser.add_argument("--output", required=True, help="path of the float .h5 model")
     parser.add_argument("--threads", type=options.positive, default=1, help="threads to compute with (default: 1)")
     command.import_model(parser.parse_args())

@@ -25,6 +25,11 @@ def adapted(path: Path, classes: int, named: str | None = None, size: int = 32) 
     return adapt(load(read(path), size), path, classes, scaling.bgr), scaling.text()
 
 
+def told(path: str | None, named: str | None) -> str | None:
+    """Return the scaling of a build with this model.file and model.preprocess."""
+    return scaling_text({"file": path, "preprocess": named, "outputs": None, "input_size": 32})
+
+
 def softmax(logits: np.ndarray) -> np.ndarray:
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     return powers / powers.sum(axis=1, keepdims=True)
@@ -151,7 +156,7 @@ def test_a_graph_with_a_hole_is_told_and_ends(keras3_models: Path, tmp_path: Pat
 
 
 def test_the_plan_reads_the_scaling(keras3_models: Path) -> None:
-    assert scaling_text(None, None) is None and scaling_text(None, "tf") is None
-    assert scaling_text(str(keras3_models / "grey.h5"), None) == "unit"
-    assert scaling_text(str(keras3_models / "grey.h5"), "unit").startswith("rgb:65025.0,")  # scaled twice, as told
-    assert scaling_text(str(keras3_models / "branched.keras"), None) is None
+    assert told(None, None) is None and told(None, "tf") is None
+    assert told(str(keras3_models / "grey.h5"), None) == "unit"
+    assert told(str(keras3_models / "grey.h5"), "unit").startswith("rgb:65025.0,")  # scaled twice, as told
+    assert told(str(keras3_models / "branched.keras"), None) is None

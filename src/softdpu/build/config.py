@@ -55,7 +55,7 @@ def complete(config: dict[str, Any], schema_path: Path) -> None:
         SoftdpuError: on the first wrong value, also an unknown board or a version that AMD has no container for.
     """
     check(config, schema_path)
-    scaling_text(config["model"]["file"], config["model"]["preprocess"])
+    scaling_text(config["model"])
     for name in config["targets"]:
         boards.target(name, config["compile"]["vitis_ai"])
         if vitis_ai.VITIS_AI in vitis_ai.stages(config["toolchain"]).values():

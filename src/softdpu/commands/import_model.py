@@ -6,8 +6,7 @@ import argparse
 from pathlib import Path
 
 from softdpu.own_model.adapt import adapt
-from softdpu.own_model.load import load
-from softdpu.own_model.model_file import read
+from softdpu.own_model.network import network
 from softdpu.training.batches import deterministic
 from softdpu.training.common import finish
 
@@ -19,8 +18,7 @@ def import_model(args: argparse.Namespace) -> None:
         SoftdpuError: if the file is no classifier of images, or one of other classes than the records'.
     """
     deterministic(0, args.threads)
-    file = read(args.model)
     classes = len(Path(args.labels).read_text(encoding="utf-8").splitlines())
-    model = adapt(load(file, args.size), file.path, classes, args.scaling.bgr)
-    print(f"{file.path}: {len(model.layers)} layers, {model.count_params()} parameters, scaling {args.scaling.text()}")
+    model = adapt(network(args.model, args.size, args.outputs), args.model, classes, args.scaling.bgr)
+    print(f"{args.model}: {len(model.layers)} layers, {model.count_params()} parameters, scaling {args.scaling.text()}")
     finish(model, args, int(model.input_shape[1]), "float model", args.threads)

@@ -1,12 +1,13 @@
-"""The user's own network: any Keras classifier of images, as .h5 or .keras, becomes the build's float model."""
+"""The user's own network: any classifier of images, as .h5, .keras or .onnx, becomes the build's float model."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 
-def scaling_text(path: str | None, named: str | None) -> str | None:
-    """Return the option --scaling of a build whose config has model.file `path` and model.preprocess `named`.
+def scaling_text(model: dict[str, Any]) -> str | None:
+    """Return the option --scaling of a build whose config has the section `model`.
 
     None stands for the default, -1..1. This is read when a build is planned, so a file that cannot be used is told
     before anything runs.
@@ -14,9 +15,9 @@ def scaling_text(path: str | None, named: str | None) -> str | None:
     Raises:
         SoftdpuError: if the file cannot be used.
     """
-    text = named
+    text, path = model["preprocess"], model["file"]
     if path:
         from softdpu.own_model.front import input_scaling  # slow to import, and few builds need it
 
-        text = input_scaling(Path(path), named).text()
+        text = input_scaling(Path(path), text, model["outputs"], model["input_size"]).text()
     return None if text == "tf" else text

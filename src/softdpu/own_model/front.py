@@ -16,30 +16,30 @@ from softdpu.keras2.kinds import MODELS, SCALING_LAYERS
 from softdpu.own_model.keras3 import is_identity
 from softdpu.own_model.model_file import ModelFile, read
 
-
-def scaling_text(path: str | None, named: str | None) -> str | None:
-    """Return the option --scaling of a build whose config has model.file `path` and model.preprocess `named`.
-
-    None stands for the default, -1..1.
-
-    Raises:
-        SoftdpuError: if the file cannot be used.
-    """
-    text = input_scaling(Path(path), named).text() if path else named
-    return None if text == "tf" else text
+ONNX = ".onnx"
 
 
-def input_scaling(path: Path, named: str | None) -> Scaling:
+def input_scaling(path: Path, named: str | None, outputs: list[str] | None = None, size: int = 224) -> Scaling:
     """Return what the network behind the scaling layers of a model file takes for a pixel.
 
     Args:
-        path: of an .h5 or .keras.
+        path: of an .h5, .keras or .onnx.
         named: a name of preprocess.SCALINGS, what the file's own input takes; None means raw pixels for a file that
             scales them itself, and -1..1 for any other.
+        outputs: of an .onnx, where the network ends; None for its own outputs.
+        size: height and width where an .onnx leaves them open.
 
     Raises:
-        SoftdpuError: as model_file.read.
+        SoftdpuError: as model_file.read, or onnx_import.convert.graph_of.
     """
+    if path.suffix.lower() == ONNX:
+        from softdpu.onnx_import.front import scalings  # few networks are ONNX
+
+        steps = scalings(path, outputs, (size, size))
+        scaling = SCALINGS[named or ("raw" if steps else "tf")]
+        for factor, offset in steps:
+            scaling = scaling.then(factor, offset)
+        return scaling
     file = read(path)
     layers = [entry for entry in leading(file.config) if entry["class_name"] in SCALING_LAYERS]
     scaling = SCALINGS[named or ("raw" if layers else "tf")]

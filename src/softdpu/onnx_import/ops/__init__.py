@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-
 
 def load_all() -> None:
-    """Import every module of this package."""
-    for module in pkgutil.iter_modules(__path__):
-        importlib.import_module(f"{__name__}.{module.name}")
+    """Import every module of this package; a new one is added here."""
+    from softdpu.onnx_import.ops import (  # noqa: F401 - they register themselves
+        activation,
+        arithmetic,
+        convolution,
+        dense,
+        movement,
+        normalization,
+        pooling,
+        reduction,
+        resize,
+        shape,
+    )

@@ -1,0 +1,42 @@
+"""The network of a model file of any kind that the build takes, as a live Keras model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from softdpu.own_model.front import ONNX
+from softdpu.own_model.load import load
+from softdpu.own_model.model_file import read
+from softdpu.training.batches import keras
+
+
+def network(path: Path, size: int, outputs: list[str] | None = None) -> Any:
+    """Return the Keras model of an .h5, .keras or .onnx file, and print what was changed on the way.
+
+    Args:
+        path: of the file.
+        size: height and width of inputs that the file leaves open.
+        outputs: of an .onnx, names of the tensors where the network ends; None for the file's own.
+
+    Raises:
+        SoftdpuError: if the file cannot be read, or holds what Keras 2 has no layer for.
+    """
+    if path.suffix.lower() != ONNX:
+        return load(read(path), size)
+    from softdpu.onnx_import.convert import import_onnx
+
+    imported = import_onnx(path, outputs, (size, size))
+    for note in imported.notes:
+        print(f"note: {path}: {note}")
+    return _with_vector(imported.model)
+
+
+def _with_vector(model: Any) -> Any:
+    """Return a classifier whose answer has a height and width of 1 with a plain vector of logits at its end."""
+    if len(model.outputs) != 1 or tuple(model.output_shape[1:-1]) != (1, 1):
+        return model
+    last = model.layers[-1]
+    logits = last.input if type(last).__name__ == "Softmax" else model.outputs[0]
+    vector = keras.layers.Flatten(name="logits")(logits)
+    return keras.Model(model.inputs, vector, name=model.name)
