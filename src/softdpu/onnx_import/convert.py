@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from softdpu.onnx_import import ops
 from softdpu.onnx_import.fold import read_graph
 from softdpu.onnx_import.graph import Graph
 from softdpu.onnx_import.load import load
@@ -54,9 +55,10 @@ def import_onnx(path: Path, outputs: list[str] | None = None, size: tuple[int, i
     Raises:
         SoftdpuError: if the file cannot be read, or naming every operation that cannot be imported.
     """
+    graph = graph_of(path, outputs, size)
     from softdpu.onnx_import.lower import Lowering  # TensorFlow is slow to import, and a bad file is said first
 
-    graph = graph_of(path, outputs, size)
+    ops.load_all()
     model, inputs, made = Lowering(graph, path).run()
     return Imported(
         path,

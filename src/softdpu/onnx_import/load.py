@@ -49,9 +49,9 @@ def load(path: Path) -> Any:
     _check_opset(path, model)
     _read_external(path, model)
     if model.functions:
-        import onnx.inliner
+        from onnx import inliner
 
-        model = onnx.inliner.inline_local_functions(model)
+        model = inliner.inline_local_functions(model)
     try:
         if model.ByteSize() < 1 << 31:
             onnx.checker.check_model(_without_weights(onnx, model))

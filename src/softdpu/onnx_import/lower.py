@@ -10,7 +10,6 @@ import numpy as np
 
 from softdpu.errors import SoftdpuError
 from softdpu.keras2.api import internal, keras, tf
-from softdpu.onnx_import import ops
 from softdpu.onnx_import.graph import Graph, Node, Shape
 from softdpu.onnx_import.names import Names
 from softdpu.onnx_import.patterns import Finder
@@ -25,7 +24,6 @@ class Lowering:
     """What the functions of operations build with: `values` by the names of their tensors."""
 
     def __init__(self, graph: Graph, path: Path) -> None:
-        ops.load_all()
         self.graph, self.path = graph, path
         self.finder = Finder(graph)
         self.names = Names()

@@ -11,14 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
-if TYPE_CHECKING:
-    from softdpu.onnx_import.graph import Node
-    from softdpu.onnx_import.lower import Lowering
-    from softdpu.onnx_import.value import Value
+from softdpu.onnx_import.graph import Node
+from softdpu.onnx_import.value import Value
 
-    Function = Callable[[Lowering, Node], Value | list[Value]]
+Function = Callable[[Any, Node], "Value | list[Value]"]  # the first is a lower.Lowering
 
 DPU, CPU, BOTH, NOWHERE = "DPU", "CPU", "DPU or CPU", ""  # NOWHERE: nothing is left to do
 
