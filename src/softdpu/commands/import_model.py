@@ -18,7 +18,8 @@ def import_model(args: argparse.Namespace) -> None:
         SoftdpuError: if the file is no classifier of images, or one of other classes than the records'.
     """
     deterministic(0, args.threads)
+    model = network(args.model, args.size, args.outputs)
     classes = len(Path(args.labels).read_text(encoding="utf-8").splitlines())
-    model = adapt(network(args.model, args.size, args.outputs), args.model, classes, args.scaling.bgr)
+    model = adapt(model, args.model, classes, args.scaling.bgr)
     print(f"{args.model}: {len(model.layers)} layers, {model.count_params()} parameters, scaling {args.scaling.text()}")
     finish(model, args, int(model.input_shape[1]), "float model", args.threads)
