@@ -26,7 +26,7 @@ SECTIONS = {
     "4 Flipped images": 2,
     "5 Layers": 5,
     "6 Compiler": 2,
-    "7 Speed": 1,
+    "7 Speed": 2,
     "8 Build": 3,
 }
 

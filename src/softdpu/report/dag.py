@@ -19,6 +19,7 @@ WHAT = {
     "finetune": "int8 by training (QAT)",
     "inspect": "what the DPU takes",
     "compile": ".xmodel for the board",
+    "predict": "frames/s to expect",
     "package": "SD-card folder",
     "run": "the app on this machine",
     "ladder": "accuracy of all stages",
