@@ -73,8 +73,12 @@ def test_a_load_needs_no_scope(quantized, golden):
 
 @pytest.mark.parametrize(("model", "data"), [("quant_model.h5", "eval.npz"), ("misc_quant.h5", "misc_eval.npz")])
 def test_amds_files_load_and_run(golden, model, data):
+    """The softmax at the end is float32, whose exp differs in its last bits from processor to processor.
+
+    One step of an int8 logit changes a probability by a percent or more, thousands of times what is allowed here.
+    """
     data = np.load(golden / data)
-    assert np.array_equal(load(golden / model).predict(data["images"], verbose=0), data["quant_out"])
+    np.testing.assert_array_max_ulp(load(golden / model).predict(data["images"], verbose=0), data["quant_out"], 8)
 
 
 def test_every_layer_kind(golden, tmp_path):
