@@ -164,6 +164,7 @@ rule ladder:
         ptq="<quant_model>/metrics.json",
         qat="<quant_ft_model>/metrics.json" if config["finetune"]["epochs"] else [],
         target="<build>/run_{target}.json",
+        exported=list(EXPORTED.values()),
         script="scripts/ladder.py",
         code=code("scripts/ladder.py"),
     output:
@@ -176,6 +177,7 @@ rule ladder:
     params:
         card=f"{BUILD}/target_{{target}}",
         option="--qat" if config["finetune"]["epochs"] else [],
+        exported="--exported" if EXPORTED else [],
     message:
         "accuracy at every stage for {wildcards.target}"
     shell:
@@ -184,6 +186,7 @@ rule ladder:
         " --ptq {input.ptq:q}"
         " {params.option:q} {input.qat:q}"
         " --target {input.target:q}"
+        " {params.exported:q} {input.exported:q}"
         " --folder {params.card:q}"
         " --output {output:q}"
         " &> {log:q}"

@@ -27,6 +27,7 @@ rule report_target:
         inspect="<build>/inspect_{target}.json",
         predict="<build>/predict_{target}.json",
         labels="<records>/tfrec_val/labels.txt",
+        exported=list(EXPORTED.values()),
         script="scripts/report_target.py",
         code=code("scripts/report_target.py"),
     output:
@@ -41,6 +42,7 @@ rule report_target:
     params:
         build=lambda wildcards: f"{NETWORK}, {DATASET['kind'].replace('_', ' ')}",
         option="--summary" if OURS["compile"] else [],
+        exported="--exported" if EXPORTED else [],
         folder=subpath(output.ladder, parent=True),
     message:
         "pictures of {wildcards.target}"
@@ -58,5 +60,6 @@ rule report_target:
         " --inspect {input.inspect:q}"
         " --predict {input.predict:q}"
         " --labels {input.labels:q}"
+        " {params.exported:q} {input.exported:q}"
         " --output {params.folder:q}"
         " &> {log:q}"

@@ -52,6 +52,14 @@ for name in boards.target_names():
         localrule: True
 
 
+rule export:
+    input:
+        collect("<build>/export/mobilenet.{form}", form=SUFFIX_OF.values()),
+    localrule: True
+    message:
+        "the network stands in build/export, for other devices"
+
+
 rule unknown_target:
     input:
         lambda wildcards: require_target(wildcards.name),

@@ -18,4 +18,5 @@ for stage, file in [
 
 
 include: "compile.smk"
+include: "export.smk"
 include: "package.smk"

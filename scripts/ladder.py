@@ -12,7 +12,7 @@ import argparse
 from pathlib import Path
 
 from softdpu.output.cli import program
-from softdpu.package.ladder import ladder
+from softdpu.package.ladder import exported_steps, ladder
 
 STEPS = {"float": "float model", "ptq": "quantized", "qat": "fine-tuned", "target": "on target"}
 
@@ -23,11 +23,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for option, name in STEPS.items():
         parser.add_argument(f"--{option}", type=Path, metavar="JSON", help=f"metrics of: {name}")
+    parser.add_argument(
+        "--exported", type=Path, nargs="*", default=[], metavar="JSON", help="reports of exported files, see export.py"
+    )
     parser.add_argument("--folder", type=Path, required=True, help="the card folder")
     parser.add_argument("--command", default="python3 app_mt.py --threads 2", help="what to run in it")
     parser.add_argument("--output", type=Path, required=True, help="path of the JSON file")
     args = parser.parse_args()
     given = {name: getattr(args, option) for option, name in STEPS.items() if getattr(args, option)}
+    given.update(exported_steps(args.exported))
     ladder(given, args.output, args.folder, args.command)
 
 

@@ -39,11 +39,14 @@ def main() -> None:
     for option, text in FILES.items():
         required = option not in ("summary", "inspect", "predict")
         parser.add_argument(f"--{option}", type=Path, required=required, metavar="FILE", help=text)
+    parser.add_argument(
+        "--exported", type=Path, nargs="*", default=[], metavar="JSON", help="reports of exported files, for the ladder"
+    )
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the pictures")
     args = parser.parse_args()
     files = {option: getattr(args, option) for option in FILES}
     measured = {stage: getattr(args, stage) for stage in MEASURED}
-    target(args.target, args.build, measured, files, args.output)
+    target(args.target, args.build, measured, files, args.output, args.exported)
 
 
 if __name__ == "__main__":

@@ -106,6 +106,7 @@ MISTAKES = {
     "check_target.py": (["--target-dir", "nothing", "--model", "no.h5", "--output", "o.json"], "nothing"),
     "compile.py": (["--model", "no.h5", "--target", "zcu102", "--output", "o.xmodel"], "no.h5"),
     "doctor.py": (["no.h5", "--output", "o"], "no.h5"),
+    "export.py": (["no.h5", "--format", "xint8", "--output", "o.onnx"], "no.h5"),
     "evaluate.py": (["--model", "no.h5", "--val-records", "r", "--output", "o.json"], "no.h5"),
     "fetch_data.py": (["--output", "o", "--folder", "nothing"], "nothing"),
     "finetune.py": (["--model", "no.h5", "--train-records", "r", "--val-records", "r", "--output", "o.h5"], "no.h5"),

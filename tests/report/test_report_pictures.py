@@ -209,6 +209,8 @@ def test_the_ladder_shows_every_stage_and_amds(tmp_path: Path) -> None:
     half = 100 * NormalDist().inv_cdf(0.975) * math.sqrt(0.894 * 0.106 / 500)
     assert float(rows["on target"][2]) == pytest.approx(half, abs=0.006)
     assert rows["on target"][4] == "", "other images give no distance"
+    ladder.write_ladder(tmp_path / "e.html", steps, "MobileNet", [Step("tflite", 0.8912, 10000)])
+    assert {row[0]: row for row in cells(tmp_path / "e.html")}["exported: tflite"][1:5:3] == ["89.12", "-0.30"]
 
 
 def test_costs_add_up_the_jobs_of_a_rule(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ tie), 2 a wrong command line. docs/exports.md says which device takes which file
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `softdpu export`."""
     parser.description = "Write a quantized network for other int8 devices: NPUs that take QDQ ONNX, or LiteRT."
-    parser.epilog = _EXAMPLES
+    parser.epilog = parser.epilog or _EXAMPLES
     add = parser.add_argument
     add("model", type=Path, metavar="MODEL", help="a quantized .h5, softdpu's or AMD's, or a compiled .xmodel")
     add("--format", required=True, help="xint8 or vint8 (QDQ ONNX), or tflite")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,6 +35,22 @@ def ladder(steps: Mapping[str, Path], output: Path, folder: Path, command: str) 
     files.write_json(output, {"steps": [row._asdict() for row in rows], "folder": str(folder), "command": command})
     print(table(rows))
     print(f"\nNext: cd {folder} && {command}")
+
+
+def exported_steps(reports: Sequence[Path]) -> dict[str, Path]:
+    """Return by name of the step the reports of exported files, such as build/export/mobilenet.tflite.json.
+
+    Raises:
+        SoftdpuError: if one cannot be read.
+    """
+    steps = {}
+    for path in reports:
+        try:
+            form = str(json.loads(path.read_text(encoding="utf-8"))["format"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise SoftdpuError(f"{path}: expected the JSON of an exported file ({error}); make it again") from None
+        steps[form if form == "tflite" else f"{form} ONNX"] = path
+    return steps
 
 
 def table(rows: list[Step]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from softdpu.output.pages import note, table, write_page
@@ -73,8 +73,8 @@ def draw_ladder(path: Path, steps: Mapping[str, Step], where: str) -> None:
         figure.legend(loc="outside lower left", fontsize=9)
 
 
-def write_ladder(path: Path, steps: Mapping[str, Step], where: str) -> None:
-    """Write the same as a table."""
+def write_ladder(path: Path, steps: Mapping[str, Step], where: str, exported: Sequence[Step] = ()) -> None:
+    """Write the same as a table, behind the stages the files for other devices."""
     first = next(iter(steps.values()), None)
     rows = []
     for stage, name in NAMES.items():
@@ -83,10 +83,15 @@ def write_ladder(path: Path, steps: Mapping[str, Step], where: str) -> None:
         if step is None:
             rows.append([name, "not in this build", "", "", "", about + tutorial])
             continue
-        same = first is not None and step is not first and step.images == first.images
-        distance = f"{100 * (step.accuracy - first.accuracy):+.2f}" if first is not None and same else ""
-        cells = [f"{100 * step.accuracy:.2f}", f"{100 * margin(step):.2f}", f"{step.images:,}", distance]
-        rows.append([name, *cells, about + tutorial])
+        rows.append([name, *_cells(step, first), about + tutorial])
+    rows += [[f"exported: {step.name}", *_cells(step, first), ""] for step in exported]
     columns = ["stage", "accuracy, %", "± (95 %)", "images", "to the float model, points", "AMD's tutorial, %"]
     text = f"{TUTORIAL_IS}. It measures other images on another network: compare the steps, not the heights."
     write_page(path, f"Accuracy at every stage: {where}", [table(columns, rows, range(1, 6)), note(text)])
+
+
+def _cells(step: Step, first: Step | None) -> list[str]:
+    """Return accuracy, margin, images and the distance to the first step over as many images."""
+    same = first is not None and step is not first and step.images == first.images
+    distance = f"{100 * (step.accuracy - first.accuracy):+.2f}" if first is not None and same else ""
+    return [f"{100 * step.accuracy:.2f}", f"{100 * margin(step):.2f}", f"{step.images:,}", distance]

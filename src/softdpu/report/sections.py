@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from softdpu.output.pictures import placeholder
+from softdpu.package.ladder import exported_steps, read_step
 from softdpu.report import compiled, confusion, costs, curves, flips, ladder, predicted, provenance, speed, stages
 from softdpu.training.results import HISTORY, METRICS, PREDICTIONS, read_history
 
@@ -54,7 +55,12 @@ def accuracy(measured: Mapping[str, Sequence[Path]], records: Path, output: Path
 
 
 def target(
-    name: str, built: str, measured: Mapping[str, Sequence[Path]], files: Mapping[str, Path | None], output: Path
+    name: str,
+    built: str,
+    measured: Mapping[str, Sequence[Path]],
+    files: Mapping[str, Path | None],
+    output: Path,
+    exported: Sequence[Path] = (),
 ) -> None:
     """Draw the ladder of one target, what was compiled for it, the app's errors, its throughput, what to expect.
 
@@ -64,6 +70,7 @@ def target(
         measured: as for `accuracy`.
         files: by name: run and sweep (the app's JSON), xmodel, labels; summary, inspect and predict (JSON) may be None.
         output: folder for the pictures.
+        exported: reports of exported files, which the ladder's table shows too.
 
     Raises:
         SoftdpuError: if a file cannot be read.
@@ -72,7 +79,8 @@ def target(
     paths = {stage: _file(measured, stage, METRICS) for stage in measured}
     steps = ladder.read_steps({**paths, "target": run})
     ladder.draw_ladder(output / "ladder.svg", steps, f"{built}, {name}")
-    ladder.write_ladder(output / "ladder.html", steps, f"{built}, {name}")
+    more = [read_step(step, path) for step, path in exported_steps(exported).items()]
+    ladder.write_ladder(output / "ladder.html", steps, f"{built}, {name}", more)
     card = stages.read_card(run)
     names = stages.read_names(labels.parent)
     confusion.draw_matrix(

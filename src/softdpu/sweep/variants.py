@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from softdpu.build import config as configuration
 from softdpu.errors import SoftdpuError
 
-_TARGETS = ("compile", "package", "run", "targets", "cluster")
+_TARGETS = ("compile", "export", "package", "run", "targets", "cluster")
 # By stage, which is also its pathvar and its folder: the sections of the config that it does not depend on.
 STAGES = {
     "float_model": ("quantize", "finetune", *_TARGETS),
