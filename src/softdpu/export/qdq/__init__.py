@@ -133,7 +133,7 @@ def _emit(g: QdqGraph, node: Node) -> None:
         g.put(node, tensor, layout)
         return
     if node.kind not in EMITTERS:
-        raise SoftdpuError(f"op '{node.key}' of type {node.kind} has no equivalent in ONNX; .tflite may have one")
+        raise SoftdpuError(f"op '{node.key}' of type {node.kind} has no equivalent in ONNX")
     tensor, layout = EMITTERS[node.kind](g, node)
     source = g.held.get(node.input.key)
     if node.kind in _MOVES and not is_integer(node.output) and source is not None and source.position is not None:
