@@ -112,6 +112,7 @@ def test_an_edit_reruns_what_depends_on_it(built: Path, file: str, expected: set
         ('compile={vitis_ai: "2.5"}', COMPILE | INSPECT),
         ("package={images: 30, golden: 2}", PACKAGE),
         ("run={threads: 1}", {"run", "ladder", "target_zcu102"}),
+        ("export=with_target", {"export_file", "ladder", "target_zcu102"}),
         ("targets=[kv260]", set()),
         ("toolchain=vitis-ai", QUANTIZE | FINETUNE),
         ("toolchain={compile: vitis-ai}", COMPILE),
