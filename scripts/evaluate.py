@@ -9,21 +9,16 @@ from __future__ import annotations
 
 import argparse
 
-from softdpu.dataset import options
+from softdpu.commands import evaluate
 from softdpu.output.cli import program
-from softdpu.training import common, quantization, quantizers
 
 
 @program
 def main() -> None:
     """Parse the command line and evaluate."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", required=True, help="the .h5 model")
-    common.add_data_arguments(parser, train=False)
-    quantizers.add_argument(parser)
-    parser.add_argument("--output", required=True, help="path of the JSON file")
-    parser.add_argument("--threads", type=options.positive, default=1, help="threads to compute with (default: 1)")
-    quantization.evaluate_model(parser.parse_args())
+    evaluate.add_arguments(parser)
+    evaluate.run(parser.parse_args())
 
 
 if __name__ == "__main__":

@@ -9,22 +9,16 @@ from __future__ import annotations
 
 import argparse
 
+from softdpu.commands import finetune
 from softdpu.output.cli import program
-from softdpu.training import common, quantization, recipe, setup
 
 
 @program
 def main() -> None:
     """Parse the command line and fine-tune."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", required=True, help="the float .h5 model")
-    common.add_data_arguments(parser)
-    quantization.add_quantizer_arguments(parser)
-    parser.add_argument("--output", required=True, help="path of the deployable quantized .h5 model")
-    parser.add_argument("--tensorboard", metavar="DIR", help="folder for TensorBoard's logs (default: none)")
-    setup.add_arguments(parser)
-    recipe.add_arguments(parser, recipe.Recipe(epochs=1, learning_rate=1e-4))
-    quantization.finetune(parser.parse_args())
+    finetune.add_arguments(parser)
+    finetune.run(parser.parse_args())
 
 
 if __name__ == "__main__":

@@ -11,9 +11,9 @@ import argparse
 from pathlib import Path
 
 from softdpu.commands import import_model as command
+from softdpu.commands.options import add_data
 from softdpu.dataset import options
 from softdpu.output.cli import program
-from softdpu.training import common
 
 
 @program
@@ -21,7 +21,7 @@ def main() -> None:
     """Parse the command line and import."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, required=True, help="the .h5 of Keras 2 or 3, the .keras or the .onnx")
-    common.add_data_arguments(parser, train=False)
+    add_data(parser, train=False)
     parser.add_argument("--labels", required=True, metavar="TXT", help="labels.txt of the records, a class a line")
     parser.add_argument(
         "--size", type=options.positive, default=224, help="of the input, where the file leaves it open (default: 224)"

@@ -9,22 +9,16 @@ from __future__ import annotations
 
 import argparse
 
-from softdpu.dataset import options
+from softdpu.commands import quantize
 from softdpu.output.cli import program
-from softdpu.training import common, quantization
 
 
 @program
 def main() -> None:
     """Parse the command line and quantize."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", required=True, help="the float .h5 model")
-    common.add_data_arguments(parser)
-    quantization.add_quantizer_arguments(parser)
-    parser.add_argument("--output", required=True, help="path of the quantized .h5 model")
-    parser.add_argument("--seed", type=int, default=1, help="of whatever is random in the quantizer (default: 1)")
-    parser.add_argument("--threads", type=options.positive, default=1, help="threads to compute with (default: 1)")
-    quantization.quantize(parser.parse_args())
+    quantize.add_arguments(parser)
+    quantize.run(parser.parse_args())
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ import pytest
 from dataset_tools import write_ours
 
 from softdpu.dataset import example, preprocess
-from softdpu.dataset.ahead import Ahead
 from softdpu.dataset.images import encode_jpeg
 from softdpu.dataset.pipeline import Augmentation, Batches, augment, rescale
 from softdpu.errors import SoftdpuError
@@ -136,7 +135,7 @@ def test_the_shuffle_is_of_all_images_and_only_the_seed_decides(folder: Path, ca
     assert any(a >= 9 for a in first[:5]) and any(a < 9 for a in first[:5])  # both files in the first batch
 
 
-def test_the_batch_that_is_made_ahead_is_the_one_that_would_be_made_now(folder: Path) -> None:
+def test_a_batch_depends_on_its_epoch_and_number_alone(folder: Path) -> None:
     how = Augmentation(flip=True, contrast=0.2)
     batches, plain = (Batches(folder, 32, 5, seed=3, augmentation=how) for _ in range(2))
     for epoch in (0, 1):
@@ -145,19 +144,6 @@ def test_the_batch_that_is_made_ahead_is_the_one_that_would_be_made_now(folder: 
                 np.testing.assert_array_equal(made, expected, err_msg=f"epoch {epoch}, batch {i}")
         batches.on_epoch_end()
         plain.start(epoch + 1)
-
-
-def test_an_error_belongs_to_its_batch() -> None:
-    def make(i: int) -> int:
-        if i == 2:
-            raise SoftdpuError("batch 2")
-        return i
-
-    ahead = Ahead(make, 4)
-    assert [ahead[0], ahead[1]] == [0, 1]
-    with pytest.raises(SoftdpuError, match="batch 2"):
-        ahead[2]
-    assert ahead[3] == 3
 
 
 def test_a_subset_is_spread_evenly(folder: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
 import os
@@ -11,6 +10,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,16 @@ import numpy as np
 import pytest
 from worker_program import finetune_command, network
 
+from softdpu.dataset.pipeline import Augmentation
 from softdpu.output.files import sha256
 from softdpu.training import checkpoints
 from softdpu.training.batches import KerasBatches, keras
 from softdpu.training.checkpoints import Store
+from softdpu.training.common import Data
 from softdpu.training.fit import fit
+from softdpu.training.quantization import Calibration, FineTuning
 from softdpu.training.recipe import Recipe
-from softdpu.training.setup import Setup
+from softdpu.training.setup import Setup, Surroundings
 
 ROOT = Path(__file__).parents[2]
 RECIPE = Recipe(epochs=4, batch_size=40, learning_rate=0.01, warmup_epochs=1.5)
@@ -152,17 +155,22 @@ def test_a_full_disk_costs_the_new_checkpoint_alone(tmp_path: Path, capsys: pyte
 
 
 def test_what_a_training_depends_on(colours: Path) -> None:
-    args = argparse.Namespace(
-        train_records=str(colours / "train"), val_records=str(colours / "val"), model=str(colours / "float.h5"),
-        epochs=3, output="a.h5", tensorboard="logs", checkpoints="here", strategy="auto", worker_timeout=3,
-    )  # fmt: skip
-    facts = checkpoints.facts(args)
+    data = Data(str(colours / "val"), str(colours / "train"))
+    on = Surroundings(checkpoints="here", worker_timeout=3)
+    job = FineTuning(str(colours / "float.h5"), "a.h5", data, Recipe(epochs=3), surroundings=on, tensorboard="logs")
+    facts = checkpoints.collect_facts(job)
     assert facts["epochs"] == "3" and facts["model"] == sha256(colours / "float.h5")
-    moved = argparse.Namespace(**{**vars(args), "output": "b.h5", "strategy": "one", "checkpoints": "there"})
-    assert checkpoints.facts(moved) == facts
-    other = argparse.Namespace(**{**vars(args), "train_records": str(colours / "val")})
-    changed = {name for name, value in checkpoints.facts(other).items() if value != facts[name]}
-    assert changed == {"train_records"}
+    moved = replace(job, output="b.h5", surroundings=replace(on, strategy="one", checkpoints="there"))
+    assert checkpoints.collect_facts(moved) == facts
+    others = {
+        "train_records": replace(job, data=replace(data, train_records=str(colours / "val"))),
+        "epochs": replace(job, recipe=Recipe(epochs=4)),
+        "flip": replace(job, recipe=replace(job.recipe, augmentation=Augmentation(flip=True))),
+        "calib_images": replace(job, calibration=Calibration(calib_images=9)),
+        "bgr": replace(job, data=replace(data, scaling=replace(data.scaling, bgr=True))),
+    }
+    for name, other in others.items():
+        assert {key for key, value in checkpoints.collect_facts(other).items() if value != facts[key]} == {name}
 
 
 @pytest.mark.slow

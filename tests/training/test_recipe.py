@@ -4,14 +4,15 @@ import argparse
 
 import pytest
 
+from softdpu.commands import options
 from softdpu.dataset.pipeline import Augmentation
 from softdpu.training import recipe
 
 
 def parse(*command: str) -> recipe.Recipe:
     parser = argparse.ArgumentParser()
-    recipe.add_arguments(parser, recipe.Recipe())
-    return recipe.from_arguments(parser.parse_args(command))
+    options.add_recipe(parser, recipe.Recipe())
+    return options.read_recipe(parser.parse_args(command))
 
 
 def test_no_options_give_the_defaults() -> None:
@@ -19,15 +20,15 @@ def test_no_options_give_the_defaults() -> None:
 
 
 def test_options_set_every_number() -> None:
-    options = {
+    numbers = {
         "epochs": 7, "batch-size": 9, "images": 100, "val-images": 50, "optimizer": "sgd", "learning-rate": 0.5,
         "schedule": "constant", "warmup-epochs": 1.5, "final-rate": 0.1, "label-smoothing": 0.2, "weight-decay": 0.3,
         "seed": 4, "threads": 3, "cache-mib": 5,
     }  # fmt: skip
-    command = [part for name, value in options.items() for part in (f"--{name}", str(value))]
+    command = [part for name, value in numbers.items() for part in (f"--{name}", str(value))]
     augmentation = ["--augment-crop", "--augment-flip", "--augment-brightness", "0.1"]
     got = parse(*command, *augmentation, "--lr-steps", "6:0.1", "11:0.01")
-    expected = {name.replace("-", "_"): value for name, value in options.items()}
+    expected = {name.replace("-", "_"): value for name, value in numbers.items()}
     assert got == recipe.Recipe(
         lr_steps=((6, 0.1), (11, 0.01)), augmentation=Augmentation(crop=True, flip=True, brightness=0.1), **expected
     )

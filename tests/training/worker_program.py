@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
+from softdpu.commands import options
 from softdpu.output.cli import program
 from softdpu.output.files import write_json
 from softdpu.training import common, recipe, setup
@@ -26,6 +28,15 @@ def finetune_command(colours: Path, folder: Path) -> list[str]:
         "--calib-images", "40", "--epochs", "4", "--batch-size", "20", "--learning-rate", "0.05", "--threads", "1",
         "--augment-flip",
     ]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Training:
+    """What the workers must agree on."""
+
+    data: common.Data
+    recipe: recipe.Recipe
+    surroundings: setup.Surroundings
 
 
 class Losses(keras.callbacks.Callback):
@@ -56,17 +67,17 @@ def network() -> keras.Model:
 def main() -> None:
     """Train, and write losses.json and model.h5 into the folder --output."""
     parser = argparse.ArgumentParser(description=__doc__)
-    common.add_data_arguments(parser)
+    options.add_data(parser)
     parser.add_argument("--output", required=True)
-    setup.add_arguments(parser)
-    recipe.add_arguments(parser, recipe.Recipe())
+    options.add_surroundings(parser)
+    options.add_recipe(parser, recipe.Recipe())
     args = parser.parse_args()
-    numbers = recipe.from_arguments(args)
-    how = setup.begin(args, numbers)
+    numbers, where, on = options.read_recipe(args), options.read_data(args), options.read_surroundings(args)
+    how = setup.begin(Training(where, numbers, on), numbers, on)
     model = network()
-    data = common.train_batches(args, 32, 3, numbers)
+    data = common.train_batches(where, 32, 3, numbers)
     losses = Losses([data.part(i)[2] for i in range(len(data))])
-    curves = fit(model, data, common.val_batches(args, 32, 3, 1), numbers, setup=how, callbacks=[losses])
+    curves = fit(model, data, common.val_batches(where, 32, 3, 1), numbers, setup=how, callbacks=[losses])
     if how.devices.chief:
         save(model, args.output + "/model.h5")
         write_json(args.output + "/losses.json", {"steps": losses.steps, "curves": curves})

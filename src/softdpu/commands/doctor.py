@@ -15,7 +15,8 @@ from softdpu.doctor.examine import examine
 from softdpu.doctor.report import as_text, write
 from softdpu.errors import SoftdpuError
 from softdpu.quantizer import QuantizerError
-from softdpu.training.batches import KerasBatches, deterministic
+from softdpu.training.batches import make_repeatable
+from softdpu.training.common import Data, calibration_batches
 from softdpu.training.quantization import input_size, load
 
 BATCH = 32
@@ -27,19 +28,12 @@ def doctor(args: argparse.Namespace) -> None:
     Raises:
         SoftdpuError: for a model or records that cannot be used.
     """
-    deterministic(1, args.threads)
+    make_repeatable(1, args.threads)
     model = load(args.model)
     if args.records:
         size = input_size(model, args.model)
-        images: Any = KerasBatches(
-            args.records,
-            size,
-            BATCH,
-            args.fit,
-            images=args.calib_images,
-            threads=args.threads,
-            scaling=args.scaling,
-        )
+        data = Data(args.records, args.records, args.fit, args.scaling)
+        images: Any = calibration_batches(data, size, args.calib_images, BATCH, args.threads)
     else:
         logging.info("no --records: examined on %d random images, which say less than real ones", args.calib_images)
         images = random_images(model, args.calib_images)

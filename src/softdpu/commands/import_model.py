@@ -7,8 +7,8 @@ from pathlib import Path
 
 from softdpu.own_model.adapt import adapt
 from softdpu.own_model.network import network
-from softdpu.training.batches import deterministic
-from softdpu.training.common import finish
+from softdpu.training.batches import make_repeatable
+from softdpu.training.common import Data, finish
 
 
 def import_model(args: argparse.Namespace) -> None:
@@ -17,9 +17,10 @@ def import_model(args: argparse.Namespace) -> None:
     Raises:
         SoftdpuError: if the file is no classifier of images, or one of other classes than the records'.
     """
-    deterministic(0, args.threads)
+    make_repeatable(0, args.threads)
     model = network(args.model, args.size, args.outputs)
     classes = len(Path(args.labels).read_text(encoding="utf-8").splitlines())
     model = adapt(model, args.model, classes, args.scaling.bgr)
     print(f"{args.model}: {len(model.layers)} layers, {model.count_params()} parameters, scaling {args.scaling.text()}")
-    finish(model, args, int(model.input_shape[1]), "float model", args.threads)
+    data = Data(args.val_records, None, args.fit, args.scaling)
+    finish(model, data, args.output, int(model.input_shape[1]), "float model", args.threads)

@@ -18,7 +18,6 @@ import cv2
 import numpy as np
 
 from softdpu.dataset import example, preprocess, tfrecord
-from softdpu.dataset.ahead import Ahead
 from softdpu.errors import SoftdpuError
 from softdpu.output.files import PathLike
 from softdpu.output.progress import tqdm
@@ -42,7 +41,7 @@ class Augmentation:
     saturation: float = 0.0
 
     def any(self) -> bool:
-        """Tell whether anything is on."""
+        """Return whether anything is on."""
         return self != Augmentation()
 
 
@@ -70,6 +69,15 @@ def fingerprint(folder: PathLike) -> str:
     for path in record_files(folder):
         digest.update(f"{path.name}\0".encode() + tfrecord.checksums(path))
     return digest.hexdigest()
+
+
+def count_records(folder: PathLike) -> int:
+    """Return how many images the records of a folder hold.
+
+    Raises:
+        SoftdpuError: as `record_files` and `tfrecord.index`.
+    """
+    return sum(len(tfrecord.index(path)) for path in record_files(folder))
 
 
 def read_records(folder: PathLike) -> Iterator[example.Record]:
@@ -104,8 +112,7 @@ class Reader:
 class Batches:
     """Batches of (float32[n, height, width, 3], int64[n] labels); the last one of an epoch may be smaller.
 
-    It has the methods of Keras' Sequence, without needing Keras: len(), [i] and on_epoch_end(). While a batch is used,
-    the one after it is made.
+    It has the methods of Keras' Sequence, without needing Keras: len(), [i] and on_epoch_end().
     """
 
     def __init__(
@@ -164,11 +171,21 @@ class Batches:
         """Return the number of images of one epoch."""
         return len(self._selection)
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Return height, width and channels of one input."""
+        return self._size, self._size, 3
+
+    @property
+    def batch_size(self) -> int:
+        """Return the number of images of every batch but an epoch's last."""
+        return self._batch_size
+
     def __len__(self) -> int:
         return math.ceil(self.images / self._batch_size)
 
     def __getitem__(self, i: int) -> tuple[np.ndarray, np.ndarray]:
-        return self._ahead[i][:2]
+        return self.part(i)[:2]
 
     def part(self, i: int, number: int = 0, parts: int = 1) -> tuple[np.ndarray, np.ndarray, int]:
         """Return images and labels of part `number` of batch `i`, and the size of the whole batch.
@@ -199,7 +216,6 @@ class Batches:
         """Go to an epoch, counted from 0; its order and augmentations depend on the seed and its number alone."""
         self._epoch = epoch
         self._order = self._shuffled()
-        self._ahead = Ahead(self.part, len(self))
 
     def _shuffled(self) -> np.ndarray:
         if self._seed is None:

@@ -10,14 +10,14 @@ import numpy as np
 from softdpu.dataset import pipeline
 from softdpu.keras2.api import keras, tf
 
-__all__ = ["KerasBatches", "deterministic", "keras", "tf"]
+__all__ = ["KerasBatches", "keras", "make_repeatable", "tf"]
 
 
 class KerasBatches(pipeline.Batches, keras.utils.Sequence):
-    """The input pipeline as what Keras' fit, predict and AMD's quantizer take."""
+    """The input pipeline as what the calibration of AMD's quantizer takes."""
 
 
-def deterministic(seed: int, threads: int) -> None:
+def make_repeatable(seed: int, threads: int) -> None:
     """Make every run with the same inputs, seed and number of threads give the same bytes; call it first.
 
     Args:

@@ -6,16 +6,15 @@ options, inputs and code; it is removed when the output is written.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import hashlib
 import json
 import sys
 import zipfile
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, Iterable  # noqa: UP035 - Python 3.7 of AMD's containers
+from typing import Any, Iterable, Iterator  # noqa: UP035 - Python 3.7 of AMD's containers
 
 import numpy as np
 
@@ -52,35 +51,39 @@ class State:
     variables: list[np.ndarray] = field(default_factory=list)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the option that says where checkpoints are."""
-    parser.add_argument(
-        "--checkpoints",
-        metavar="DIR",
-        help="folder for a checkpoint after each epoch, from which the same command goes on if it was killed; removed"
-        " in the end (default: none)",
-    )
+def collect_facts(job: object) -> dict[str, str]:
+    """Return everything that a training depends on: options, the contents of its inputs, the code.
 
-
-def facts(args: argparse.Namespace) -> dict[str, str]:
-    """Return everything that a training depends on: options, the contents of its inputs, the code."""
-    found = {name: str(value) for name, value in vars(args).items() if name not in _PLACES}
+    Args:
+        job: a dataclass with all options; those that are dataclasses themselves count by their parts.
+    """
+    options = dict(_list_options(job))
+    found = {name: str(value) for name, value in options.items() if name not in _PLACES}
     for name in _RECORDS:
-        found[name] = pipeline.fingerprint(getattr(args, name))
+        found[name] = pipeline.fingerprint(str(options[name]))
     for name in _FILES:
         if Path(found.get(name, "")).is_file():
             found[name] = sha256(found[name])
-    found["the code of softdpu"] = _code()
+    found["the code of softdpu"] = _digest_code()
     found["the version of TensorFlow"] = str(tf.__version__)
     return found
 
 
-def _code() -> str:
+def _list_options(job: Any) -> Iterator[tuple[str, object]]:
+    for part in fields(job):
+        value = getattr(job, part.name)
+        if is_dataclass(value):
+            yield from _list_options(value)
+        else:
+            yield part.name, value
+
+
+def _digest_code() -> str:
     """Return a digest of the package's source."""
     digest = hashlib.sha256()
     root = Path(softdpu.__file__).parent
-    for part in ("fixed_point.py", "dataset/**/*.py", "training/**/*.py", "quantizer/**/*.py"):
-        for path in sorted(root.glob(part)):
+    for part in ("numbers", "keras2", "dataset", "training", "quantizer", "rescue"):
+        for path in sorted(root.glob(part + "/**/*.py")):
             digest.update(path.read_bytes())
     return digest.hexdigest()
 

@@ -1,12 +1,15 @@
-"""What the programs that train, quantize, fine-tune and evaluate share: their options, and how they end."""
+"""What the programs that train, quantize, fine-tune and evaluate share: their data, and how they end."""
 
 from __future__ import annotations
 
-import argparse
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from softdpu.dataset import options, preprocess
+from softdpu.dataset import preprocess
+from softdpu.dataset.pipeline import count_records
+from softdpu.errors import SoftdpuError
+from softdpu.output.files import PathLike
 from softdpu.training.batches import KerasBatches
 from softdpu.training.fit import evaluate, report, save
 from softdpu.training.recipe import Recipe
@@ -15,64 +18,76 @@ from softdpu.training.results import METRICS, PREDICTIONS
 EVAL_BATCH = 100
 
 
-def add_data_arguments(parser: argparse.ArgumentParser, train: bool = True) -> None:
-    """Add the options that say where the records are and how an image becomes an input."""
-    if train:
-        parser.add_argument(
-            "--train-records", required=True, metavar="DIR", help="folder with the training .tfrecord files"
-        )
-    parser.add_argument(
-        "--val-records", required=True, metavar="DIR", help="folder with the validation .tfrecord files"
-    )
-    parser.add_argument(
-        "--fit",
-        choices=preprocess.FITS,
-        default=preprocess.STRETCH,
-        help="how an image becomes a square: stretched, or short side to 256/224 and the middle cut out"
-        " (default: stretch)",
-    )
-    options.add_scaling_argument(parser)
+@dataclass(frozen=True)
+class Data:
+    """Where the records are and how an image becomes an input.
+
+    Attributes:
+        val_records: folder with the .tfrecord files to validate with.
+        train_records: folder with those to train and calibrate with; None where only validation is asked for.
+        fit: preprocess.STRETCH or preprocess.CROP.
+        scaling: what the network's input is of a pixel.
+    """
+
+    val_records: PathLike
+    train_records: PathLike | None = None
+    fit: str = preprocess.STRETCH
+    scaling: preprocess.Scaling = preprocess.TF
 
 
-def train_batches(args: argparse.Namespace, size: int, classes: int, recipe: Recipe) -> KerasBatches:
-    """Open the training records of a command line: shuffled and augmented as the recipe says."""
+def train_batches(data: Data, size: int, classes: int, recipe: Recipe) -> KerasBatches:
+    """Open the training records: shuffled and augmented as the recipe says."""
     return KerasBatches(
-        args.train_records,
+        _training_folder(data),
         size,
         recipe.batch_size,
-        args.fit,
+        data.fit,
         images=recipe.images,
         seed=recipe.seed,
         augmentation=recipe.augmentation,
         threads=recipe.threads,
         cache_mib=recipe.cache_mib,
         classes=classes,
-        scaling=args.scaling,
+        scaling=data.scaling,
     )
 
 
-def val_batches(
-    args: argparse.Namespace, size: int, classes: int, threads: int, images: int | None = None
-) -> KerasBatches:
-    """Open the validation records of a command line, or some of them, in their order."""
+def calibration_batches(data: Data, size: int, images: int, batch_size: int, threads: int) -> KerasBatches:
+    """Open some of the training records, evenly spread and as they are; all, and say so, if they are too few."""
+    folder = _training_folder(data)
+    total = count_records(folder)
+    if images > total:
+        print(f"note: calibrated with all {total} training images; {images} were asked for (quantize.calib_images)")
+        images = total
+    return KerasBatches(folder, size, batch_size, data.fit, images=images, threads=threads, scaling=data.scaling)
+
+
+def val_batches(data: Data, size: int, classes: int, threads: int, images: int | None = None) -> KerasBatches:
+    """Open the validation records, or some of them, in their order."""
     return KerasBatches(
-        args.val_records,
+        data.val_records,
         size,
         EVAL_BATCH,
-        args.fit,
+        data.fit,
         images=images,
         threads=threads,
         classes=classes,
-        scaling=args.scaling,
+        scaling=data.scaling,
     )
 
 
-def finish(model: Any, args: argparse.Namespace, size: int, what: str, threads: int) -> None:
-    """Evaluate on all validation records; then write the model to args.output, and last its metrics beside it.
+def finish(model: Any, data: Data, output: PathLike, size: int, what: str, threads: int) -> None:
+    """Evaluate on all validation records; then write the model to `output`, and last its metrics beside it.
 
     The predicted class of each image stands beside it too, in predictions.csv.
     """
-    predictions = Path(args.output).parent / PREDICTIONS
-    metrics = evaluate(model, val_batches(args, size, model.output_shape[-1], threads), predictions)
-    save(model, args.output)
-    report(metrics, Path(args.output).parent / METRICS, f"{what} {args.output}")
+    folder = Path(output).parent
+    metrics = evaluate(model, val_batches(data, size, model.output_shape[-1], threads), folder / PREDICTIONS)
+    save(model, output)
+    report(metrics, folder / METRICS, f"{what} {output}")
+
+
+def _training_folder(data: Data) -> PathLike:
+    if data.train_records is None:
+        raise SoftdpuError("training and calibration need the folder of the training records (train_records)")
+    return data.train_records

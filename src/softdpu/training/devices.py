@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
 import os
@@ -12,7 +11,6 @@ import time
 from dataclasses import dataclass
 from typing import Any, Iterator, Mapping  # noqa: UP035 - Python 3.7 of AMD's containers
 
-from softdpu.dataset.options import positive
 from softdpu.errors import SoftdpuError
 from softdpu.keras2.api import tf
 
@@ -42,7 +40,7 @@ class Devices:
 
     @property
     def chief(self) -> bool:
-        """Tell whether this process writes the files."""
+        """Return whether this process writes the files."""
         return self.worker == 0
 
     @property
@@ -58,28 +56,10 @@ class Devices:
 ONE = Devices()
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say what a network is trained on."""
-    parser.add_argument(
-        "--strategy",
-        choices=STRATEGIES,
-        default=AUTO,
-        help="one device, all GPUs of this machine (mirrored), or the machines of TF_CONFIG or of a Slurm step"
-        " (multi_worker); auto takes what there is (default: auto)",
-    )
-    parser.add_argument(
-        "--worker-timeout",
-        type=positive,
-        default=TIMEOUT,
-        metavar="SECONDS",
-        help=f"give up when a worker does not answer for that long at the start (default: {TIMEOUT})",
-    )
-
-
 def choose(kind: str = AUTO, timeout: float = TIMEOUT) -> Devices:
     """Return the devices to train on; call it before TensorFlow computes anything.
 
-    Every worker but the chief loses its standard output here, so that a log tells everything once.
+    Every worker but the chief loses its standard output here, so that a log says everything once.
 
     Args:
         kind: AUTO takes the workers of TF_CONFIG or of a Slurm step if there are several, else all GPUs of this
@@ -87,9 +67,9 @@ def choose(kind: str = AUTO, timeout: float = TIMEOUT) -> Devices:
         timeout: seconds to wait for the other workers.
 
     Raises:
-        SoftdpuError: if the workers are told wrongly, or one of them does not answer.
+        SoftdpuError: if TF_CONFIG or Slurm's variables are wrong, or one of them does not answer.
     """
-    tf.get_logger().setLevel("ERROR")  # a strategy tells each of its exchanges
+    tf.get_logger().setLevel("ERROR")  # a strategy logs each of its exchanges
     cluster = _cluster() if kind in (AUTO, MULTI_WORKER) else None
     if kind == MULTI_WORKER and cluster is None:
         raise SoftdpuError(
@@ -127,13 +107,13 @@ def agree(devices: Devices, facts: Mapping[str, str]) -> None:
 
 def wait_for_all(devices: Devices) -> None:
     """Return when all workers have come here: one that ends early would end the others too."""
-    with told(devices):
+    with explain_lost_workers(devices):
         agree(devices, {})
 
 
 @contextlib.contextmanager
-def told(devices: Devices) -> Iterator[None]:
-    """Tell in one line that another worker has stopped, which TensorFlow raises as an error of its own."""
+def explain_lost_workers(devices: Devices) -> Iterator[None]:
+    """Say in one line that another worker has stopped, which TensorFlow raises as an error of its own."""
     try:
         yield
     except tf.errors.OpError as error:

@@ -11,14 +11,15 @@ from softdpu.errors import SoftdpuError
 from softdpu.keras2 import replicas
 from softdpu.keras2.config import make_legacy
 from softdpu.output.files import PathLike, whole_file, write_json
-from softdpu.training.batches import KerasBatches, keras, tf
+from softdpu.output.progress import Steps
+from softdpu.training.batches import keras, tf
 from softdpu.training.checkpoints import State, Store, restore, values, variables
 from softdpu.training.copies import copy_to_train
-from softdpu.training.devices import Devices, told
+from softdpu.training.devices import explain_lost_workers
+from softdpu.training.feeding import Feed
 from softdpu.training.recipe import Recipe
 from softdpu.training.results import Predictions, write_history, write_predictions
 from softdpu.training.setup import Setup
-from softdpu.training.sharing import shared
 
 
 def fit(
@@ -36,7 +37,7 @@ def fit(
 
     Args:
         model: takes float32[n, h, w, 3] and returns logits.
-        train: KerasBatches, or anything with len() that fit takes.
+        train: pipeline.Batches, or what else feeding.Feed takes.
         val: as train, to choose the best epoch by.
         recipe: the numbers.
         tensorboard: folder for its logs, None for none.
@@ -62,24 +63,28 @@ def fit(
             metrics=["accuracy"],
         )
     best = _BestWeights()
-    state = _resumed(trained, store, best, recipe) if store else None
+    state = _resume(trained, store, best, recipe) if store else None
     if state is None and keep_start:
         best.start = evaluate(model, val)
         best.offer(-1, best.start["accuracy"], trained)
     first, before = (state.epoch, state.history) if state else (0, {})
-    mine = [_Rate(recipe, len(train)), best, keras.callbacks.TerminateOnNaN()]
+    feed, val_feed = Feed(train, devices, first), Feed(val, devices)
+    mine = [_Rate(recipe, feed.batches), best, keras.callbacks.TerminateOnNaN()]
     if tensorboard is not None and devices.chief:
         mine.append(keras.callbacks.TensorBoard(log_dir=str(tensorboard), update_freq="epoch"))
     if store:
         mine.append(_Save(store, best, before))
-    with told(devices):
+    with explain_lost_workers(devices), feed.raises(), val_feed.raises():
         found = trained.fit(
+            x=feed.dataset,
+            steps_per_epoch=feed.batches,
+            validation_data=val_feed.dataset,
+            validation_steps=val_feed.batches,
             epochs=recipe.epochs,
             initial_epoch=first,
-            callbacks=[*mine, *callbacks],
+            callbacks=[*mine, _Progress(recipe.epochs - first, feed.batches), *callbacks],
             shuffle=False,
-            verbose=0 if not devices.chief else 2 if devices.strategy else 1,
-            **_data(train, val, devices, first),
+            verbose=0,
         )
     curves = {name: before.get(name, []) + found.history.get(name, []) for name in before or found.history}
     if best.weights is None or not np.isfinite(curves["loss"]).all():
@@ -93,21 +98,7 @@ def fit(
     return curves
 
 
-def _data(train: Any, val: Any, devices: Devices, first_epoch: int) -> dict[str, Any]:
-    """Return Keras' arguments for the data: its own Sequences, or each device's part of them."""
-    if devices.strategy is None:
-        if first_epoch:
-            train.start(first_epoch)
-        return {"x": train, "validation_data": val, "workers": 1}
-    return {
-        "x": shared(train, devices, first_epoch),
-        "steps_per_epoch": len(train),
-        "validation_data": shared(val, devices),
-        "validation_steps": len(val),
-    }
-
-
-def _resumed(model: Any, store: Store, best: _BestWeights, recipe: Recipe) -> State | None:
+def _resume(model: Any, store: Store, best: _BestWeights, recipe: Recipe) -> State | None:
     """Bring a compiled network and the keeper of the best weights to where a run that was killed had ended, if any."""
     state = store.load()
     if state is None:
@@ -153,7 +144,7 @@ def _loss_of_whole_batch(labels: Any, logits: Any, label_smoothing: float) -> An
     return replicas.total(tf.reduce_sum(each)) / replicas.total(tf.cast(tf.size(each), tf.float32))
 
 
-def evaluate(model: Any, batches: KerasBatches, predictions: PathLike | None = None) -> dict[str, Any]:
+def evaluate(model: Any, batches: Any, predictions: PathLike | None = None) -> dict[str, Any]:
     """Return {"accuracy": 0..1, "loss": cross entropy, "images": count} of a model over all batches.
 
     Computed from the logits in float64, so that the same logits give the same digits everywhere. `predictions` is the
@@ -161,17 +152,16 @@ def evaluate(model: Any, batches: KerasBatches, predictions: PathLike | None = N
     """
     right, loss, count = 0, 0.0, 0
     found = []
-    bar = keras.utils.Progbar(len(batches), unit_name="batch")
-    for i in range(len(batches)):
-        images, labels = batches[i]
-        logits = np.asarray(model.predict_on_batch(images), np.float64)
-        right += int((logits.argmax(axis=1) == labels).sum())
-        shifted = logits - logits.max(axis=1, keepdims=True)
-        sums = np.exp(shifted).sum(axis=1)
-        loss += float((np.log(sums) - shifted[np.arange(len(labels)), labels]).sum())
-        count += len(labels)
-        found.append(Predictions(labels, logits.argmax(axis=1), 1 / sums))
-        bar.update(i + 1)
+    feed = Feed(batches)
+    with feed.raises():
+        for images, some_labels in Steps("evaluate", feed.batches).count(feed.dataset):
+            logits, labels = np.asarray(model.predict_on_batch(images), np.float64), some_labels.numpy()
+            right += int((logits.argmax(axis=1) == labels).sum())
+            shifted = logits - logits.max(axis=1, keepdims=True)
+            sums = np.exp(shifted).sum(axis=1)
+            loss += float((np.log(sums) - shifted[np.arange(len(labels)), labels]).sum())
+            count += len(labels)
+            found.append(Predictions(labels, logits.argmax(axis=1), 1 / sums))
     if predictions is not None:
         columns = [np.concatenate([batch[i] for batch in found]) for i in range(len(Predictions._fields))]
         write_predictions(predictions, Predictions(*columns))
@@ -227,6 +217,24 @@ class _Save(keras.callbacks.Callback):
         best = {"accuracy": float(self._best.accuracy), "epoch": self._best.epoch, "start": self._best.start}
         own = values(variables(self.model))  # on every worker: some values are means over all
         self._store.save(State(epoch + 1, self._history, best, self._best.weights, own))
+
+
+class _Progress(keras.callbacks.Callback):
+    """Prints how far the training is, what each epoch gave, and after the first steps how long all will take."""
+
+    def __init__(self, epochs: int, steps: int) -> None:
+        super().__init__()
+        self._steps = Steps("train", epochs * steps, announce=True)
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        print(f"Epoch {epoch + 1}/{self.params['epochs']}", flush=True)
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        self._steps.update()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        values = ", ".join(f"{name} {value:.4g}" for name, value in (logs or {}).items())
+        print(f"epoch {epoch + 1}: {values}", flush=True)
 
 
 class _Rate(keras.callbacks.Callback):

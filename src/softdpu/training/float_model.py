@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,34 +10,56 @@ import numpy as np
 
 from softdpu.dataset.pipeline import share
 from softdpu.output.files import PathLike, write_text
-from softdpu.training import recipe as recipes
+from softdpu.output.progress import Steps
 from softdpu.training import setup as setups
 from softdpu.training.batches import KerasBatches, keras
-from softdpu.training.common import finish, train_batches, val_batches
+from softdpu.training.common import Data, finish, train_batches, val_batches
+from softdpu.training.feeding import Feed
 from softdpu.training.fit import fit
-from softdpu.training.model import mobilenet
+from softdpu.training.model import Network
 from softdpu.training.recipe import Recipe
 from softdpu.training.results import HISTORY
-from softdpu.training.setup import Setup
+from softdpu.training.setup import Setup, Surroundings
 
 
-def train_float(args: argparse.Namespace) -> None:
+@dataclass(frozen=True)
+class FloatTraining:
+    """A float network to train.
+
+    Attributes:
+        output: path of the .h5 file.
+        tensorboard: folder for its logs.
+        data: the records.
+        network: what it looks like before training.
+        recipe: the numbers of the training.
+        surroundings: what it runs on.
+        cache_features: as in `train`.
+    """
+
+    output: PathLike
+    tensorboard: PathLike
+    data: Data
+    network: Network
+    recipe: Recipe
+    surroundings: Surroundings = Surroundings()  # noqa: RUF009 - frozen
+    cache_features: bool = False
+
+
+def train_float(job: FloatTraining) -> None:
     """Train the float network; writes the model, and beside it metrics.json, CSV files and model_summary.txt."""
-    recipe = recipes.from_arguments(args)
-    setup = setups.begin(args, recipe)
-    model = mobilenet(
-        args.classes, args.size, args.alpha, args.dropout, args.weights, args.freeze_base, args.bn_momentum
-    )
-    data = train_batches(args, args.size, args.classes, recipe)
-    val = val_batches(args, args.size, args.classes, recipe.threads, recipe.val_images)
-    history = Path(args.output).parent / HISTORY
-    train(model, data, val, recipe, args.cache_features, args.tensorboard, history, setup)
+    recipe, size, classes = job.recipe, job.network.size, job.network.classes
+    setup = setups.begin(job, recipe, job.surroundings)
+    model = job.network.build()
+    data = train_batches(job.data, size, classes, recipe)
+    val = val_batches(job.data, size, classes, recipe.threads, recipe.val_images)
+    folder = Path(job.output).parent
+    train(model, data, val, recipe, job.cache_features, job.tensorboard, folder / HISTORY, setup)
     del data, val  # their images, before the validation images are read
     if setup.devices.chief:
         lines: list[str] = []
         model.summary(print_fn=lambda line, **_: lines.append(line))
-        write_text(Path(args.output).parent / "model_summary.txt", "\n".join(lines) + "\n")
-        finish(model, args, args.size, "float model", recipe.threads)
+        write_text(folder / "model_summary.txt", "\n".join(lines) + "\n")
+        finish(model, job.data, job.output, size, "float model", recipe.threads)
     setup.end()
 
 
@@ -78,54 +100,48 @@ def train(
         ]
     )
     head.get_layer("logits").set_weights(logits.get_weights())
-    features = [
-        _features(base, data, "features of " + what) for data, what in ((train_data, "train"), (val_data, "val"))
-    ]
-    train_features = FeatureBatches(features[0], recipe.batch_size, recipe.seed)
-    fit(
-        head, train_features, FeatureBatches(features[1], recipe.batch_size), recipe, logs, history=history, setup=setup
-    )
+    batches = []
+    for data, seed in ((train_data, recipe.seed), (val_data, None)):
+        batches.append(FeatureBatches(compute_features(base, data), data.batch_size, seed))
+    fit(head, *batches, recipe, logs, history=history, setup=setup)
     logits.set_weights(head.get_layer("logits").get_weights())
 
 
-def _features(base: Any, data: KerasBatches, what: str) -> tuple[np.ndarray, np.ndarray]:
+def compute_features(base: Any, data: KerasBatches) -> tuple[np.ndarray, np.ndarray]:
     """Return what the base gives for all images of one epoch, float32[n, channels], and int64[n] labels."""
-    print(what)
-    bar = keras.utils.Progbar(len(data), unit_name="batch")
-    features, labels = [], []
-    for i in range(len(data)):
-        images, some_labels = data[i]
-        features.append(np.asarray(base.predict_on_batch(images)))
-        labels.append(some_labels)
-        bar.update(i + 1)
+    feed, features, labels = Feed(data), [], []
+    with feed.raises():
+        for images, some_labels in Steps("features", feed.batches).count(feed.dataset):
+            features.append(np.asarray(base.predict_on_batch(images)))
+            labels.append(some_labels.numpy())
     return np.concatenate(features), np.concatenate(labels)
 
 
-class FeatureBatches(keras.utils.Sequence):
-    """Batches of arrays in memory; shuffled anew in each epoch if there is a seed."""
+class FeatureBatches:
+    """Batches of arrays in memory; shuffled anew in each epoch if there is a seed.
+
+    Attributes:
+        shape: of one input.
+        batch_size: in inputs.
+        images: of one epoch.
+    """
 
     def __init__(self, data: tuple[np.ndarray, np.ndarray], batch_size: int, seed: int | None = None) -> None:
         self._features, self._labels = data
-        self._batch_size, self._seed, self._epoch = batch_size, seed, 0
+        self.shape, self.batch_size, self.images = data[0].shape[1:], batch_size, len(data[1])
+        self._seed, self._epoch = seed, 0
 
     def __len__(self) -> int:
-        return -(-len(self._labels) // self._batch_size)
-
-    def __getitem__(self, i: int) -> tuple[np.ndarray, np.ndarray]:
-        return self.part(i)[:2]
+        return -(-self.images // self.batch_size)
 
     def part(self, i: int, number: int = 0, parts: int = 1) -> tuple[np.ndarray, np.ndarray, int]:
         """Return features and labels of part `number` of batch `i`, and the size of the whole batch."""
         order = np.arange(len(self._labels))
         if self._seed is not None:
             order = np.random.default_rng([self._seed, self._epoch]).permutation(len(order))
-        batch = order[i * self._batch_size : (i + 1) * self._batch_size]
+        batch = order[i * self.batch_size : (i + 1) * self.batch_size]
         chosen = batch[share(len(batch), number, parts)]
         return self._features[chosen], self._labels[chosen], len(batch)
-
-    def on_epoch_end(self) -> None:
-        """Go to the next epoch."""
-        self.start(self._epoch + 1)
 
     def start(self, epoch: int) -> None:
         """Go to an epoch, counted from 0."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from typing import Any
 
 from softdpu.errors import SoftdpuError
@@ -12,6 +13,23 @@ ALPHAS = (0.25, 0.5, 0.75, 1.0)
 MIN_SIZE = 32
 IMAGENET = "imagenet"
 BN_MOMENTUM = 0.99  # Keras' own
+
+
+@dataclass(frozen=True)
+class Network:
+    """What `mobilenet` takes, with the same meanings."""
+
+    classes: int
+    size: int = 224
+    alpha: float = 1.0
+    dropout: float = 0.001
+    weights: str | None = None
+    freeze_base: bool = False
+    bn_momentum: float = BN_MOMENTUM
+
+    def build(self) -> Any:
+        """Return the network; raises as `mobilenet`."""
+        return mobilenet(**vars(self))
 
 
 def mobilenet(

@@ -2,81 +2,129 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from softdpu.dataset.options import positive
 from softdpu.errors import SoftdpuError
 from softdpu.output.files import PathLike, write_json
 from softdpu.training import quantizers
-from softdpu.training import recipe as recipes
 from softdpu.training import setup as setups
-from softdpu.training.batches import KerasBatches, deterministic, keras
-from softdpu.training.common import finish, train_batches, val_batches
+from softdpu.training.batches import KerasBatches, keras, make_repeatable
+from softdpu.training.common import Data, calibration_batches, finish, train_batches, val_batches
 from softdpu.training.fit import evaluate, fit, report
+from softdpu.training.recipe import Recipe
 from softdpu.training.results import HISTORY
+from softdpu.training.setup import Surroundings
 
 
-def add_quantizer_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of calibration."""
-    parser.add_argument(
-        "--calib-images", type=positive, default=256, help="training images to calibrate with (default: 256)"
-    )
-    parser.add_argument("--calib-batch", type=positive, default=32, help="images a calibration batch (default: 32)")
-    parser.add_argument(
-        "--recipe", help="corrections before quantization that softdpu's quantizer has; 'vitis' does what AMD's does"
-    )
-    quantizers.add_argument(parser)
+@dataclass(frozen=True)
+class Calibration:
+    """How a quantizer is shown images, and which quantizer it is.
+
+    Attributes:
+        calib_images: training images, at most; a smaller set gives all that it has.
+        calib_batch: images a batch.
+        recipe_of_quantizer: corrections before quantization that softdpu's quantizer has, None for its default.
+        quantizer: one of quantizers.CHOICES.
+    """
+
+    calib_images: int = 256
+    calib_batch: int = 32
+    recipe_of_quantizer: str | None = None
+    quantizer: str = quantizers.SOFTDPU
 
 
-def quantize(args: argparse.Namespace) -> None:
+@dataclass(frozen=True)
+class Quantization:
+    """A float model to quantize after training: `output` is the path of the quantized model."""
+
+    model: PathLike
+    output: PathLike
+    data: Data
+    calibration: Calibration = Calibration()
+    seed: int = 1
+    threads: int = 1
+
+
+@dataclass(frozen=True)
+class FineTuning:
+    """A float model to fine-tune with fake quantization.
+
+    Attributes:
+        model: path of the float model.
+        output: path of the deployable quantized model.
+        tensorboard: folder for its logs, None for none.
+    """
+
+    model: PathLike
+    output: PathLike
+    data: Data
+    recipe: Recipe
+    calibration: Calibration = Calibration()
+    surroundings: Surroundings = Surroundings()  # noqa: RUF009 - frozen
+    tensorboard: PathLike | None = None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A float or quantized model to evaluate: `output` is the path of the JSON file with its metrics."""
+
+    model: PathLike
+    output: PathLike
+    data: Data
+    quantizer: str = quantizers.SOFTDPU
+    threads: int = 1
+
+
+def quantize(job: Quantization) -> None:
     """Quantize a float model after training; writes the model and metrics.json beside it."""
-    deterministic(args.seed, args.threads)
-    model = load(args.model, args.quantizer)
-    size = input_size(model, args.model)
-    calibration = _calibration(args, size)
-    with _messages():
-        tool = quantizers.vitis_quantize(args.quantizer)
-        quantizer = tool.VitisQuantizer(model, **quantizers.options(args.quantizer, args.recipe))
-        quantized = quantizer.quantize_model(calib_dataset=calibration, verbose=1)
-    _write_positions(quantized, args)
-    finish(quantized, args, size, "quantized model", args.threads)
+    make_repeatable(job.seed, job.threads)
+    how = job.calibration
+    model = load(job.model, how.quantizer)
+    size = input_size(model, job.model)
+    calibration = _open_calibration(job.data, how, size, job.threads)
+    with _explain_refusal():
+        tool = quantizers.vitis_quantize(how.quantizer)
+        chosen = quantizers.choose_options(how.quantizer, how.recipe_of_quantizer)
+        quantized = tool.VitisQuantizer(model, **chosen).quantize_model(calib_dataset=calibration, verbose=1)
+    _write_positions(quantized, how.quantizer, job.output)
+    finish(quantized, job.data, job.output, size, "quantized model", job.threads)
 
 
-def finetune(args: argparse.Namespace) -> None:
+def finetune(job: FineTuning) -> None:
     """Fine-tune a float model with fake quantization; writes the deployable model and metrics.json beside it."""
-    recipe = recipes.from_arguments(args)
-    setup = setups.begin(args, recipe)
-    model = load(args.model, args.quantizer)
-    size = input_size(model, args.model)
-    tool = quantizers.vitis_quantize(args.quantizer)
-    calibration = _calibration(args, size)
-    with _messages():
-        trainable = quantizers.trainable(args.quantizer, model, calibration, args.recipe)
+    recipe, how = job.recipe, job.calibration
+    setup = setups.begin(job, recipe, job.surroundings)
+    model = load(job.model, how.quantizer)
+    size = input_size(model, job.model)
+    tool = quantizers.vitis_quantize(how.quantizer)
+    calibration = _open_calibration(job.data, how, size, recipe.threads)
+    with _explain_refusal():
+        trainable = quantizers.make_trainable(how.quantizer, model, calibration, how.recipe_of_quantizer)
     classes = model.output_shape[-1]
-    data = train_batches(args, size, classes, recipe)
-    val = val_batches(args, size, classes, recipe.threads, recipe.val_images)
-    history = Path(args.output).parent / HISTORY
-    fit(trainable, data, val, recipe, args.tensorboard, keep_start=True, history=history, setup=setup)
-    del data, val  # their images, before all validation images are read
+    train = train_batches(job.data, size, classes, recipe)
+    val = val_batches(job.data, size, classes, recipe.threads, recipe.val_images)
+    history = Path(job.output).parent / HISTORY
+    fit(trainable, train, val, recipe, job.tensorboard, keep_start=True, history=history, setup=setup)
+    del train, val  # their images, before all validation images are read
     if setup.devices.chief:
-        with _messages():
+        with _explain_refusal():
             deployed = tool.VitisQuantizer.get_deploy_model(trainable)
-        _write_positions(deployed, args)
-        finish(deployed, args, size, "fine-tuned model", recipe.threads)
+        _write_positions(deployed, how.quantizer, job.output)
+        finish(deployed, job.data, job.output, size, "fine-tuned model", recipe.threads)
     setup.end()
 
 
-def evaluate_model(args: argparse.Namespace) -> None:
+def evaluate_model(job: Evaluation) -> None:
     """Evaluate a float or quantized model on all validation records; writes metrics.json."""
-    deterministic(0, args.threads)
-    model = load(args.model, args.quantizer)
-    data = val_batches(args, input_size(model, args.model), model.output_shape[-1], args.threads)
-    report(evaluate(model, data), args.output, str(args.model))
+    make_repeatable(0, job.threads)
+    model = load(job.model, job.quantizer)
+    data = val_batches(job.data, input_size(model, job.model), model.output_shape[-1], job.threads)
+    report(evaluate(model, data), job.output, str(job.model))
 
 
 def load(path: PathLike, quantizer: str = quantizers.SOFTDPU) -> Any:
@@ -107,26 +155,17 @@ def input_size(model: Any, path: PathLike) -> int:
     return int(shape[1])
 
 
-def _calibration(args: argparse.Namespace, size: int) -> KerasBatches:
-    return KerasBatches(
-        args.train_records,
-        size,
-        args.calib_batch,
-        args.fit,
-        images=args.calib_images,
-        threads=args.threads,
-        scaling=args.scaling,
-    )
+def _open_calibration(data: Data, how: Calibration, size: int, threads: int) -> KerasBatches:
+    return calibration_batches(data, size, how.calib_images, how.calib_batch, threads)
 
 
-def _write_positions(model: Any, args: argparse.Namespace) -> None:
+def _write_positions(model: Any, quantizer: str, output: PathLike) -> None:
     """Write the positions of a quantized model beside it."""
-    positions = quantizers.positions(args.quantizer, model)
-    write_json(Path(args.output).with_suffix(".positions.json"), positions)
+    write_json(Path(output).with_suffix(".positions.json"), quantizers.report_positions(quantizer, model))
 
 
 @contextlib.contextmanager
-def _messages() -> Iterator[None]:
+def _explain_refusal() -> Iterator[None]:
     """Turn a ValueError of a quantizer, its way to refuse a network, into one line."""
     try:
         yield

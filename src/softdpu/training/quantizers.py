@@ -5,23 +5,12 @@ It is said, never guessed: the build's toolchain becomes the option --quantizer.
 
 from __future__ import annotations
 
-import argparse
 from typing import Any
 
 from softdpu.errors import SoftdpuError
 
 SOFTDPU, VITIS_AI = "softdpu", "vitis-ai"
 CHOICES = (SOFTDPU, VITIS_AI)
-
-
-def add_argument(parser: argparse.ArgumentParser) -> None:
-    """Add the option that chooses the quantizer."""
-    parser.add_argument(
-        "--quantizer",
-        choices=CHOICES,
-        default=SOFTDPU,
-        help="whose quantizer: softdpu's, or AMD's vai_q_tensorflow2, in AMD's environment (default: softdpu)",
-    )
 
 
 def vitis_quantize(name: str = SOFTDPU) -> Any:
@@ -44,7 +33,7 @@ def vitis_quantize(name: str = SOFTDPU) -> Any:
     return amd
 
 
-def options(name: str, recipe: str | None) -> dict[str, str]:
+def choose_options(name: str, recipe: str | None) -> dict[str, str]:
     """Return the arguments of VitisQuantizer beyond the model: a recipe is softdpu's alone."""
     if name == SOFTDPU:
         return {"recipe": recipe} if recipe else {}
@@ -54,9 +43,9 @@ def options(name: str, recipe: str | None) -> dict[str, str]:
     return {}
 
 
-def trainable(name: str, model: Any, calibration: Any, recipe: str | None) -> Any:
+def make_trainable(name: str, model: Any, calibration: Any, recipe: str | None) -> Any:
     """Return a model for fine-tuning that starts from the calibrated one."""
-    tool, chosen = vitis_quantize(name), options(name, recipe)
+    tool, chosen = vitis_quantize(name), choose_options(name, recipe)
     if name == SOFTDPU:
         return tool.VitisQuantizer(model, **chosen).get_qat_model(init_quant=True, calib_dataset=calibration)
     # What AMD's init_quant=True does; with Vitis AI 2.5 and 3.0 that ends with "Invalid configs".
@@ -66,8 +55,8 @@ def trainable(name: str, model: Any, calibration: Any, recipe: str | None) -> An
     return result
 
 
-def positions(name: str, model: Any) -> dict[str, Any]:
-    """Return {layer: {<tensor>_pos: position}} of a quantized model; softdpu's own report tells the shifts too."""
+def report_positions(name: str, model: Any) -> dict[str, Any]:
+    """Return {layer: {<tensor>_pos: position}} of a quantized model; softdpu's own report has the shifts too."""
     if name == SOFTDPU:
         from softdpu.quantizer import positions_report
 

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import dataclass
 
+from softdpu.output.files import PathLike
 from softdpu.training import checkpoints, devices
-from softdpu.training.batches import deterministic
+from softdpu.training.batches import make_repeatable
 from softdpu.training.devices import ONE, Devices
 from softdpu.training.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a training is asked to run on.
+
+    Attributes:
+        strategy: one of devices.STRATEGIES.
+        worker_timeout: seconds to wait for other workers at the start.
+        checkpoints: folder for a checkpoint after each epoch, None for none.
+        mixed_precision: float16 or bfloat16, None for float32.
+    """
+
+    strategy: str = devices.AUTO
+    worker_timeout: int = devices.TIMEOUT
+    checkpoints: PathLike | None = None
+    mixed_precision: str | None = None
 
 
 @dataclass(frozen=True)
@@ -32,25 +49,23 @@ class Setup:
         devices.wait_for_all(self.devices)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of devices and checkpoints."""
-    devices.add_arguments(parser)
-    checkpoints.add_arguments(parser)
+def begin(job: object, recipe: Recipe, wanted: Surroundings) -> Setup:
+    """Make TensorFlow repeatable and return how a training runs; call it before anything is computed.
 
-
-def begin(args: argparse.Namespace, recipe: Recipe) -> Setup:
-    """Make TensorFlow repeatable and return how this command line trains; call it before anything is computed.
+    Args:
+        job: the dataclass with all that the training was asked for; the same on all workers and in a checkpoint.
+        recipe: its numbers.
+        wanted: what it runs on.
 
     Raises:
         SoftdpuError: if a worker is missing, or does another training than the others.
     """
-    deterministic(recipe.seed, recipe.threads)
-    chosen = devices.choose(args.strategy, args.worker_timeout)
-    precision = getattr(args, "mixed_precision", None)
-    if chosen.workers == 1 and not args.checkpoints:
-        return Setup(chosen, precision=precision)
-    known = checkpoints.facts(args)
-    store = checkpoints.Store(args.checkpoints, known, chosen.chief) if args.checkpoints else None
-    with devices.told(chosen):
+    make_repeatable(recipe.seed, recipe.threads)
+    chosen = devices.choose(wanted.strategy, wanted.worker_timeout)
+    if chosen.workers == 1 and not wanted.checkpoints:
+        return Setup(chosen, precision=wanted.mixed_precision)
+    known = checkpoints.collect_facts(job)
+    store = checkpoints.Store(wanted.checkpoints, known, chosen.chief) if wanted.checkpoints else None
+    with devices.explain_lost_workers(chosen):
         devices.agree(chosen, {**known, "the checkpoint": store.fingerprint() if store else "none"})
-    return Setup(chosen, store, precision)
+    return Setup(chosen, store, wanted.mixed_precision)

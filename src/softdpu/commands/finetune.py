@@ -1,0 +1,36 @@
+"""What scripts/finetune.py takes and does."""
+
+from __future__ import annotations
+
+import argparse
+
+from softdpu.commands import options
+from softdpu.training.quantization import FineTuning, finetune
+from softdpu.training.recipe import Recipe
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what fine-tuning takes; `run` of the parsed arguments runs it."""
+    parser.add_argument("--model", required=True, help="the float .h5 model")
+    options.add_data(parser)
+    options.add_calibration(parser)
+    parser.add_argument("--output", required=True, help="path of the deployable quantized .h5 model")
+    parser.add_argument("--tensorboard", metavar="DIR", help="folder for TensorBoard's logs (default: none)")
+    options.add_surroundings(parser)
+    options.add_recipe(parser, Recipe(epochs=1, learning_rate=1e-4))
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Fine-tune as the arguments say."""
+    finetune(
+        FineTuning(
+            args.model,
+            args.output,
+            options.read_data(args),
+            options.read_recipe(args),
+            options.read_calibration(args),
+            options.read_surroundings(args),
+            args.tensorboard,
+        )
+    )
