@@ -11,27 +11,23 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from softdpu.output.progress import NOW, duration
+
 TAIL = 4000  # bytes of a log that are looked at
 INTERVAL = 0.5  # seconds between two looks
 
+_STEPS = re.compile(r": step (\d+) of (\d+), (.+) left")
 _TQDM = re.compile(r"(\d+)%\|")
 _KERAS = re.compile(r"(\d+)/(\d+) \[")
 _EPOCH = re.compile(r"Epoch (\d+)/(\d+)")
 
 
-def duration(seconds: float) -> str:
-    """Return a time for people: 4.2 s, 3 m 05 s or 2 h 07 m."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    if seconds < 3600:
-        return f"{int(seconds // 60)} m {int(seconds % 60):02} s"
-    return f"{int(seconds // 3600)} h {int(seconds % 3600 // 60):02} m"
-
-
 def share_done(tail: str) -> float | None:
-    """Return how far a program is, 0 to 1, by the bar of tqdm or Keras at the end of its log; None without one."""
+    """Return how far a program is, 0 to 1, by the steps or the bar of tqdm or Keras at the end of its log; None without."""
     lines = re.split(r"[\r\n\b]+", tail)
     for line in reversed([line for line in lines if line.strip()][-3:]):
+        if found := _STEPS.search(line):
+            return int(found[1]) / max(int(found[2]), 1)
         if found := _TQDM.search(line):
             return int(found[1]) / 100
         if found := _KERAS.search(line):
@@ -42,7 +38,7 @@ def share_done(tail: str) -> float | None:
 
 
 class Bars:
-    """The bars of all rules that run; without a terminal only the lines."""
+    """The bars of all rules that run; without a terminal only the lines, those of logs that begin with NOW too."""
 
     def __init__(self, stream: TextIO, on: bool = True) -> None:
         self._console = Console(file=stream, highlight=False, soft_wrap=True)
@@ -57,6 +53,7 @@ class Bars:
         )
         self._on = on and self._console.is_terminal
         self._tasks: dict[int, tuple[Any, list[str]]] = {}
+        self._said: dict[int, set[str]] = {}
         self._end: threading.Event | None = None
 
     def write(self, line: str) -> None:
@@ -65,12 +62,12 @@ class Bars:
 
     def add(self, number: int, text: str, logs: Iterable[str]) -> None:
         """Show a bar for the rule `number`."""
-        if not self._on:
-            return
         self._tasks[number] = (self._progress.add_task(text, total=None), list(logs))
+        self._said[number] = set()
         if self._end is None:
             self._end = threading.Event()
-            self._progress.start()
+            if self._on:
+                self._progress.start()
             threading.Thread(target=self._look, args=(self._end,), daemon=True).start()
 
     def remove(self, number: int) -> None:
@@ -90,17 +87,27 @@ class Bars:
 
     def _look(self, end: threading.Event) -> None:
         while not end.wait(INTERVAL):
-            for task, logs in list(self._tasks.values()):
-                done = max((share for share in map(_share, logs) if share is not None), default=None)
+            for number, (task, logs) in list(self._tasks.items()):
+                self._say_now(number, logs)
+                done = max((share for share in map(share_done, map(_tail, logs)) if share is not None), default=None)
                 if done is not None:
                     self._progress.update(task, total=1.0, completed=done)
 
+    def _say_now(self, number: int, logs: Iterable[str]) -> None:
+        """Print the lines that a program wants to be seen while it runs, each once."""
+        for log in logs:
+            for line in re.split(r"[\r\n\b]+", _tail(log))[:-1]:  # the last one may not be whole
+                if line.startswith(NOW) and line not in self._said.setdefault(number, set()):
+                    self._said[number].add(line)
+                    self.write(line[len(NOW) :])
 
-def _share(log: str) -> float | None:
+
+def _tail(log: str) -> str:
+    """Return the end of a log, nothing if there is none yet."""
     try:
         with open(log, "rb") as file:
             file.seek(0, 2)
             file.seek(max(0, file.tell() - TAIL))
-            return share_done(file.read().decode("utf-8", "replace"))
+            return file.read().decode("utf-8", "replace")
     except OSError:
-        return None
+        return ""

@@ -100,10 +100,9 @@ def train(
         ]
     )
     head.get_layer("logits").set_weights(logits.get_weights())
-    batches = []
-    for data, seed in ((train_data, recipe.seed), (val_data, None)):
-        batches.append(FeatureBatches(compute_features(base, data), data.batch_size, seed))
-    fit(head, *batches, recipe, logs, history=history, setup=setup)
+    train_features = FeatureBatches(compute_features(base, train_data), train_data.batch_size, recipe.seed)
+    val_features = FeatureBatches(compute_features(base, val_data), val_data.batch_size)
+    fit(head, train_features, val_features, recipe, logs, history=history, setup=setup)
     logits.set_weights(head.get_layer("logits").get_weights())
 
 
