@@ -17,7 +17,8 @@ from snakemake.logging import ColorizingTextHandler, DefaultFilter, DefaultForma
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
-from snakemake_logger_plugin_softdpu.live import Bars, duration
+from snakemake_logger_plugin_softdpu.live import Bars
+from softdpu.output.progress import duration
 
 LAST_LINES = 40  # of the log of a rule that failed
 # How messages begin that tell nothing about the build; Snakemake marks most others of the kind by itself.

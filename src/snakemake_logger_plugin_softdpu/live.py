@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from softdpu.output.progress import NOW, duration
+from softdpu.output.progress import NOW
 
 TAIL = 4000  # bytes of a log that are looked at
 INTERVAL = 0.5  # seconds between two looks
@@ -23,7 +23,7 @@ _EPOCH = re.compile(r"Epoch (\d+)/(\d+)")
 
 
 def share_done(tail: str) -> float | None:
-    """Return how far a program is, 0 to 1, by the steps or the bar of tqdm or Keras at the end of its log; None without."""
+    """Return how far a program is, 0 to 1, by the steps or the bar at the end of its log; None without them."""
     lines = re.split(r"[\r\n\b]+", tail)
     for line in reversed([line for line in lines if line.strip()][-3:]):
         if found := _STEPS.search(line):
@@ -83,7 +83,8 @@ class Bars:
         if self._end is not None:
             self._end.set()
             self._end = None
-            self._progress.stop()
+            if self._on:
+                self._progress.stop()
 
     def _look(self, end: threading.Event) -> None:
         while not end.wait(INTERVAL):

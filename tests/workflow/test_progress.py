@@ -16,7 +16,8 @@ from snakemake_interface_logger_plugins.common import LogEvent
 from workflow_tools import snakemake
 
 from snakemake_logger_plugin_softdpu import LogHandler
-from snakemake_logger_plugin_softdpu.live import Bars, duration, share_done
+from snakemake_logger_plugin_softdpu.live import Bars, share_done
+from softdpu.output.progress import Steps, duration
 
 
 def handler(stream: io.StringIO, monkeypatch: pytest.MonkeyPatch, **changed: bool) -> LogHandler:
@@ -94,6 +95,7 @@ def test_a_dry_run_prints_as_snakemake_does(monkeypatch: pytest.MonkeyPatch) -> 
         ("val 0:  40%|#\rval 0:  70%|##\r", 0.7),
         ("Epoch 2/4\n 30/60 [====>....] - ETA: 1s - loss: 0.5", 0.375),
         ("250/1000 [===>] - ETA: 3s", 0.25),
+        ("Epoch 2/4\ntrain: step 300 of 400, 4.2 s left\n", 0.75),
         ("50%|##\nwrote a\nwrote b\nwrote c\n", None),
     ],
 )
@@ -162,3 +164,32 @@ def test_a_failed_rule_shows_its_log_once(built: Path) -> None:
     assert run.returncode
     assert run.stdout.count("error: build/float_model/float_model.h5") == 1
     assert "FAILED after" in run.stdout and "Traceback" not in run.stdout
+
+
+def test_steps_say_how_long_all_will_take_and_what_is_left() -> None:
+    """Steps of half a second behind a first one of ten, which does not count; a line in five seconds at most."""
+    times = iter([0.0, 10.0, *(10.0 + 0.5 * i for i in range(1, 100))])
+    stream = io.StringIO()
+    steps = Steps("train", 100, announce=True, stream=stream, clock=lambda: next(times))
+    for _ in range(100):
+        steps.update()
+    lines = stream.getvalue().splitlines()
+    assert lines[0] == "train: step 2 of 100, 49.0 s left"
+    assert lines[1:3] == [
+        "now: train: about 50.0 s on this machine, 100 steps of 500 ms",
+        "train: step 12 of 100, 44.0 s left",
+    ]
+    assert len(lines) == 11 and not any(character in stream.getvalue() for character in "\r\b")
+
+
+def test_a_line_that_begins_with_now_is_shown_while_the_rule_runs(tmp_path: Path) -> None:
+    stream, log = io.StringIO(), tmp_path / "train.log"
+    log.write_text("now: about 3 m 05 s\nnow: not wh")
+    bars = Bars(stream, on=False)
+    bars.add(1, "train", [str(log)])
+    deadline = time.monotonic() + 20
+    while "about" not in stream.getvalue() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(1.2)  # two looks more
+    bars.close()
+    assert stream.getvalue() == "about 3 m 05 s\n"

@@ -1,8 +1,7 @@
 """Batches on their way into TensorFlow: through tf.data, whole to one device or in parts to several.
 
-Keras' fit could take batches as a Sequence, but then its threads map and unmap the memory of every batch and every
-layer anew: on some machines a third of the processor time. Several devices decode each its own part, and together
-they see what one device would.
+One generator makes the batches in their order, each while the one before it is used: for one device and several, for
+features in memory and for evaluation. Several devices decode each its own part; together they see what one would.
 """
 
 from __future__ import annotations
