@@ -56,3 +56,23 @@ def test_a_file_without_accuracy_is_told(tmp_path, text):
     with pytest.raises(SoftdpuError, match=r"metrics.json: expected JSON with accuracy and images"):
         ladder({"float": tmp_path / "metrics.json"}, tmp_path / "out.json", tmp_path, "x")
     assert not (tmp_path / "out.json").exists()
+
+
+@pytest.mark.parametrize(("accuracy", "warned"), [(1 / 3, True), (0.40, True), (0.7, False)])
+def test_a_network_at_chance_is_warned_of(tmp_path, capsys, accuracy, warned):
+    """One of three classes is right by chance; 60 images leave 12 points of doubt."""
+    labels = ["label,predicted,confidence"] + [f"{i % 3},0,0.5" for i in range(60)]
+    (tmp_path / "predictions.csv").write_text("\n".join(labels) + "\n")
+    ladder({"float model": write(tmp_path / "metrics.json", accuracy, 60)}, tmp_path / "out.json", tmp_path, "x")
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning: ")]
+    assert len(lines) == warned
+    if warned:
+        assert "the float model is at chance" in lines[0] and "always the same class gives 33.33 %" in lines[0]
+        assert "train.epochs" in lines[0]
+
+
+def test_an_uneven_set_has_a_higher_chance(tmp_path, capsys):
+    labels = ["label,predicted,confidence"] + [f"{int(i < 6)},0,0.5" for i in range(60)]
+    (tmp_path / "predictions.csv").write_text("\n".join(labels) + "\n")
+    ladder({"float model": write(tmp_path / "metrics.json", 0.9, 60)}, tmp_path / "out.json", tmp_path, "x")
+    assert "always the same class gives 90.00 %" in capsys.readouterr().out

@@ -13,7 +13,7 @@ from softdpu.training.batches import KerasBatches, keras
 from softdpu.training.devices import Devices
 from softdpu.training.feeding import Feed
 from softdpu.training.fit import evaluate, fit
-from softdpu.training.float_model import FeatureBatches
+from softdpu.training.float_model import FeatureBatches, compute_features
 from softdpu.training.recipe import Recipe
 
 
@@ -44,8 +44,8 @@ def test_training_goes_through_the_epochs_from_where_it_starts(colours: Path) ->
 
 def test_features_in_memory_are_fed_the_same_way() -> None:
     data = np.arange(14, dtype=np.float32).reshape(7, 2), np.arange(7)
-    plain = FeatureBatches(data, 3, seed=5)
-    elements = iter(Feed(FeatureBatches(data, 3, seed=5), first_epoch=0).dataset)
+    plain = FeatureBatches([data], 3, seed=5)
+    elements = iter(Feed(FeatureBatches([data], 3, seed=5), first_epoch=0).dataset)
     orders = []
     for epoch in (0, 1):
         plain.start(epoch)
@@ -53,6 +53,31 @@ def test_features_in_memory_are_fed_the_same_way() -> None:
         for i in range(3):
             equal(next(elements), plain.part(i)[:2])
     assert sorted(orders[0]) == sorted(orders[1]) == list(range(7)) and orders[0] != orders[1]
+
+
+def test_each_copy_of_the_features_has_its_epoch() -> None:
+    copies = [(np.full((4, 2), i, np.float32), np.full(4, i)) for i in range(3)]
+    batches = FeatureBatches(copies, 3, seed=1)
+    for epoch in range(7):
+        batches.start(epoch)
+        assert [(part[0].max(), part[1].max(), part[2]) for part in map(batches.part, (0, 1))] == [
+            (epoch % 3, epoch % 3, 3),
+            (epoch % 3, epoch % 3, 1),
+        ]
+
+
+def test_features_are_those_of_the_augmented_images(colours: Path) -> None:
+    keras.utils.set_random_seed(1)
+    image = keras.Input((32, 32, 3))
+    base = keras.Model(image, keras.layers.Flatten()(image))
+    how = {"seed": 3, "augmentation": Augmentation(flip=True)}
+    found = compute_features(base, KerasBatches(colours / "train", 32, 60, **how), copies=2)
+    plain = KerasBatches(colours / "train", 32, 60, **how)
+    for epoch in (0, 1):
+        plain.start(epoch)
+        images, labels = (np.concatenate([plain[i][k] for i in range(3)]) for k in (0, 1))
+        np.testing.assert_array_equal(found[epoch][0], images.reshape(149, -1))
+        np.testing.assert_array_equal(found[epoch][1], labels)
 
 
 def test_a_wrong_label_is_said_in_one_line(colours: Path) -> None:

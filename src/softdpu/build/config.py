@@ -14,6 +14,7 @@ import jsonschema
 import yaml
 
 from softdpu.build import vitis_ai
+from softdpu.build.images import count_classes
 from softdpu.errors import SoftdpuError
 from softdpu.numbers import boards
 from softdpu.own_model import scaling_text
@@ -56,6 +57,10 @@ def complete(config: dict[str, Any], schema_path: Path) -> None:
     """
     check(config, schema_path)
     scaling_text(config["model"])
+    if config["model"]["file"]:
+        from softdpu.own_model.plan import check_file  # slow to import, and few builds need it
+
+        check_file(Path(config["model"]["file"]), count_classes(config["dataset"]))
     for name in config["targets"]:
         boards.target(name, config["compile"]["vitis_ai"])
         if vitis_ai.VITIS_AI in vitis_ai.stages(config["toolchain"]).values():

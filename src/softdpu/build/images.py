@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from softdpu.dataset.folder import count_folders
 from softdpu.dataset.imagenet import val_shards
 
 FASHION_MNIST = "data/fashion_mnist"
@@ -25,6 +26,15 @@ def count_shards(dataset: Mapping[str, Any], split: str) -> int:
     if split == "train":
         return int(dataset["classes"])
     return val_shards(GROUND_TRUTH, dataset["classes"], dataset["images_per_shard"])
+
+
+def count_classes(dataset: Mapping[str, Any]) -> int | None:
+    """Return how many classes the images are of; None for a folder that is not there yet."""
+    if dataset["kind"] == "fashion_mnist":
+        return 10
+    if dataset["kind"] == "imagenet":
+        return int(dataset["classes"])
+    return count_folders(dataset["path"])
 
 
 def list_sources(dataset: Mapping[str, Any], split: str) -> list[str]:

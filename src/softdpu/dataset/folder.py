@@ -49,7 +49,7 @@ class ImageFolder:
             if not split_by_folder:
                 images = _choose(images, self._root, split, val_share, seed)
             if not images and (split == "train" or not split_by_folder):
-                raise SoftdpuError(f"{here / name} holds too few images for {split}: {', '.join(SUFFIXES)}")
+                raise SoftdpuError(_explain_too_few(here / name, split, split_by_folder))
             self._images += [(path, label) for path in images]
         if not self._images:
             raise SoftdpuError(f"{here} holds no images: {', '.join(SUFFIXES)}")
@@ -77,6 +77,23 @@ class ImageFolder:
     def files(self, shard: int) -> list[SourceFile]:
         """Return the images of a shard that has been read."""
         return self._read[shard]
+
+
+def _explain_too_few(folder: Path, split: str, split_by_folder: bool) -> str:
+    count = len(_images(folder))
+    if split_by_folder or not count:
+        return f"{folder} holds too few images for {split}: {', '.join(SUFFIXES)}"
+    return (
+        f"{folder} holds too few images for {split}: {count}. A class needs 2 at least, to train and to validate"
+        " with; add images, or make train/ and val/ yourself (dataset.path)"
+    )
+
+
+def count_folders(root: PathLike) -> int | None:
+    """Return how many classes a folder of images has, None if it does not exist."""
+    split = Path(root, "train").is_dir() and Path(root, "val").is_dir()
+    folder = Path(root, "train") if split else Path(root)
+    return len(_folders(folder)) if folder.is_dir() else None
 
 
 def state(root: PathLike) -> str:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import collections
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from softdpu.errors import SoftdpuError
 from softdpu.output import files
+
+PREDICTIONS = "predictions.csv"  # beside the metrics, as training writes it
 
 
 class Step(NamedTuple):
@@ -34,6 +38,8 @@ def ladder(steps: Mapping[str, Path], output: Path, folder: Path, command: str) 
     rows = [read_step(name, path) for name, path in steps.items()]
     files.write_json(output, {"steps": [row._asdict() for row in rows], "folder": str(folder), "command": command})
     print(table(rows))
+    for line in warn_of_chance(rows[0], next(iter(steps.values())).parent / PREDICTIONS):
+        print(f"warning: {line}")
     print(f"\nNext: cd {folder} && {command}")
 
 
@@ -64,6 +70,31 @@ def table(rows: list[Step]) -> str:
         distance = f"{100 * (row.accuracy - rows[0].accuracy):+.2f}" if comparable else ""
         lines.append(f"{row.name:<12}{100 * row.accuracy:>8.2f} %{row.images:>9}{distance:>16}".rstrip())
     return "\n".join(lines)
+
+
+def warn_of_chance(step: Step, predictions: Path) -> list[str]:
+    """Return a warning if a network is no better than one that always says the most frequent class, else nothing.
+
+    Args:
+        step: the network's accuracy.
+        predictions: CSV with the label of each image it was measured on, first in its line after the heading; without
+            it there is nothing to compare with.
+    """
+    try:
+        labels = [line.split(",")[0] for line in predictions.read_text(encoding="utf-8").splitlines()[1:]]
+    except (OSError, ValueError):
+        return []
+    counts = collections.Counter(labels)
+    if len(counts) < 2:
+        return []
+    chance = max(counts.values()) / len(labels)
+    if step.accuracy > chance + 2 * math.sqrt(chance * (1 - chance) / len(labels)):
+        return []
+    return [
+        f"the {step.name} is at chance: {100 * step.accuracy:.2f} % right, always the same class gives"
+        f" {100 * chance:.2f} %. It has learnt nothing; train longer (train.epochs), start from trained weights"
+        " (model.weights: imagenet, model.freeze_base: true; config/own-images.yaml), or give it more images"
+    ]
 
 
 def read_step(name: str, path: Path) -> Step:

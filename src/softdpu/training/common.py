@@ -34,11 +34,17 @@ class Data:
     fit: str = preprocess.STRETCH
     scaling: preprocess.Scaling = preprocess.TF
 
+    def training_folder(self) -> PathLike:
+        """Return the folder of the training records; raises SoftdpuError if none was named."""
+        if self.train_records is None:
+            raise SoftdpuError("training and calibration need the folder of the training records (train_records)")
+        return self.train_records
+
 
 def train_batches(data: Data, size: int, classes: int, recipe: Recipe) -> KerasBatches:
     """Open the training records: shuffled and augmented as the recipe says."""
     return KerasBatches(
-        _training_folder(data),
+        data.training_folder(),
         size,
         recipe.batch_size,
         data.fit,
@@ -54,7 +60,7 @@ def train_batches(data: Data, size: int, classes: int, recipe: Recipe) -> KerasB
 
 def calibration_batches(data: Data, size: int, images: int, batch_size: int, threads: int) -> KerasBatches:
     """Open some of the training records, evenly spread and as they are; all, and say so, if they are too few."""
-    folder = _training_folder(data)
+    folder = data.training_folder()
     total = count_records(folder)
     if images > total:
         print(f"note: calibrated with all {total} training images; {images} were asked for (quantize.calib_images)")
@@ -85,9 +91,3 @@ def finish(model: Any, data: Data, output: PathLike, size: int, what: str, threa
     metrics = evaluate(model, val_batches(data, size, model.output_shape[-1], threads), folder / PREDICTIONS)
     save(model, output)
     report(metrics, folder / METRICS, f"{what} {output}")
-
-
-def _training_folder(data: Data) -> PathLike:
-    if data.train_records is None:
-        raise SoftdpuError("training and calibration need the folder of the training records (train_records)")
-    return data.train_records

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,9 +17,19 @@ from softdpu.training.common import Data, finish, train_batches, val_batches
 from softdpu.training.feeding import Feed
 from softdpu.training.fit import fit
 from softdpu.training.model import Network
+from softdpu.training.prospects import say_prospects
 from softdpu.training.recipe import Recipe
 from softdpu.training.results import HISTORY
 from softdpu.training.setup import Setup, Surroundings
+
+COPIES = 8  # of the training images, each with other augmentations, whose features are kept
+
+
+class Features(NamedTuple):
+    """What a frozen base gives for some images: float32[n, channels], and their int64[n] labels."""
+
+    values: np.ndarray
+    labels: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -49,6 +59,7 @@ def train_float(job: FloatTraining) -> None:
     """Train the float network; writes the model, and beside it metrics.json, CSV files and model_summary.txt."""
     recipe, size, classes = job.recipe, job.network.size, job.network.classes
     setup = setups.begin(job, recipe, job.surroundings)
+    say_prospects(job.data.training_folder(), classes, recipe)
     model = job.network.build()
     data = train_batches(job.data, size, classes, recipe)
     val = val_batches(job.data, size, classes, recipe.threads, recipe.val_images)
@@ -80,14 +91,14 @@ def train(
         train_data: KerasBatches.
         val_data: KerasBatches to choose the best epoch by.
         recipe: the numbers.
-        cache_features: with a frozen base and no augmentation, compute what the head sees once, then train the head
-            alone: the same training in a fraction of the time.
+        cache_features: with a frozen base, compute what the head sees once, then train the head alone: the same
+            training in a fraction of the time. With augmentation it sees the images of the first COPIES epochs in turn.
         logs: folder for TensorBoard.
         history: path of a CSV file of each epoch's numbers, None for none.
         setup: devices, precision and checkpoints.
     """
     frozen = not model.get_layer("conv1").trainable
-    if not (frozen and cache_features) or recipe.augmentation.any():
+    if not (frozen and cache_features):
         fit(model, train_data, val_data, recipe, logs, history=history, setup=setup)
         return
     dropout, logits = model.get_layer("dropout"), model.get_layer("logits")
@@ -100,24 +111,36 @@ def train(
         ]
     )
     head.get_layer("logits").set_weights(logits.get_weights())
-    train_features = FeatureBatches(compute_features(base, train_data), train_data.batch_size, recipe.seed)
+    copies = min(COPIES, recipe.epochs) if recipe.augmentation.any() else 1
+    train_features = FeatureBatches(compute_features(base, train_data, copies), train_data.batch_size, recipe.seed)
     val_features = FeatureBatches(compute_features(base, val_data), val_data.batch_size)
     fit(head, train_features, val_features, recipe, logs, history=history, setup=setup)
     logits.set_weights(head.get_layer("logits").get_weights())
 
 
-def compute_features(base: Any, data: KerasBatches) -> tuple[np.ndarray, np.ndarray]:
-    """Return what the base gives for all images of one epoch, float32[n, channels], and int64[n] labels."""
-    feed, features, labels = Feed(data), [], []
+def compute_features(base: Any, data: KerasBatches, copies: int = 1) -> list[Features]:
+    """Return what the base gives for all images, as they are in each of the first epochs.
+
+    Args:
+        base: the frozen part of a network.
+        data: the images.
+        copies: number of epochs, which differ by their augmentation.
+    """
+    feed, found = Feed(data, first_epoch=0), []
+    batches = iter(Steps("features", copies * feed.batches, announce=True).count(feed.dataset))
     with feed.raises():
-        for images, some_labels in Steps("features", feed.batches).count(feed.dataset):
-            features.append(np.asarray(base.predict_on_batch(images)))
-            labels.append(some_labels.numpy())
-    return np.concatenate(features), np.concatenate(labels)
+        for _ in range(copies):
+            features, labels = [], []
+            for _ in range(feed.batches):
+                images, some_labels = next(batches)
+                features.append(np.asarray(base.predict_on_batch(images)))
+                labels.append(some_labels.numpy())
+            found.append(Features(np.concatenate(features), np.concatenate(labels)))
+    return found
 
 
 class FeatureBatches:
-    """Batches of arrays in memory; shuffled anew in each epoch if there is a seed.
+    """Batches of arrays in memory, one copy of them for each epoch in turn; shuffled anew in each if there is a seed.
 
     Attributes:
         shape: of one input.
@@ -125,22 +148,23 @@ class FeatureBatches:
         images: of one epoch.
     """
 
-    def __init__(self, data: tuple[np.ndarray, np.ndarray], batch_size: int, seed: int | None = None) -> None:
-        self._features, self._labels = data
-        self.shape, self.batch_size, self.images = data[0].shape[1:], batch_size, len(data[1])
-        self._seed, self._epoch = seed, 0
+    def __init__(self, copies: list[Features], batch_size: int, seed: int | None = None) -> None:
+        features, labels = copies[0]
+        self.shape, self.batch_size, self.images = features.shape[1:], batch_size, len(labels)
+        self._copies, self._seed, self._epoch = copies, seed, 0
 
     def __len__(self) -> int:
         return -(-self.images // self.batch_size)
 
     def part(self, i: int, number: int = 0, parts: int = 1) -> tuple[np.ndarray, np.ndarray, int]:
         """Return features and labels of part `number` of batch `i`, and the size of the whole batch."""
-        order = np.arange(len(self._labels))
+        order = np.arange(self.images)
         if self._seed is not None:
-            order = np.random.default_rng([self._seed, self._epoch]).permutation(len(order))
+            order = np.random.default_rng([self._seed, self._epoch]).permutation(self.images)
         batch = order[i * self.batch_size : (i + 1) * self.batch_size]
         chosen = batch[share(len(batch), number, parts)]
-        return self._features[chosen], self._labels[chosen], len(batch)
+        features, labels = self._copies[self._epoch % len(self._copies)]
+        return features[chosen], labels[chosen], len(batch)
 
     def start(self, epoch: int) -> None:
         """Go to an epoch, counted from 0."""
