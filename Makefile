@@ -8,7 +8,7 @@ VENV := .venv
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: all help env report pictures test quick-test lint clean
+.PHONY: all help env quick report pictures test quick-test lint clean
 
 help: ## this list
 	@echo "make target_zcu102   build the SD-card folder build/target_zcu102 (also target_zcu104, target_kv260, target_vck190, ...)"
@@ -27,6 +27,9 @@ $(READY): requirements.lock pyproject.toml
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
+
+quick: $(READY) ## the same flow on a tenth of the images, in build/quick: a first look
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" snakemake -j$(JOBS) target_zcu102 --configfile config/quick.yaml
 
 all: $(READY) # every target of config.yaml
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" snakemake -j$(JOBS) all

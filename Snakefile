@@ -4,7 +4,7 @@ from pathlib import Path
 
 from snakemake.utils import min_version
 
-from softdpu.build import config as configuration, locks
+from softdpu.build import config as configuration, images, locks
 from softdpu.build.stop import one_line
 from softdpu.output import files
 
@@ -20,7 +20,7 @@ pathvars:
     float_model="<build>/float_model",
     quant_model="<build>/quant_model",
     quant_ft_model="<build>/quant_ft_model",
-    logs="logs",
+    logs=images.choose_logs(config),
 
 
 with one_line():
@@ -52,6 +52,8 @@ onstart:
     check_machine(workflow.dag.needrun_jobs())
     with one_line():
         locks.hold(Path(BUILD))
+        if warning := images.keep_source(Path(BUILD), DATASET):
+            logger.warning(f"warning: {warning}")
 
 
 onerror:

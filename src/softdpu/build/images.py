@@ -5,11 +5,14 @@ A `dataset` here is that section of a complete configuration.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from softdpu.dataset.folder import count_folders
 from softdpu.dataset.imagenet import val_shards
+from softdpu.output import files
 
 FASHION_MNIST = "data/fashion_mnist"
 FASHION_MNIST_FILES = [
@@ -17,6 +20,34 @@ FASHION_MNIST_FILES = [
     for part in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
 ]
 GROUND_TRUTH = "data/imagenet/val.txt"
+
+
+SOURCE = "dataset.json"  # in the build's folder: whose images its records hold
+
+
+def choose_logs(config: Mapping[str, Any]) -> str:
+    """Return the folder of logs and benchmarks of a build: below its own folder if it has one (pathvars.build)."""
+    build = (config.get("pathvars") or {}).get("build", "build")
+    return "logs" if build == "build" else "<build>/logs"
+
+
+def keep_source(folder: Path, dataset: Mapping[str, Any]) -> str | None:
+    """Write down whose images a build's folder holds; return a warning if they were another's, whose records go."""
+    keys = ("kind", "path") if dataset["kind"] == "image_folder" else ("kind", "train_tar", "val_tar")
+    now = {key: dataset[key] for key in keys if dataset[key] is not None}
+    file = folder / SOURCE
+    try:
+        before = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        before = now
+    files.write_json(file, now)
+    if before == now or not isinstance(before, dict):
+        return None
+    old, new = (" ".join(map(str, source.values())) for source in (before, now))
+    return (
+        f"{folder} held the build of {old}; its records and models are made again from {new}. To keep both, give each"
+        " a folder: --config pathvars='{build: build/mine}'"
+    )
 
 
 def count_shards(dataset: Mapping[str, Any], split: str) -> int:

@@ -20,7 +20,7 @@ import numpy as np
 from softdpu.dataset import example, preprocess, tfrecord
 from softdpu.errors import SoftdpuError
 from softdpu.output.files import PathLike
-from softdpu.output.progress import tqdm
+from softdpu.output.progress import Steps
 
 _IMAGES_A_TASK = 8  # so that a thread's start costs little beside the decoding
 
@@ -245,16 +245,15 @@ class Batches:
         pixels = np.empty((len(chosen), self._size, self._size, 3), np.uint8)
         labels = np.empty(len(chosen), np.int64)
 
-        def load_some(start: int) -> int:
-            some = range(start, min(start + _IMAGES_A_TASK, len(chosen)))
-            for i in some:
+        def load_some(start: int) -> None:
+            for i in range(start, min(start + _IMAGES_A_TASK, len(chosen))):
                 pixels[i], labels[i] = self._load_one(int(chosen[i]), places[i])
-            return len(some)
 
-        bar = tqdm(total=len(chosen), unit="image", desc="reading", disable=not progress)
-        with ThreadPoolExecutor(self._threads) as pool, bar:
-            for count in pool.map(load_some, range(0, len(chosen), _IMAGES_A_TASK)):
-                bar.update(count)
+        starts = range(0, len(chosen), _IMAGES_A_TASK)
+        with ThreadPoolExecutor(self._threads) as pool:
+            done = pool.map(load_some, starts)
+            for _ in Steps("read", len(starts)).count(done) if progress else done:
+                pass
         return pixels, labels
 
     def _load_all(self) -> tuple[np.ndarray, np.ndarray]:
