@@ -176,9 +176,12 @@ def scale(image: np.ndarray, scaling: Scaling = TF) -> np.ndarray:
     """Return the network's input, float32[..., 3], of uint8[..., 3] pixels in the order red, green, blue (step 4)."""
     table = scaling.table()
     image = image[..., ::-1] if scaling.bgr else image
+    if not image.size:  # a device's part of a small batch
+        return np.zeros(image.shape, np.float32)
+    pixels = np.ascontiguousarray(image)
     if (table == table[:, :1]).all():
-        return table[:, 0][image]
-    return np.stack([table[:, c][image[..., c]] for c in range(3)], axis=-1)
+        return cv2.LUT(pixels.reshape(-1, 1), table[:, :1].copy()).reshape(image.shape)
+    return cv2.LUT(pixels.reshape(-1, 1, 3), table[np.newaxis]).reshape(image.shape)
 
 
 def card_image(data: bytes, height: int, width: int, fit: str) -> bytes:
