@@ -71,9 +71,14 @@ def to_device(array: np.ndarray, tensor: Tensor) -> np.ndarray:
 
     A float buffer of an integer tensor is multiplied by 2**fix_point and cut towards zero, as AMD's runner does.
     Numbers past int8, where AMD's conversion is undefined, saturate here.
+
+    Raises:
+        VartError: for NaN, which is no number.
     """
     if array.dtype == _type(tensor):
         return array
+    if np.isnan(array).any():
+        raise VartError(f"input '{tensor.name}': it has NaN, expected numbers: look at what computes it")
     scaled = np.ldexp(array, int(tensor.get_attr("fix_point")))
     return fixed_point.saturate(np.trunc(scaled))
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Tuple
 
 import numpy as np
@@ -48,12 +49,13 @@ class Runner:
             SoftdpuError: weights in an order that only the hardware knows, or an op that the runtime has not.
         """
         _check_subgraph(subgraph, mode)
-        engine = create_engine(subgraph, "reference" if mode == "ref" else None)
-        batch = batch_of(subgraph)
-        inputs, outputs = (
-            [with_batch(tensor, batch) for tensor in sorted(tensors, key=lambda tensor: tensor.name)]
-            for tensors in (subgraph.get_input_tensors(), subgraph.get_output_tensors())
-        )
+        with _damage_in_one_line(subgraph.get_name()):
+            engine = create_engine(subgraph, "reference" if mode == "ref" else None)
+            batch = batch_of(subgraph)
+            inputs, outputs = (
+                [with_batch(tensor, batch) for tensor in sorted(tensors, key=lambda tensor: tensor.name)]
+                for tensors in (subgraph.get_input_tensors(), subgraph.get_output_tensors())
+            )
         return cls(subgraph.get_name(), engine, inputs, outputs)
 
     def get_input_tensors(self) -> list[Tensor]:
@@ -130,6 +132,10 @@ class _Job:
         self._sources, self._targets = sources, targets
 
     def __call__(self) -> None:
+        with _damage_in_one_line(self._engine.program.name):
+            self._run()
+
+    def _run(self) -> None:
         program = self._engine.program
         sources = [to_device(array, tensor) for array, tensor in zip(self._sources, self._inputs)]
         targets = [
@@ -143,6 +149,20 @@ class _Job:
         for array, tensor, target in zip(targets, self._outputs, self._targets):
             if array is not target:
                 from_device(array, tensor, target)
+
+
+@contextlib.contextmanager
+def _damage_in_one_line(name: str) -> Iterator[None]:
+    """Turn whatever an engine raises over a damaged graph (KeyError, StopIteration, ...) into a VartError."""
+    try:
+        yield
+    except SoftdpuError:
+        raise
+    except Exception as error:
+        what = " ".join(str(error).split())[:200]
+        raise VartError(
+            f"subgraph '{name[:200]}' is damaged, no engine can run it ({type(error).__name__}: {what}): compile again"
+        ) from error
 
 
 def with_batch(tensor: Tensor, batch: int) -> Tensor:
@@ -164,9 +184,10 @@ def _check_subgraph(subgraph: Any, mode: Any) -> None:
             "attribute device is DPU"
         )
     libraries = subgraph.get_attr("runner") if subgraph.has_attr("runner") else {}
-    if not isinstance(libraries, Mapping) or mode not in libraries:
+    libraries = libraries if isinstance(libraries, Mapping) else {}
+    if not isinstance(mode, str) or mode not in libraries:
         known = ", ".join(f'"{key}"' for key in libraries) or "none"
-        raise VartError(f"subgraph '{name}' has no runner for mode {mode!r}; its modes: {known}")
+        raise VartError(f"subgraph '{name}' has no runner for mode {mode!r:.80}; its modes: {known}")
 
 
 def batch_of(subgraph: Subgraph) -> int:
@@ -177,8 +198,8 @@ def batch_of(subgraph: Subgraph) -> int:
     """
     text = os.environ.get("SOFTDPU_BATCH")
     if text:
-        if not text.isdigit() or int(text) < 1:
-            raise VartError(f"SOFTDPU_BATCH must be a number of images from 1 on, got '{text}'")
+        if not (text.isascii() and text.isdigit() and len(text) < 7 and int(text) > 0):
+            raise VartError(f"SOFTDPU_BATCH must be a number of images from 1 to 999999, got '{text[:80]}'")
         return int(text)
     if not subgraph.has_attr("dpu_fingerprint"):
         return 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 import weakref
@@ -31,13 +32,19 @@ class Worker:
 
     def __init__(self, name: str) -> None:
         self._state = _State()
+        self._process = os.getpid()
         self._next = 0
         thread = threading.Thread(target=_serve, args=(self._state,), name=name, daemon=True)
         thread.start()
         weakref.finalize(self, self._state.queue.put, None)
 
     def submit(self, job: Job) -> int:
-        """Queue a job and return its number at once."""
+        """Queue a job and return its number at once.
+
+        Raises:
+            VartError: in a process that was forked after the worker was made: threads are not copied.
+        """
+        self._check_process()
         state = self._state
         with state.changed:
             number = self._next
@@ -50,8 +57,9 @@ class Worker:
         """Wait for a job to end, and raise what it raised. A job can be waited for once.
 
         Raises:
-            VartError: for a number that is not that of a job, or that was waited for before.
+            VartError: for a number that is not that of a job, or that was waited for before; in a forked process.
         """
+        self._check_process()
         state = self._state
         with state.changed:
             if number not in state.pending and number not in state.done:
@@ -63,6 +71,13 @@ class Worker:
             error = state.failed.pop(number, None)
         if error is not None:
             raise error
+
+    def _check_process(self) -> None:
+        if os.getpid() != self._process:
+            raise VartError(
+                f"the runner was made in process {self._process}; its thread is not in this one, which was forked from"
+                " it: make a runner here"
+            )
 
 
 def _serve(state: _State) -> None:

@@ -151,7 +151,7 @@ def test_a_graph_with_a_hole_is_told_and_ends(keras3_models: Path, tmp_path: Pat
         assert json.loads(config)
         new.writestr("config.json", config)
         new.writestr("model.weights.h5", old.read("model.weights.h5"))
-    with pytest.raises(SoftdpuError, match="reads call 0 of nobody, which is not there"):
+    with pytest.raises(SoftdpuError, match="reads call 0 of 'nobody', which is not there"):
         adapted(tmp_path / "x.keras", 3)
 
 

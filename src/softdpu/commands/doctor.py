@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from softdpu.commands.models import as_h5
+from softdpu.commands.options import add_trust
 from softdpu.dataset import options
 from softdpu.doctor.examine import examine
 from softdpu.doctor.report import as_text, write
@@ -29,7 +30,7 @@ def doctor(args: argparse.Namespace) -> None:
         SoftdpuError: for a model or records that cannot be used.
     """
     make_repeatable(1, args.threads)
-    model = load(args.model)
+    model = load(args.model, trust=args.trust)
     if args.records:
         size = input_size(model, args.model)
         data = Data(args.records, args.records, args.fit, args.scaling)
@@ -73,6 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--fit", choices=("stretch", "crop"), default="stretch", help="how an image becomes a square")
     options.add_scaling_argument(parser)
     add("--threads", type=options.positive, default=1, help="threads to compute with (default: 1)")
+    add_trust(parser)
     add("--output", required=True, metavar="DIR", help="folder for doctor.json and the pictures")
     parser.set_defaults(run=run)
 

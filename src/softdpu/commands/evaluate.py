@@ -20,4 +20,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Evaluate as the arguments say."""
-    evaluate_model(Evaluation(args.model, args.output, options.read_data(args), args.quantizer, args.threads))
+    evaluate_model(
+        Evaluation(args.model, args.output, options.read_data(args), args.quantizer, args.threads, args.trust)
+    )

@@ -53,6 +53,16 @@ def add_quantizer(parser: argparse.ArgumentParser) -> None:
         default=quantizers.SOFTDPU,
         help="whose quantizer: softdpu's, or AMD's vai_q_tensorflow2, in AMD's environment (default: softdpu)",
     )
+    add_trust(parser)
+
+
+def add_trust(parser: argparse.ArgumentParser) -> None:
+    """Add the option that lets a model file name any class and hold code."""
+    parser.add_argument(
+        "--trust",
+        action="store_true",
+        help="the model file is your own: it may hold code (Lambda) and name any class (docs/security.md)",
+    )
 
 
 def add_calibration(parser: argparse.ArgumentParser) -> None:
@@ -69,7 +79,7 @@ def add_calibration(parser: argparse.ArgumentParser) -> None:
 
 def read_calibration(args: argparse.Namespace) -> Calibration:
     """Return what the options of `add_calibration` say."""
-    return Calibration(args.calib_images, args.calib_batch, args.recipe, args.quantizer)
+    return Calibration(args.calib_images, args.calib_batch, args.recipe, args.quantizer, args.trust)
 
 
 def add_surroundings(parser: argparse.ArgumentParser) -> None:

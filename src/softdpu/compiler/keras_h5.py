@@ -6,7 +6,6 @@ Quantized files are those of AMD's vai_q_tensorflow2 and of softdpu's quantizer:
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import h5py
 import numpy as np
 
 from softdpu.errors import SoftdpuError
+from softdpu.keras2 import hdf5, structure
 from softdpu.keras2.kinds import MODELS, bare
 
 _Keys = tuple[tuple[str, int], ...]  # (layer, call number)
@@ -92,7 +92,7 @@ def read_keras_model(path: str | Path) -> KerasModel:
     if not path.is_file():
         raise SoftdpuError(f"{path}: no such model file")
     try:
-        with h5py.File(path, "r") as file:
+        with hdf5.opened(path, path) as file:
             return _read(path, file)
     except SoftdpuError:
         raise
@@ -106,7 +106,8 @@ def _read(path: Path, file: h5py.File) -> KerasModel:
     text = file.attrs.get("model_config")
     if text is None or "model_weights" not in file:
         raise SoftdpuError(f"{path}: holds no Keras model (weights only?): save the whole model with model.save()")
-    model = json.loads(text.decode() if isinstance(text, bytes) else text)
+    model = structure.parsed(text, path)
+    structure.check(model, path)
     config = model["config"]
     kind = model.get("class_name")
     if kind not in MODELS:
@@ -290,5 +291,6 @@ def _layer(
         short = full.split("/")[-1].split(":")[0]
         short = short if short not in values else full
         values[short] = group[full][()]
+        hdf5.check_values(np.asarray(values[short]), weights.file.filename, full)
         paths[short] = full
     return Layer(name, kind, wrapper, config, outer, calls, values, paths, shapes.get(name))

@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 
 from softdpu.errors import SoftdpuError
+from softdpu.keras2 import door
 from softdpu.keras2.kinds import DROPOUTS, MODELS
 from softdpu.own_model.model_file import ModelFile
 from softdpu.training.batches import keras
@@ -30,11 +31,17 @@ def load(file: ModelFile, size: int) -> Any:
     for entry in _entries(config):
         _fix_size(entry["config"], size)
     kind = keras.Sequential if config["class_name"] == "Sequential" else keras.Model
+    door.check_classes(config, file.path)
+    with file.weights() as weights:
+        held = door.check_weights(weights, file.path)
     try:
-        model = kind.from_config(config["config"])
+        with door.building(held, file.path):
+            model = kind.from_config(config["config"])
         if not model.inputs:
             raise ValueError("it has no input shape; begin it with keras.Input")
-    except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+    except SoftdpuError:
+        raise
+    except Exception as error:  # whatever Keras raises over a configuration that it cannot build
         raise SoftdpuError(
             f"{file.path} has what Keras 2's layers do not: {_first_line(error)}; build it from Keras' own layers"
             " (model.file)"
@@ -42,7 +49,7 @@ def load(file: ModelFile, size: int) -> Any:
     with file.weights() as weights:
         try:
             (_fill_from_archive if file.is_archive else _fill_from_h5)(model, weights)
-        except (KeyError, ValueError, OSError) as error:
+        except (KeyError, ValueError, TypeError, IndexError, StopIteration, OSError, RuntimeError) as error:
             raise SoftdpuError(
                 f"{file.path}: the weights do not fit the layers ({_first_line(error)}); save the model again"
                 " (model.file)"

@@ -7,9 +7,6 @@ model.weights.h5. Configurations of Keras 3 are brought to the form of Keras 2.
 from __future__ import annotations
 
 import contextlib
-import io
-import json
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Iterator  # noqa: UP035 - not generic in collections.abc before Python 3.9
@@ -17,9 +14,9 @@ from typing import Any, Iterator  # noqa: UP035 - not generic in collections.abc
 import h5py
 
 from softdpu.errors import SoftdpuError
+from softdpu.keras2 import archive, hdf5, structure
 from softdpu.own_model import keras3
 
-_WEIGHTS = "model.weights.h5"
 _ADVICE = "save the whole model as .h5 or .keras"
 
 
@@ -35,10 +32,10 @@ class ModelFile:
     def weights(self) -> Iterator[h5py.Group]:
         """Open the group of the file that holds the layers' weights."""
         if not self.is_archive:
-            with h5py.File(str(self.path), "r") as file:
+            with hdf5.opened(self.path, self.path) as file:
                 yield file["model_weights"]
             return
-        with zipfile.ZipFile(str(self.path)) as archive, h5py.File(io.BytesIO(archive.read(_WEIGHTS)), "r") as file:
+        with archive.weights(self.path) as file:
             yield file
 
 
@@ -56,18 +53,19 @@ def read(path: Path) -> ModelFile:
         with open(path, "rb") as file:
             start = file.read(8)
         if start.startswith(b"PK"):
-            with zipfile.ZipFile(str(path)) as archive:
-                config = json.loads(archive.read("config.json"))
-                archive.getinfo(_WEIGHTS)
+            config = structure.parsed(archive.member(path, archive.CONFIG), path)
+            archive.member(path, archive.WEIGHTS, look=True)
         elif start == b"\x89HDF\r\n\x1a\n":
-            with h5py.File(str(path), "r") as weights:
+            with hdf5.opened(path, path) as weights:
                 config = _h5_config(weights, path)
         else:
             raise SoftdpuError(f"{path} is neither HDF5 nor a .keras archive; {_ADVICE} (model.file)")
+        structure.check(config, path)
         legacy = keras3.as_keras2(config, str(path))
-    except SoftdpuError:
-        raise
-    except (OSError, KeyError, ValueError, TypeError, AttributeError, IndexError, zipfile.BadZipFile) as error:
+        structure.check(legacy, path)
+    except SoftdpuError as error:
+        raise SoftdpuError(str(error) if "(model.file)" in str(error) else f"{error} (model.file)") from None
+    except (OSError, KeyError, ValueError, TypeError, AttributeError, IndexError, RuntimeError) as error:
         what = " ".join(str(error).split())
         raise SoftdpuError(f"{path} is damaged or no Keras model ({what}); {_ADVICE} again (model.file)") from None
     return ModelFile(path, start.startswith(b"PK"), legacy)
@@ -79,4 +77,4 @@ def _h5_config(file: h5py.File, path: Path) -> dict[str, Any]:
         raise SoftdpuError(f"{path} holds weights alone, no model; save it with model.save() (model.file)")
     if "model_weights" not in file:
         raise KeyError("no group model_weights")
-    return dict(json.loads(text))
+    return dict(structure.parsed(text, path))

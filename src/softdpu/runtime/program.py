@@ -15,6 +15,7 @@ from softdpu.errors import SoftdpuError
 from softdpu.numbers.dpu import attribute
 from softdpu.runtime.parameters import read_constant
 
+_MOST_POSITION = 128  # of a float32's exponents; a larger one would make numbers of thousands of digits
 CONSTANTS = ("const", "const-fix")
 INPUTS = ("data", "data-fix", "placeholder")
 
@@ -177,6 +178,11 @@ def _as_value(key: str, tensor: Any) -> Value:
     if name not in _NUMPY_TYPES:
         raise SoftdpuError(f"op '{key}': the runtime has no data type {tensor.dtype}; it has {', '.join(_NUMPY_TYPES)}")
     fix_point = int(tensor.get_attr("fix_point")) if tensor.has_attr("fix_point") else None
+    if fix_point is not None and not -_MOST_POSITION <= fix_point <= _MOST_POSITION:
+        raise SoftdpuError(
+            f"op '{key}': the fix_point {fix_point} of its output is none that a quantizer gives "
+            f"({-_MOST_POSITION} to {_MOST_POSITION})"
+        )
     return Value(key, tensor.name, shape, np.dtype(_NUMPY_TYPES[name]), fix_point)
 
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from softdpu.errors import SoftdpuError
+from softdpu.keras2 import door
 from softdpu.output.files import PathLike, write_json
 from softdpu.training import quantizers
 from softdpu.training import setup as setups
-from softdpu.training.batches import KerasBatches, keras, make_repeatable
+from softdpu.training.batches import KerasBatches, make_repeatable
 from softdpu.training.common import Data, calibration_batches, finish, train_batches, val_batches
 from softdpu.training.fit import evaluate, fit, report
 from softdpu.training.recipe import Recipe
@@ -30,12 +30,14 @@ class Calibration:
         calib_batch: images a batch.
         recipe_of_quantizer: corrections before quantization that softdpu's quantizer has, None for its default.
         quantizer: one of quantizers.CHOICES.
+        trust: whether the model's file may hold code and name any class (keras2.door).
     """
 
     calib_images: int = 256
     calib_batch: int = 32
     recipe_of_quantizer: str | None = None
     quantizer: str = quantizers.SOFTDPU
+    trust: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,13 +80,14 @@ class Evaluation:
     data: Data
     quantizer: str = quantizers.SOFTDPU
     threads: int = 1
+    trust: bool = False
 
 
 def quantize(job: Quantization) -> None:
     """Quantize a float model after training; writes the model and metrics.json beside it."""
     make_repeatable(job.seed, job.threads)
     how = job.calibration
-    model = load(job.model, how.quantizer)
+    model = load(job.model, how.quantizer, how.trust)
     size = input_size(model, job.model)
     calibration = _open_calibration(job.data, how, size, job.threads)
     with _explain_refusal():
@@ -99,7 +102,7 @@ def finetune(job: FineTuning) -> None:
     """Fine-tune a float model with fake quantization; writes the deployable model and metrics.json beside it."""
     recipe, how = job.recipe, job.calibration
     setup = setups.begin(job, recipe, job.surroundings)
-    model = load(job.model, how.quantizer)
+    model = load(job.model, how.quantizer, how.trust)
     size = input_size(model, job.model)
     tool = quantizers.vitis_quantize(how.quantizer)
     calibration = _open_calibration(job.data, how, size, recipe.threads)
@@ -122,25 +125,19 @@ def finetune(job: FineTuning) -> None:
 def evaluate_model(job: Evaluation) -> None:
     """Evaluate a float or quantized model on all validation records; writes metrics.json."""
     make_repeatable(0, job.threads)
-    model = load(job.model, job.quantizer)
+    model = load(job.model, job.quantizer, job.trust)
     data = val_batches(job.data, input_size(model, job.model), model.output_shape[-1], job.threads)
     report(evaluate(model, data), job.output, str(job.model))
 
 
-def load(path: PathLike, quantizer: str = quantizers.SOFTDPU) -> Any:
+def load(path: PathLike, quantizer: str = quantizers.SOFTDPU, trust: bool = False) -> Any:
     """Load a float .h5 model, or one that `quantizer` can read, without its optimizer.
 
     Raises:
-        SoftdpuError: if there is none, or Keras cannot read it.
+        SoftdpuError: if there is none, or it may not or cannot be loaded (door.load_model).
     """
-    if not os.path.isfile(path):
-        raise SoftdpuError(f"there is no model {path}; build it first")
-    scope = quantizers.vitis_quantize(quantizer).quantize_scope()
-    try:
-        with scope:
-            return keras.models.load_model(str(path), compile=False)
-    except Exception as error:
-        raise SoftdpuError(f"{path} is not a Keras-2 .h5 model that can be loaded: {error}") from None
+    with quantizers.vitis_quantize(quantizer).quantize_scope():
+        return door.load_model(path, trust)
 
 
 def input_size(model: Any, path: PathLike) -> int:
