@@ -34,6 +34,15 @@ def test_layers_have_the_names_of_the_nodes(tmp_path: Path) -> None:
     assert names == ["images", "model.0_conv_Conv", "model.0_act_Relu", "MODEL.0_conv_Conv_1", x]
 
 
+def test_a_border_of_zeros_is_one_layer_in_either_order(tmp_path: Path) -> None:
+    make = Builder((1, 16, 16, 3))
+    x = make.add("Pad", "images", make.constant([0, 1, 2, 0, 0, 3, 4, 0], np.int64))
+    x = make.add("Relu", make.conv(make.add("Transpose", x, perm=[0, 3, 1, 2]), 3, 4))
+    x = make.add("Pad", x, make.constant([0, 0, 1, 1, 0, 0, 0, 0], np.int64))
+    _, kinds = imported(make, tmp_path, x)
+    assert kinds == {"InputLayer": 1, "Conv2D": 1, "ReLU": 1, "ZeroPadding2D": 2}
+
+
 def test_no_transpose_stands_between_convolutions(tmp_path: Path) -> None:
     make = Builder((1, 16, 16, 3))
     x = make.conv(make.add("Transpose", "images", perm=[0, 3, 1, 2]), 3, 4)

@@ -187,11 +187,12 @@ def pad(build: Lowering, node: Node) -> Value:
     if not any(before + after):
         return value
     shape = tuple(size + before[axis] + after[axis] for axis, size in enumerate(value.shape))
-    if mode == "constant" and number == 0 and value.order == NHWC and sides[3] == (0, 0):
+    zeros = mode == "constant" and number == 0 and value.rank == 4
+    if zeros and sides[3] == (0, 0):
         tensor = build.layer(node, "ZeroPadding2D", value.tensor, padding=sides[1:3])
         return dataclasses.replace(same(value, tensor, value.not_negative), shape=shape)
-    if mode == "constant" and number == 0 and value.order == NHWC and not any(sides[1] + sides[2]):
-        indices = [-1] * sides[3][0] + list(range(value.shape[1])) + [-1] * sides[3][1]
+    if zeros and not any(sides[1] + sides[2]):
+        indices = [-1] * sides[3][0] + list(range(value.keras_shape[3])) + [-1] * sides[3][1]
         return dataclasses.replace(same(value, chosen_channels(build, node, value, indices)), shape=shape)
     if mode == "edge":
         tensor = _repeated_edge(build, node, value.tensor, sides)
