@@ -9,13 +9,19 @@ import re
 import shlex
 import subprocess
 import tempfile
-from collections.abc import Sequence
+import threading
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO
 
 from softdpu.errors import SoftdpuError
+from softdpu.output.text import one_line
 
+# What a board may take and say before it is given up; a checksum of a full SD card takes minutes.
+PATIENCE = 1800.0  # seconds
+MOST = 16 << 20  # bytes of one answer
+MOST_LINES, LONGEST_LINE = 2000, 4096  # of what a login prints
 _READY = b"softdpu: connected\n"
 # Used where neither the caller nor ~/.ssh/config says otherwise: a dead board is noticed after 10 s, a cable that was
 # pulled after a minute.
@@ -74,11 +80,27 @@ class Connection:
         with open(told, "wb") as stderr:
             command = [*self._ssh, "-M", self.address, f"printf '%s\\n' '{_READY.decode().strip()}'; exec cat"]
             self._master = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr)
-        assert self._master.stdout
-        if not any(line == _READY for line in iter(self._master.stdout.readline, b"")):
+        if not self._greeted():
             self._hang_up()
             raise SoftdpuError(explain(told.read_text(encoding="utf-8", errors="replace"), self.address))
         self._ssh += ["-o", "ControlMaster=no"]
+
+    def _greeted(self) -> bool:
+        """Wait for the board's first line, behind whatever its login prints; it is given time for a password."""
+        assert self._master.stdout
+        impatience = threading.Timer(PATIENCE, self._master.kill)
+        impatience.daemon = True
+        impatience.start()
+        try:
+            told = b""
+            for _ in range(MOST_LINES):
+                line = self._master.stdout.readline(LONGEST_LINE)
+                told = (told + line)[-2 * LONGEST_LINE :]
+                if not line or told.endswith(_READY):
+                    return bool(line)
+            return False
+        finally:
+            impatience.cancel()
 
     def _hang_up(self) -> None:
         assert self._master.stdin and self._master.stdout
@@ -95,17 +117,17 @@ class Connection:
         """The command that rsync's option -e takes."""
         return shlex.join(self._ssh)
 
-    def run(self, command: str, stdin: str = "", timeout: float | None = None) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, command: str, stdin: str = "", timeout: float = PATIENCE, limit: int = MOST
+    ) -> subprocess.CompletedProcess[str]:
         """Run a shell command on the board and return its exit code, output and errors.
 
         Raises:
-            SoftdpuError: the connection broke, or the command did not end within `timeout` seconds.
+            SoftdpuError: the connection broke, the command did not end within `timeout` seconds, or it printed more
+                than `limit` bytes.
         """
         line = [*self._ssh, self.address, command]
-        try:
-            done = subprocess.run(line, input=stdin, capture_output=True, text=True, errors="replace", timeout=timeout)
-        except subprocess.TimeoutExpired:
-            raise SoftdpuError(f"{self.address} did not answer within {timeout:g} s: switch it off and on") from None
+        done = collect(line, stdin, self.address, timeout, limit)
         if done.returncode == 255:
             raise SoftdpuError(self.broken(done.stderr))
         return done
@@ -119,10 +141,64 @@ class Connection:
         return f"the connection to {self.address} broke ({last_line(told) or 'no reason told'}): start again"
 
 
-def last_line(text: str) -> str:
-    """Return the last line that is not empty."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else ""
+def collect(
+    command: Sequence[str],
+    stdin: str,
+    address: str,
+    timeout: float | None = None,
+    limit: int = MOST,
+    env: Mapping[str, str] | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """Run a command that a board answers, and return its exit code, output and errors.
+
+    Raises:
+        SoftdpuError: it did not end within `timeout` seconds, or printed more than `limit` bytes.
+    """
+    with tempfile.TemporaryFile() as given:
+        given.write(stdin.encode())
+        given.seek(0)
+        process = subprocess.Popen(command, stdin=given, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env)
+    told: dict[str, bytes] = {}
+    too_much = threading.Event()
+
+    def read(name: str, pipe: IO[bytes]) -> None:
+        told[name] = pipe.read(limit + 1)
+        if len(told[name]) > limit:
+            too_much.set()
+            process.kill()
+
+    assert process.stdout and process.stderr
+    pipes = {"output": process.stdout, "errors": process.stderr}
+    readers = [threading.Thread(target=read, args=pair, daemon=True) for pair in pipes.items()]
+    for reader in readers:
+        reader.start()
+    try:
+        process.wait(timeout)
+    except subprocess.TimeoutExpired:
+        raise SoftdpuError(f"{address} did not answer within {timeout:g} s: switch it off and on") from None
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+        for reader in readers:
+            reader.join(10)  # what the process started may hold its pipes open
+    for reader, pipe in zip(readers, pipes.values(), strict=True):
+        if not reader.is_alive():
+            pipe.close()
+    if too_much.is_set():
+        raise SoftdpuError(f"{address} answers with more than {limit >> 10} KiB: that is no answer of a board's tools")
+    output, errors = (_decode(told.get(name, b"")) for name in pipes)
+    return subprocess.CompletedProcess(list(command), process.returncode, output, errors)
+
+
+def _decode(told: bytes) -> str:
+    return told.decode(errors="replace").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def last_line(told: str) -> str:
+    """Return the last line that is not empty, printable and not too long."""
+    lines = [line.strip() for line in told.splitlines() if line.strip()]
+    return one_line(lines[-1], 300) if lines else ""
 
 
 def explain(told: str, address: str) -> str:
@@ -131,7 +207,7 @@ def explain(told: str, address: str) -> str:
     for pattern, text in _REASONS:
         match = re.search(pattern, told)
         if match:
-            return text.format(address=address, host=host, told=match[0])
+            return text.format(address=address, host=host, told=one_line(match[0], 300))
     return f"no connection to {address}: {last_line(told) or 'ssh gave no reason'}"
 
 

@@ -18,9 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from softdpu.deploy.connection import Connection, last_line
+from softdpu.deploy.connection import MOST, Connection, collect, last_line
 from softdpu.deploy.content import Entry, leftovers, megabytes, shell_safe
 from softdpu.errors import SoftdpuError
+from softdpu.output.text import one_line
 
 LARGE = 1 << 20  # bytes from which on a file that arrived in part is continued
 
@@ -88,7 +89,9 @@ def _no_folder(connection: Connection, folder: str, told: str) -> str:
         return _full(connection, folder, 0)
     place = shlex.quote(folder)
     asked = connection.run(f'id -un; ls -ld {place} || ls -ld "$(dirname {place})"').stdout.splitlines()
-    user, owner = asked[0] if asked else "you", asked[1].split()[2] if len(asked) > 1 else "another user"
+    words = [one_line(line, 200).split() for line in asked[:2]]
+    user = words[0][0] if words and words[0] else "you"
+    owner = words[1][2] if len(words) > 1 and len(words[1]) > 2 else "another user"
     reason = f"it belongs to {owner}, and you are {user}" if owner != user else last_line(told) or "no permission"
     return (
         f"{connection.address} does not let you write the folder {folder}: {reason}; log in as its owner, give the"
@@ -98,8 +101,9 @@ def _no_folder(connection: Connection, folder: str, told: str) -> str:
 
 def _full(connection: Connection, folder: str, needed: int) -> str:
     place = shlex.quote(folder)
-    told = connection.run(f'df -Pk {place} || df -Pk "$(dirname {place})"').stdout.split("\n")[1:2]
-    free = f", {megabytes(1024 * int(told[0].split()[3]))} are free" if told and len(told[0].split()) > 3 else ""
+    told = connection.run(f'df -Pk {place} || df -Pk "$(dirname {place})"').stdout
+    free_blocks = re.search(r"^[^\n]*\n\S+ +\d+ +\d+ +(\d{1,15}) ", told, re.A)
+    free = f", {megabytes(1024 * int(free_blocks[1]))} are free" if free_blocks else ""
     wanted = f": the folder needs {megabytes(needed)}{free}" if needed else free
     return f"the disk of {connection.address} is full{wanted}; delete something there, and deploy again"
 
@@ -122,18 +126,13 @@ def _rsync(connection: Connection, contents: Mapping[str, Entry], folder: str) -
     for name, entry in contents.items():
         roots.setdefault(entry.path.parents[name.count("/")], []).append(name)
     for root, names in roots.items():
-        done = subprocess.run(
-            [*command, f"{root}/", place],
-            input="\n".join(names),
-            capture_output=True,
-            text=True,
-            env={**os.environ, "LC_ALL": "C"},
-        )
+        line = [*command, f"{root}/", place]
+        done = collect(line, "\n".join(names), connection.address, env={**os.environ, "LC_ALL": "C"})
         if done.returncode:
             raise SoftdpuError(_failed(connection, contents, folder, done.stderr))
         labels = ("Number of regular files transferred", "Literal data", "Matched data")
         for i, label in enumerate(labels):
-            match = re.search(rf"^{label}: ([\d,.]+)", done.stdout, re.M)
+            match = re.search(rf"^{label}: (\d[\d,.]{{0,30}})", done.stdout, re.M | re.A)
             totals[i] += int(re.sub(r"\D", "", match[1])) if match else 0
     return totals[0], totals[1], totals[2]
 
@@ -145,9 +144,10 @@ def _failed(connection: Connection, contents: Mapping[str, Entry], folder: str, 
     if "Permission denied" in told or "Read-only file system" in told or "Operation not permitted" in told:
         return _no_folder(connection, folder, told)
     if re.search(r"connection (unexpectedly )?closed|Broken pipe|closed by remote|code 255|not responding", told):
-        reason = next((line for line in told.splitlines() if "rsync" not in line and line.strip()), "it was closed")
+        lines = [line for line in told.splitlines() if "rsync" not in line and line.strip()]
+        reason = one_line(lines[0], 300) if lines else "it was closed"
         return (
-            f"the connection to {connection.address} broke while copying ({reason.strip()}): deploy again, it goes on"
+            f"the connection to {connection.address} broke while copying ({reason}): deploy again, it goes on"
             " where it stopped"
         )
     return f"copying to {connection.address} failed: {last_line(told)}"
@@ -196,7 +196,7 @@ def _send_large(connection: Connection, contents: Mapping[str, Entry], name: str
     entry = contents[name]
     part = f".part-{entry.sha256[:16]}"
     told = connection.run(f"cd {shlex.quote(folder)} && test -f {part} && wc -c <{part}").stdout.strip()
-    there = int(told) if told.isdigit() and int(told) <= entry.size else 0
+    there = int(told) if re.fullmatch(r"[0-9]{1,18}", told) and int(told) <= entry.size else 0
     into = f"cat {'>>' if there else '>'}{part}"
     parent = os.path.dirname(name) or "."
     command = f"cd {shlex.quote(folder)} && {into} && mkdir -p {parent}"
@@ -212,7 +212,9 @@ def _finish(
     connection: Connection, contents: Mapping[str, Entry], folder: str, process: subprocess.Popen[bytes]
 ) -> None:
     stderr: IO[bytes] | None = process.stderr
-    told = stderr.read().decode(errors="replace") if stderr else ""
+    told = stderr.read(MOST).decode(errors="replace") if stderr else ""
+    if len(told) >= MOST:
+        process.kill()
     code = process.wait()
     if stderr:
         stderr.close()

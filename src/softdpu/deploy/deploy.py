@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import json
 import logging
+import os
 import re
+import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from softdpu.deploy import arm, content, copying, query, results, sdcard
-from softdpu.deploy.connection import Connection
+from softdpu.deploy.connection import MOST, Connection
 from softdpu.errors import SoftdpuError
 from softdpu.numbers import boards
 from softdpu.output import files
+from softdpu.output.text import one_line, printable
 from softdpu.package.manifest import APP, MODEL
 
 RESULT = "board_run.json"  # what the app writes in its folder on the board
+_RUN_PATIENCE = 6 * 3600.0  # seconds; on an Arm CPU a thousand images take long
+_KEPT = 1 << 16  # characters of what the app printed, for the reason why it failed
 
 log = logging.getLogger(__name__)
 
@@ -179,30 +186,57 @@ def _run_app(connection: Connection, folder: str, command: str, target: str) -> 
     print(f"{connection.address}:{folder}$ {command}", flush=True)
     process = connection.start(f"cd {folder} && rm -f {RESULT} && {command} 2>&1", stdout=-1)
     assert process.stdout
-    told = ""
-    for line in process.stdout:
-        told += line.decode(errors="replace")
-        sys.stdout.write(line.decode(errors="replace"))
-        sys.stdout.flush()
-    process.stdout.close()
+    told = _show(connection, process, process.stdout)
     code = process.wait()
     if code == 255:
         raise SoftdpuError(connection.broken(told))
     fetched = connection.run(f"cat {folder}/{RESULT}")
+    told = told[-_KEPT:]
     if fetched.returncode:
         raise SoftdpuError(_why_failed(told, code, connection.address, target))
     try:
         report = results.check(json.loads(fetched.stdout), f"{connection.address}:{folder}/{RESULT}")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SoftdpuError(f"{connection.address}:{folder}/{RESULT} is no JSON ({error}): run again") from None
     return report, list((report.get("check") or {}).get("faults", []))
 
 
+def _show(connection: Connection, process: subprocess.Popen[bytes], output: IO[bytes]) -> str:
+    """Print what the app on the board prints, as it comes, and return the end of it.
+
+    Raises:
+        SoftdpuError: it does not end, or prints without end.
+    """
+    impatience = threading.Timer(_RUN_PATIENCE, process.kill)
+    impatience.daemon = True
+    impatience.start()
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    told, size = "", 0
+    try:
+        for block in iter(lambda: os.read(output.fileno(), 1 << 16), b""):
+            size += len(block)
+            text = decoder.decode(block).replace("\r\n", "\n")
+            told = (told + text)[-_KEPT:]
+            sys.stdout.write(printable(text))
+            sys.stdout.flush()
+            if size > MOST:
+                raise SoftdpuError(f"{APP} on {connection.address} prints more than {MOST >> 20} MiB: it was stopped")
+        if not impatience.is_alive():
+            raise SoftdpuError(f"{APP} on {connection.address} did not end within {_RUN_PATIENCE / 3600:g} h")
+    finally:
+        impatience.cancel()
+        output.close()
+        if size > MOST:
+            process.kill()
+            process.wait()
+    return told
+
+
 def _why_failed(told: str, code: int, board: str, target: str) -> str:
     """Return in one line why the app left no results."""
-    numbers = re.search(r"model_fingerprint (0x[0-9a-f]+).*?dpu_fingerprint\s*(0x[0-9a-f]+)", told, re.S)
+    numbers = re.search(r"model_fingerprint (0x[0-9a-f]{1,16}).*?dpu_fingerprint\s*(0x[0-9a-f]{1,16})", told, re.S)
     if numbers:
         return query.mismatch(int(numbers[1], 16), int(numbers[2], 16), target)
     errors = re.findall(r"^(?:error: |.*Error: |F\d{4} ).*$", told, re.M)
     last = errors[-1] if errors else (told.strip().splitlines() or ["nothing"])[-1]
-    return f"{APP} failed on {board} (exit code {code}): {last.strip()}; docs/board.md has a table of reasons"
+    return f"{APP} failed on {board} (exit code {code}): {one_line(last, 300)}; docs/board.md has a table of reasons"

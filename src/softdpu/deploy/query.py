@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import shlex
@@ -12,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from softdpu.deploy.connection import Connection
+from softdpu.deploy.connection import Connection, last_line
 from softdpu.errors import SoftdpuError
 from softdpu.numbers import boards
 from softdpu.xmodel import fingerprint as fingerprints
@@ -29,6 +30,8 @@ def there(name):
 print("%d.%d" % sys.version_info[:2], *filter(there, {MODULES}))
 """
 _PATIENCE = 120.0  # seconds; xdputil on a DPU that hangs never ends
+_MOST = 1 << 20  # bytes of all answers
+_MOST_CORES = 64
 
 # Each answer follows a line with its name; a tool that is missing or fails leaves it empty.
 _QUESTIONS = {
@@ -77,16 +80,21 @@ def ask(connection: Connection) -> Board:
         SoftdpuError: the connection broke, or the board's tools hang.
     """
     script = "\n".join(f"echo; echo '@@{name}'; ( {command} ) 2>/dev/null" for name, command in _QUESTIONS.items())
-    told = connection.run("exec sh -s", script + "\ntrue\n", timeout=_PATIENCE).stdout
-    answers = {name: text.strip() for name, text in re.findall(r"^@@(\w+)$(.*?)(?=^@@|\Z)", told, re.M | re.S)}
-    python, *modules = answers.get("python", "").split() or ["0.0"]
-    major, minor = map(int, python.split("."))
+    return read(connection.run("exec sh -s", script + "\ntrue\n", timeout=_PATIENCE, limit=_MOST).stdout)
+
+
+def read(told: str) -> Board:
+    """Return what the answers of a board say, behind whatever its login prints; what is no answer counts as none."""
+    parts = re.split(r"^@@(\w+)$", told, flags=re.M)
+    answers = {name: text.strip() for name, text in zip(parts[1::2], parts[2::2], strict=True) if name in _QUESTIONS}
+    python = re.findall(r"^(\d{1,2})\.(\d{1,3})((?: [\w.]+)*)\s*$", answers.get("python", ""), re.M | re.A)
+    major, minor, modules = python[-1] if python else ("0", "0", "")
     numbers, cores, vitis_ai = read_dpu(answers.get("dpu", ""))
     return Board(
-        answers.get("machine", ""),
-        answers.get("system", ""),
-        (major, minor),
-        frozenset(modules),
+        last_line(answers.get("machine", ""))[:40],
+        last_line(answers.get("system", ""))[:100],
+        (int(major), int(minor)),
+        frozenset(modules.split()) & set(MODULES),
         bool(answers.get("rsync")),
         numbers,
         cores,
@@ -100,20 +108,22 @@ def read_dpu(told: str) -> tuple[tuple[int, ...], int, str]:
     xdputil prints JSON, between lines of logging: {"DPU IP Spec": ..., "VAI Version": {library: text}, "kernels":
     [{"fingerprint": "0x..."}]}. show_dpu prints a line with "fingerprint = 0x..." a core. dexplorer tells none.
     """
-    report = _json(told)
-    numbers = [int(number, 16) for number in re.findall(r'fingerprint["\s]*[=:][\s"]*(0x[0-9a-fA-F]+)', told)]
-    numbers = [number for number in numbers if number]  # the softmax core has none
-    library = str(report.get("VAI Version", {}).get("libvart-runner.so", ""))
-    version = re.search(r"Version: (\d+\.\d+)", library)
+    found = re.findall(r'fingerprint["\s]*[=:][\s"]*(0x[0-9a-fA-F]{1,16})(?![0-9a-fA-F])', told)
+    numbers = [number for number in (int(text, 16) for text in found[:_MOST_CORES]) if number]  # softmax has none
+    versions = _json(told).get("VAI Version")
+    library = versions.get("libvart-runner.so") if isinstance(versions, dict) else None
+    version = re.search(r"Version: (\d{1,2}\.\d{1,2})(?!\d)", library, re.A) if isinstance(library, str) else None
     return tuple(dict.fromkeys(numbers)), len(numbers), version[1] if version else ""
 
 
 def _json(told: str) -> dict[str, Any]:
-    for start in re.finditer(r"^\{", told, re.M):
+    for start in itertools.islice(re.finditer(r"^\{", told, re.M), 100):  # between lines of logging
         try:
             value = json.JSONDecoder().raw_decode(told, start.start())[0]
         except ValueError:
             continue
+        except RecursionError:
+            break
         return value if isinstance(value, dict) else {}
     return {}
 

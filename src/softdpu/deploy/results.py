@@ -11,6 +11,7 @@ from typing import Any
 
 from softdpu.errors import SoftdpuError
 from softdpu.numbers import boards
+from softdpu.output.text import one_line
 
 _PUBLISHED = Path(__file__).parents[1] / "numbers/data/published_fps.csv"
 
@@ -37,7 +38,7 @@ def read(path: Path) -> dict[str, Any]:
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
         return check(report, str(path))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise SoftdpuError(f"{path}: expected the app's results ({error}); run the app on the PC again") from None
 
 
@@ -47,14 +48,47 @@ def check(report: Any, name: str) -> dict[str, Any]:
     Raises:
         SoftdpuError: it has not.
     """
-    wanted = {"accuracy": float, "images": int, "classes": dict, "threads": int, "fps": float}
-    for key, kind in wanted.items():
-        value = report.get(key) if isinstance(report, dict) else None
-        if not isinstance(value, (int, float) if kind is float else kind):
-            raise SoftdpuError(
-                f"{name}: expected the app's results with '{key}'; run the app of this card folder again"
-            )
+    problem = _problem(report)
+    if problem:
+        raise SoftdpuError(
+            f"{name}: expected the app's results with '{problem}'; run the app of this card folder again"
+        )
     return dict(report)
+
+
+def _problem(report: Any) -> str:
+    """Return the key whose value is missing or none that the app writes, "" if all are as they should be."""
+    if not isinstance(report, dict):
+        return "accuracy"
+    if not (_is_number(report.get("accuracy")) and 0 <= report["accuracy"] <= 1):
+        return "accuracy"
+    if not _is_count(report.get("images")):
+        return "images"
+    classes = report.get("classes")
+    if not isinstance(classes, dict) or not all(_is_count(found, 0) for found in classes.values()):
+        return "classes"
+    if not _is_throughput(report):
+        return "threads" if not _is_count(report.get("threads")) else "fps"
+    rows = report.get("sweep")
+    if rows is not None and not (isinstance(rows, list) and all(map(_is_throughput, rows))):
+        return "sweep"
+    found = report.get("check")
+    faults = found.get("faults") if isinstance(found, dict) else [] if found is None else None
+    if not isinstance(faults, list) or not all(isinstance(fault, str) for fault in faults):
+        return "check"
+    return ""
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and abs(value) < 1e12  # not for NaN, nor for bool
+
+
+def _is_count(value: Any, least: int = 1) -> bool:
+    return type(value) is int and least <= value < 1 << 31
+
+
+def _is_throughput(row: Any) -> bool:
+    return isinstance(row, dict) and _is_count(row.get("threads")) and _is_number(row.get("fps")) and row["fps"] >= 0
 
 
 def compare(board: Mapping[str, Any], pc: Mapping[str, Any]) -> dict[str, Any]:
@@ -116,8 +150,9 @@ def text(found: Mapping[str, Any], network: str, target: str, amd: Published | N
     yield f"Accuracy: {accuracy['board']:.4f} on the board, {accuracy['pc']:.4f} on the PC: {verdict}"
     first = found["first_different"]
     if first:
+        name = one_line(first["image"], 300)
         yield (
-            f"Classes: {len(found['different'])} of {found['images']} images differ, first {first['image']}: class"
+            f"Classes: {len(found['different'])} of {found['images']} images differ, first {name}: class"
             f" {first['board']} on the board, {first['pc']} on the PC"
         )
     else:

@@ -10,27 +10,28 @@ import sys
 from typing import Any, Callable  # noqa: UP035 - this module also runs on the Python 3.7 of AMD's containers
 
 from softdpu.errors import SoftdpuError
-from softdpu.output import files
+from softdpu.output import files, text
 
 
 def program(main: Callable[..., Any]) -> Callable[..., int]:
-    """Make `main` a program: exit code 0, 1 with one line for a SoftdpuError, 130 for Ctrl-C, never a traceback.
+    """Make `main` a program: exit code 0, 1 with one line for a mistake or a file, 130 for Ctrl-C, never a traceback.
 
-    argparse itself leaves with 2 for a wrong command line. SOFTDPU_DEBUG=1 shows the traceback of a SoftdpuError.
+    argparse itself leaves with 2 for a wrong command line. SOFTDPU_DEBUG=1 shows the traceback of such an error.
+    What it logs is made printable; so is the line.
     """
 
     @functools.wraps(main)
     def run(*args: Any) -> int:
         os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+        logging.basicConfig(level=logging.INFO, stream=sys.stderr)
+        for handler in logging.getLogger().handlers:
+            handler.setFormatter(_Printable("%(message)s"))
+        _take_all_names(sys.stdout)
         try:
             return int(main(*args) or 0)
         except SoftdpuError as error:
-            if os.environ.get("SOFTDPU_DEBUG"):
-                raise
-            print("error: " + " ".join(str(error).split()), file=sys.stderr)
-            return 1
+            return _tell(str(error))
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             return 130
@@ -38,12 +39,31 @@ def program(main: Callable[..., Any]) -> Callable[..., int]:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 1
         except OSError as error:
-            if error.errno not in files.DISK_FULL:
-                raise
-            print("error: " + files.FULL_DISK.format(error.filename or os.getcwd()), file=sys.stderr)
-            return 1
+            return _tell(files.explain(error))
 
     return run
+
+
+class _Printable(logging.Formatter):
+    """What a program logs, without what a terminal would obey."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        return text.printable(super().format(record))
+
+
+def _take_all_names(stream: Any) -> None:
+    """Let a stream print the names that its encoding does not have as escape sequences."""
+    if hasattr(stream, "reconfigure"):
+        stream.reconfigure(errors="backslashreplace")
+
+
+def _tell(why: str) -> int:
+    """Print an error as one line and return the exit code; inside an except block, for SOFTDPU_DEBUG."""
+    if os.environ.get("SOFTDPU_DEBUG"):
+        raise
+    print("error: " + text.one_line(why), file=sys.stderr)
+    return 1
 
 
 def script(add_arguments: Callable[[argparse.ArgumentParser], object], doc: str | None) -> Callable[..., int]:

@@ -7,6 +7,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -18,25 +19,76 @@ PathLike = Union[str, "os.PathLike[str]"]
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 FULL_DISK = "the disk of {} is full: free some space and run the same command again, it goes on where it stopped"
 
+_CHECK = "check that the file can be read and its folder written"
+_ADVICE = {
+    errno.ENOENT: "name a file that is there",
+    errno.EISDIR: "name a file, not a folder",
+    errno.ENOTDIR: "a part of the path is a file, not a folder: name another path",
+    errno.EEXIST: "a file stands where a folder is needed: name another path, or move the file away",
+    errno.EROFS: "the disk is mounted read-only: write to another folder",
+    errno.EACCES: "change its permissions, or name another path",
+    errno.EPERM: "change its permissions, or name another path",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ELOOP: "its links lead in a circle: name the file itself",
+    errno.EMFILE: "too many open files: raise the limit (ulimit -n)",
+}
+
 
 @contextlib.contextmanager
 def whole_file(path: PathLike) -> Iterator[Path]:
     """Yield a path beside `path` to write to, and rename it to `path` when the block ends without an error.
 
-    The name keeps the suffix of `path`, because some writers choose their format by it.
+    The name keeps the suffix of `path`, because some writers choose their format by it. An OSError of the writing names
+    `path`.
     """
     final = Path(path)
-    final.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".part-", suffix="-" + final.name, dir=str(final.parent))
+    if final.is_dir():  # before the work, not after it
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(final))
+    with _naming(final, None):
+        final.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=".part-", suffix=_suffix(final.name), dir=str(final.parent))
     os.close(handle)
     part = Path(name)
     try:
-        yield part
-        part.chmod(0o666 & ~_umask())
-        os.replace(str(part), str(final))
+        with _naming(final, part):
+            yield part
+            part.chmod(0o666 & ~_umask())
+            os.replace(str(part), str(final))
     finally:
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):
             part.unlink()
+
+
+def _suffix(name: str) -> str:
+    """Return the end of a part's name: that of the file, cut from the front where both together are too long."""
+    tail = name.encode("utf-8", "surrogateescape")[-200:]
+    return "-" + tail.decode("utf-8", "ignore" if len(tail) == 200 else "surrogateescape")
+
+
+@contextlib.contextmanager
+def _naming(final: Path, part: Path | None) -> Iterator[None]:
+    """Let an OSError of writing `part` name the file that it was to become; h5py's has its number in its text."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            number = re.search(r"errno = (\d+)", str(error))
+            if not number:
+                raise
+            raise OSError(int(number[1]), os.strerror(int(number[1])), str(final)) from error
+        if part is None or error.filename in (None, str(part)):
+            error.filename, error.filename2 = str(final), None
+        raise
+
+
+def explain(error: OSError) -> str:
+    """Return in one line what an OSError means for the user: which file, what is wrong with it, what to do."""
+    name = error.filename if error.filename is not None else error.filename2
+    place = os.fsdecode(name) if isinstance(name, (str, bytes, os.PathLike)) else ""
+    if error.errno in DISK_FULL:
+        return FULL_DISK.format(os.path.dirname(os.path.abspath(place)) if place else "the output")
+    why = error.strerror or str(error) or type(error).__name__
+    return f"{place}: {why}; {_ADVICE.get(error.errno or 0, _CHECK)}" if place else f"{why}; {_CHECK}"
 
 
 def _umask() -> int:

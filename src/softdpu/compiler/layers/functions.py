@@ -49,6 +49,13 @@ def _activation(function: str) -> Function:
     return make
 
 
+def _unary(kind: str) -> Function:
+    def make(build: Builder, layer: Layer, name: str, sources: list[Op], arguments: dict[str, Any]) -> Op:
+        return build.add(layer, name, kind, {"input": sources}, {}, sources[0].shape)
+
+    return make
+
+
 def _reduction(kind: str) -> Function:
     def make(build: Builder, layer: Layer, name: str, sources: list[Op], arguments: dict[str, Any]) -> Op:
         shape = sources[0].shape
@@ -95,6 +102,28 @@ def _concat(build: Builder, layer: Layer, name: str, sources: list[Op], argument
     return joined(build, layer, name, sources, int(arguments.get("axis", 0)))
 
 
+def _resize(how: str) -> Function:
+    """Return a bilinear resize whose pixels lie as `how` says, or as the call does with align_corners."""
+
+    def make(build: Builder, layer: Layer, name: str, sources: list[Op], arguments: dict[str, Any]) -> Op:
+        known = {"size", "align_corners", "half_pixel_centers"}
+        if set(arguments) - known or len(sources[0].shape) != 4:
+            raise build.error(
+                layer, f"resizes {sources[0].shape} by {arguments}: only {', '.join(sorted(known))} are known"
+            )
+        height, width = (int(size) for size in arguments["size"])
+        batch, rows, columns, channels = sources[0].shape
+        attrs = {
+            "scale": [width / columns, height / rows],
+            "mode": "BILINEAR",
+            "align_corners": bool(arguments.get("align_corners")),
+            "half_pixel_centers": how == "half" or bool(arguments.get("half_pixel_centers")),
+        }
+        return build.add(layer, name, "resize", {"input": sources}, attrs, (batch, height, width, channels))
+
+    return make
+
+
 @layer_kind("SlicingOpLambda")
 def slicing(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
     """Indexing of a Keras tensor, such as x[..., :4]: slices with positive steps."""
@@ -134,4 +163,8 @@ FUNCTIONS: dict[str, Function] = {
     "reshape": _reshape,
     **dict.fromkeys(("transpose", "compat.v1.transpose"), _transpose),
     "concat": _concat,
+    "image.resize": _resize("half"),
+    "compat.v1.image.resize_bilinear": _resize("corner"),
+    **{f"math.{kind}": _unary(kind) for kind in ("exp", "sqrt")},
+    "math.negative": _unary("neg"),
 }

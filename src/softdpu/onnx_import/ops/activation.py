@@ -78,10 +78,22 @@ def _named(name: str, not_negative: bool = False) -> Any:
 operation("Sigmoid", runs=DPU)(_named("sigmoid", True))
 operation("Swish", runs=DPU)(_named("swish"))
 operation("Tanh", runs=CPU)(_named("tanh"))
-operation("Mish", runs=CPU)(_named("mish"))
 operation("Softplus", runs=CPU)(_named("softplus", True))
 operation("Softsign", runs=CPU)(_named("softsign"))
 operation("Selu", runs=CPU)(_named("selu"))
+
+
+@operation("Mish", runs=CPU)
+def mish(build: Lowering, node: Node) -> Value:
+    """X * tanh(softplus(x)), which is x * n / (n + 2) with n = e**x * (e**x + 2); from x = 20 on it is x in float32."""
+    value = build.value(node, 0)
+    limited = build.function(node, tf.math.minimum, value.tensor, 20.0, suffix="limited")
+    power = build.function(node, tf.math.exp, limited, suffix="exp")
+    more = build.function(node, tf.math.add, power, 2.0, suffix="exp_plus_2")
+    part = build.function(node, tf.math.multiply, power, more, suffix="part")
+    whole = build.function(node, tf.math.add, part, 2.0, suffix="whole")
+    gate = build.function(node, tf.math.truediv, part, whole, suffix="gate")
+    return same(value, build.layer(node, "Multiply", [value.tensor, gate]))
 
 
 @operation("Elu", runs=CPU)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from softdpu.keras2.api import tf
@@ -77,21 +79,45 @@ def _extend(before: tuple, scale: np.ndarray, offset: np.ndarray) -> None:
 
 @operation("LRN", runs=CPU)
 def local_response(build: Lowering, node: Node) -> Value:
-    """Local response normalization over neighbouring channels."""
+    """Local response normalization over neighbouring channels.
+
+    The power 3/4, which every known network has, is written with square roots: they are rounded in one way everywhere,
+    so that a processor's result is TensorFlow's bit for bit.
+    """
     value = build.image(node)
-    size = int(node.attrs["size"])
+    size, beta = int(node.attrs["size"]), float(node.attrs.get("beta", 0.75))
+    alpha, offset = float(node.attrs.get("alpha", 1e-4)) / size, float(node.attrs.get("bias", 1.0))
     if size % 2 == 0:
         raise Refused(f"is over {size} channels; an odd number is expected")
-    tensor = build.function(
-        node,
-        tf.nn.local_response_normalization,
-        value.tensor,
-        depth_radius=size // 2,
-        bias=float(node.attrs.get("bias", 1.0)),
-        alpha=float(node.attrs.get("alpha", 1e-4)) / size,
-        beta=float(node.attrs.get("beta", 0.75)),
-    )
-    return same(value, tensor, value.not_negative)
+    if beta != 0.75:
+        options: dict[str, Any] = {"depth_radius": size // 2, "bias": offset, "alpha": alpha, "beta": beta}
+        tensor = build.function(node, tf.nn.local_response_normalization, value.tensor, **options)
+        return same(value, tensor, value.not_negative)
+    total = _neighbours(build, node, value, size // 2)
+    total = build.function(node, tf.math.multiply, total, alpha, suffix="alpha")
+    total = build.function(node, tf.math.add, total, offset, suffix="bias")
+    root = build.function(node, tf.math.sqrt, total, suffix="root")
+    second = build.function(node, tf.math.sqrt, root, suffix="second_root")
+    power = build.function(node, tf.math.multiply, root, second, suffix="power")
+    return same(value, build.function(node, tf.math.truediv, value.tensor, power), value.not_negative)
+
+
+def _neighbours(build: Lowering, node: Node, value: Value, radius: int) -> Any:
+    """Return for each channel the sum of its own square and its neighbours'."""
+    channels, whole = value.shape[1], [slice(None)] * 3
+    square = build.function(node, tf.math.multiply, value.tensor, value.tensor, suffix="square")
+    if radius == 0:
+        return square
+    zeros = build.function(node, tf.math.multiply, square, 0.0, suffix="zeros")
+    padded = build.function(node, tf.concat, [zeros, square, zeros], suffix="padded", axis=-1)
+    starts = range(channels - radius, channels + radius + 1) if radius <= channels else ()
+    if not starts:
+        raise Refused(f"is over {2 * radius + 1} channels of {channels}")
+    total = None
+    for number, start in enumerate(starts):
+        part = build.slices(node, padded, [*whole, slice(start, start + channels, 1)], f"part{number}")
+        total = part if total is None else build.function(node, tf.math.add, total, part, suffix=f"sum{number}")
+    return total
 
 
 @operation("LayerNormalization", runs=CPU)

@@ -123,7 +123,7 @@ def _linear(build: Lowering, node: Node, value: Value, places: list[np.ndarray])
             function = tf.compat.v1.image.resize_bilinear
             if "half_pixel_centers" in options:
                 function, options = tf.image.resize, {}
-            tensor = build.function(node, function, tensor, list(out), **options)
+            tensor = build.function(node, function, tensor, size=list(out), **options)
             return image_value(build, node, tensor, value.not_negative)
     for axis in (0, 1):
         tensor = _blend(build, node, tensor, axis, np.clip(places[axis], 0, sizes[axis] - 1))

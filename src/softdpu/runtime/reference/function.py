@@ -90,6 +90,7 @@ _FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "mish": lambda x: x * np.tanh(_softplus(x)),
     "exp": np.exp,
     "neg": np.negative,
+    "sqrt": np.sqrt,
     "hard-sigmoid": lambda x: np.clip(x + 3.0, 0, 6, dtype=np.float64) / 6,
     "hard-swish": lambda x: x * np.clip(x + 3.0, 0, 6, dtype=np.float64) / 6,
     "hard-tanh": lambda x: np.clip(x, -1, 1),
