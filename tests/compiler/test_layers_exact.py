@@ -72,10 +72,11 @@ def leaky_relu_of_the_dpu_and_another(m: H5Model) -> list[str]:
 
 
 @net
-def prelu_on_the_cpu(m: H5Model) -> list[str]:
+def prelu_by_channel_and_by_pixel(m: H5Model) -> list[str]:
     x = m.conv(m.input((6, 6, 3)), (3, 4))
-    alpha = m.rng.normal(0, 0.3, (1, 1, 4)).astype(np.float32)
-    return [m.wrapped("PReLU", [x], {}, alpha=alpha, alpha_pos=6, output_0_pos=5)]
+    slopes = [m.rng.normal(0, 0.3, shape).astype(np.float32) for shape in ((1, 1, 4), (6, 6, 4))]
+    y = m.wrapped("PReLU", [x], {}, alpha=slopes[0], alpha_pos=6, output_0_pos=5)
+    return [m.conv(y, (4, 2)), m.wrapped("PReLU", [x], {}, alpha=slopes[1], alpha_pos=6, output_0_pos=5)]
 
 
 @net
@@ -90,6 +91,40 @@ def depthwise_padded_stride_2(m: H5Model) -> list[str]:
 def depthwise_multiplier(m: H5Model) -> list[str]:
     x = m.conv(m.input((6, 6, 3)), (3, 6), 3, kind="DepthwiseConv2D", depth_multiplier=2)
     return [m.conv(x, (6, 2), 1)]
+
+
+@net
+def depthwise_multiplier_past_the_banks(m: H5Model) -> list[str]:
+    x = m.conv(m.input((17, 16, 160)), (160, 320), 16, kind="DepthwiseConv2D", depth_multiplier=2, padding="valid")
+    return [m.conv(x, (320, 2), 1)]
+
+
+@net
+def bilinear_by_sizes(m: H5Model) -> list[str]:
+    x, ends = m.input((3, 4, 3)), []
+    for size, position in (([2, 2], 4), ([4, 4], 6), ([2, 4], 5), ([3, 3], 5), ([8, 8], 5)):
+        config = {"size": size, "interpolation": "bilinear"}
+        ends.append(m.wrapped("UpSampling2D", [x], config, output_0_pos=position))
+    return ends
+
+
+@net
+def bilinear_of_many_channels(m: H5Model) -> list[str]:
+    x = m.conv(m.input((2, 3, 3)), (3, 71), 1)
+    return [m.wrapped("UpSampling2D", [x], {"size": [2, 2], "interpolation": "bilinear"}, output_0_pos=4)]
+
+
+@net
+def blocks_of_pixels_and_back(m: H5Model) -> list[str]:
+    def moved(x: str, cut: list[int], made: list[int], axes: list[int]) -> str:
+        x = m.wrapped("Reshape", [x], {"target_shape": cut})
+        return m.wrapped("Reshape", [m.wrapped("Permute", [x], {"dims": axes})], {"target_shape": made})
+
+    x, axes = m.conv(m.input((4, 6, 3)), (3, 18)), [1, 3, 2, 4, 5]
+    y = m.conv(moved(x, [4, 6, 3, 3, 2], [12, 18, 2], axes), (2, 2))
+    back = m.conv(moved(y, [4, 3, 6, 3, 2], [4, 6, 18], axes), (18, 2))
+    other = moved(x, [4, 6, 3, 3, 2], [12, 18, 2], [2, 3, 1, 4, 5])  # no blocks: the axes are others
+    return [back, m.conv(other, (2, 2))]
 
 
 @net

@@ -14,9 +14,19 @@ import xir
 from softdpu.compiler.compile import compile_model
 from softdpu.numbers import fixed_point
 
-keras = pytest.importorskip("tf_keras")
+keras, tf = pytest.importorskip("tf_keras"), pytest.importorskip("tensorflow")
 L = keras.layers
 NETS: dict[str, Callable[[Any], Any]] = {}
+WHOLE_ON_THE_DPU = {  # of ZCU102, and the operation that does it
+    "prelu": "prelu-fix",
+    "bilinear_by_two": "transposed-depthwise-conv2d-fix",
+    "bilinear_by_four": "transposed-depthwise-conv2d-fix",
+    "depth_multiplier": "conv2d-fix",
+    "cropping": "strided_slice-fix",
+    "global_maximum": "pool-fix",
+    "depth_to_space": "tile-fix",
+    "space_to_depth": "tile-fix",
+}
 IMAGES = 3
 
 
@@ -95,6 +105,22 @@ def rescaling(x: Any) -> Any:
 
 
 @net
+def depth_to_space(x: Any) -> Any:  # super-resolution
+    return tf.nn.depth_to_space(conv(conv(x), 12), 2)
+
+
+@net
+def space_to_depth(x: Any) -> Any:
+    x = L.Permute((1, 3, 2, 4, 5))(L.Reshape((5, 2, 4, 2, 6))(conv(x)))
+    return conv(L.Reshape((5, 4, 24))(x))
+
+
+@net
+def bilinear_by_four(x: Any) -> Any:
+    return conv(L.UpSampling2D(4, interpolation="bilinear")(conv(x)))
+
+
+@net
 def two_outputs_and_a_cpu_part_between(x: Any) -> Any:
     x = conv(x)
     y = conv(L.ELU()(x), activation="relu")
@@ -132,6 +158,10 @@ def test_whole_network_equals_keras(name: str, tmp_path: Path) -> None:
     quantized = VitisQuantizer(build(name)).quantize_model(calib_dataset=images)
     quantized.save(tmp_path / "q.h5")
     summary = compile_model(tmp_path / "q.h5", "zcu102", tmp_path / "net.xmodel")
+    devices = [group["device"] for group in summary["subgraphs"]]
+    assert (devices == ["USER", "DPU", "CPU"]) == (name in WHOLE_ON_THE_DPU), summary["layers"]
+    if name in WHOLE_ON_THE_DPU:
+        assert WHOLE_ON_THE_DPU[name] in {place["operation"] for place in summary["layers"]}
     expected = quantized.predict(images[:IMAGES], verbose=0)
     expected = expected if isinstance(expected, list) else [expected]
     found = run_whole(tmp_path / "net.xmodel", images[:IMAGES])

@@ -38,7 +38,7 @@ def insert_borders(graph: Graph) -> Graph:
 
 
 def spell_out_prelu(graph: Graph) -> Graph:
-    """Write PReLU as relu(x) + slope * min(x, 0), which every version of AMD's library knows."""
+    """Write PReLU on the CPU as relu(x) + slope * min(x, 0), which every version of AMD's library knows."""
     replaced: dict[Op, Op] = {}
     for op in graph.ops:
         if op.kind == "prelu":

@@ -18,6 +18,7 @@ from softdpu.compiler.lower import lower
 from softdpu.compiler.parameters import fold_parameters
 from softdpu.compiler.partition import DPU, Group, partition
 from softdpu.compiler.placement import Place, placement
+from softdpu.compiler.rules.moves import join_blocks
 from softdpu.compiler.workload import workload
 from softdpu.compiler.xir_io import to_xir
 from softdpu.errors import SoftdpuError
@@ -34,7 +35,11 @@ PASSES: tuple[tuple[str, Callable[[Graph, Dpu], Graph]], ...] = (
     ("zero padding joins the convolution behind it", lambda graph, dpu: fold_pads(graph)),
     ("reshapes move behind what works on single values", lambda graph, dpu: sink_reshapes(graph)),
     ("hard sigmoid joins the convolution before it", fuse_hard_sigmoid),
-    ("PReLU, which is no DPU operation, becomes plain arithmetic", lambda graph, dpu: spell_out_prelu(graph)),
+    (
+        "reshapes around a transpose that move blocks become one operation",
+        lambda graph, dpu: join_blocks(graph),
+    ),
+    ("PReLU that the DPU has not becomes plain arithmetic", lambda graph, dpu: spell_out_prelu(graph)),
     ("average pooling with padding becomes exact sums", lambda graph, dpu: spell_out_padded_average(graph)),
     ("conversions between integer and float", lambda graph, dpu: insert_borders(graph)),
 )

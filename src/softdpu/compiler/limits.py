@@ -20,12 +20,12 @@ ADVICE = {
     "div": "division runs on the CPU: multiply by a constant folded into a convolution",
     "min": "Minimum runs on the CPU: use ReLU(max_value=6)",
     "max": "Maximum runs on the CPU: use ReLU or max pooling",
-    "strided_slice": "cropping runs on the CPU: leave it out, or pad less before it",
+    "strided_slice": "cropping of float numbers runs on the CPU: leave it out, or pad less before it",
     "transpose": "Permute runs on the CPU: keep the order height, width, channels",
 }
 
 _NONLINEAR = {"RELU": "relu", "RELU6": "relu6", "LEAKYRELU": "leakyrelu", "HSIGMOID": "hsigmoid", "HSWISH": "hswish"}
-_MAX_CHANNEL_GROUPS = 256  # channels end at 256 times the channel parallelism
+MAX_CHANNEL_GROUPS = 256  # channels end at 256 times the channel parallelism
 _MAX_PAD_BEFORE, _MAX_PAD_AFTER = 15, 255
 
 
@@ -37,9 +37,9 @@ def why_not(op: Op, dpu: Dpu) -> str:
     return find_problem(op, dpu)
 
 
-def conv_fits(dpu: Dpu, height: int, width: int, channels: int, outputs: int) -> bool:
+def conv_fits(dpu: Dpu, height: int, width: int, channels: int, outputs: int, dilation: int = 1) -> bool:
     """Whether a convolution of this kernel and these channels, with stride 1, is within the limits of `dpu`."""
-    return not _conv_size(dpu, height, width, channels, outputs)
+    return not _conv_size(dpu, height, width, channels, outputs, dilation)
 
 
 def _conv_size(dpu: Dpu, height: int, width: int, channels: int, outputs: int, dilation: int = 1) -> str:
@@ -52,14 +52,12 @@ def _conv_size(dpu: Dpu, height: int, width: int, channels: int, outputs: int, d
             f"kernel {height}x{width} over {channels} channels needs {words} words of a bank of {dpu.bank_depth}: "
             "use a smaller kernel or fewer input channels"
         )
-    if outputs > _MAX_CHANNEL_GROUPS * dpu.output_channel:
-        return (
-            f"{outputs} output channels: {dpu.name} takes {_MAX_CHANNEL_GROUPS * dpu.output_channel}; split the layer"
-        )
-    if dilation * channels > _MAX_CHANNEL_GROUPS * dpu.input_channel:
+    if outputs > MAX_CHANNEL_GROUPS * dpu.output_channel:
+        return f"{outputs} output channels: {dpu.name} takes {MAX_CHANNEL_GROUPS * dpu.output_channel}; split the layer"
+    if dilation * channels > MAX_CHANNEL_GROUPS * dpu.input_channel:
         return (
             f"{channels} input channels with dilation {dilation}: {dpu.name} takes a product of "
-            f"{_MAX_CHANNEL_GROUPS * dpu.input_channel}; use fewer channels or less dilation"
+            f"{MAX_CHANNEL_GROUPS * dpu.input_channel}; use fewer channels or less dilation"
         )
     return ""
 
@@ -86,8 +84,8 @@ def _depthwise(op: Op, dpu: Dpu) -> str:
     kernels = dpu.limits["dwconv"].kernel
     if height not in kernels or width not in kernels:
         return f"depthwise kernel {height}x{width}: {dpu.name} takes {_span(kernels)} a side; use a smaller kernel"
-    if channels > _MAX_CHANNEL_GROUPS * dpu.input_channel:
-        return f"{channels} channels: {dpu.name} takes {_MAX_CHANNEL_GROUPS * dpu.input_channel}; split the layer"
+    if channels > MAX_CHANNEL_GROUPS * dpu.input_channel:
+        return f"{channels} channels: {dpu.name} takes {MAX_CHANNEL_GROUPS * dpu.input_channel}; split the layer"
     return _strides(op, dpu, "dwconv") or _pads(op) or _activation(op, dpu.dwconv, dpu)
 
 

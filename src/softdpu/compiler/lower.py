@@ -33,7 +33,7 @@ class Lowering:
             if op.kind == "fix":
                 self.new[op] = self._fix(op)
             elif op.kind in MOVERS and self._of(op.input).is_integer:
-                self.new[op] = MOVERS[op.kind](op, self._of(op.input))
+                self.new[op] = MOVERS[op.kind](op, self._of(op.input)) or self._kept(op)
             else:
                 self.new[op] = self._kept(op)
         ops = list(dict.fromkeys(self.new.values()))

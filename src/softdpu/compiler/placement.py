@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from softdpu.compiler.graph import Graph, Op
 from softdpu.compiler.keras_h5 import KerasModel
 
-_MOVES = ("reshape-fix", "reshape", "flatten")  # beside what does a layer's work
+_MOVES = ("reshape-fix", "reshape", "flatten", "pad-fix")  # beside what does a layer's work
 _BORDERS = ("upload", "download", "fix2float", "float2fix")
 
 

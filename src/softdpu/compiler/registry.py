@@ -17,7 +17,7 @@ Function = TypeVar("Function", bound=Callable[..., object])
 LAYERS: dict[str, LayerFunction] = {}
 RULES: dict[str, Callable[[Chain], Op]] = {}
 FUSING: set[str] = set()
-MOVERS: dict[str, Callable[[Op, Op], Op]] = {}
+MOVERS: dict[str, Callable[[Op, Op], Op | None]] = {}
 CHECKS: dict[str, Callable[[Op, Dpu], str]] = {}
 
 
@@ -37,10 +37,10 @@ def rule(*kinds: str, fuses: bool = False) -> Callable[[Callable[[Chain], Op]], 
     return _into(RULES, kinds)
 
 
-def mover(*kinds: str) -> Callable[[Callable[[Op, Op], Op]], Callable[[Op, Op], Op]]:
+def mover(*kinds: str) -> Callable[[Callable[[Op, Op], Op | None]], Callable[[Op, Op], Op | None]]:
     """Register operations that only move numbers, integer wherever their input is: (operation, new input) -> operation.
 
-    They need no fix operation of their own.
+    They need no fix operation of their own. None for one that does need it.
     """
     return _into(MOVERS, kinds)
 

@@ -28,6 +28,9 @@ def workload(op: Op, dpu: Dpu) -> tuple[int, int] | None:
     if op.kind == "depthwise-conv2d-fix":
         width, height = op.attrs["kernel"]
         return _pixels(op, dpu, 2 * width * height + ("bias" in op.inputs))
+    if op.kind == "transposed-depthwise-conv2d-fix":  # only one in stride x stride taps meets a pixel
+        taps = math.prod(op.attrs["kernel"]) // math.prod(op.attrs["stride"])
+        return _pixels(op, dpu, 2 * taps + ("bias" in op.inputs))
     if op.kind == "pool-fix":
         width, height = op.attrs["kernel"]
         return _pixels(op, dpu, width * height)

@@ -26,6 +26,7 @@ _KINDS = {
     "pool-fix": "pool",
     "eltwise-fix": "eltwise",
     "depthwise-fix": "eltwise",
+    "prelu-fix": "eltwise",
     "concat-fix": "join",
     "pad-fix": "join",  # written into place by the layer before
 }
@@ -130,7 +131,7 @@ def _layer(op: xir.Op) -> Layer:
     constants = [one for ops in arguments.values() for one in ops if one.get_type() in _CONSTANTS]
     kind = _KINDS.get(op.get_type(), "move")
     width, height = _pair(op, "kernel")
-    stride = max(_pair(op, "stride"))
+    stride = 1 if kind == "move" else max(_pair(op, "stride"))  # that of blocks of pixels is one number
     transposed = op.get_type().startswith("transposed")
     source = _size(sources[0]) if sources else _size(op)
     if kind == "conv" and "weights" in arguments:

@@ -10,6 +10,7 @@ from softdpu.compiler.graph import Op
 from softdpu.compiler.keras_h5 import Call, Layer
 from softdpu.compiler.layers.activation import activation_function
 from softdpu.compiler.layers.arithmetic import elementwise
+from softdpu.compiler.layers.common import image
 from softdpu.compiler.layers.image import joined, permuted, reshaped
 from softdpu.compiler.registry import layer as layer_kind
 
@@ -98,6 +99,26 @@ def _transpose(build: Builder, layer: Layer, name: str, sources: list[Op], argum
     return permuted(build, layer, name, sources[0], order)
 
 
+def _blocks(to_space: bool) -> Function:
+    def make(build: Builder, layer: Layer, name: str, sources: list[Op], arguments: dict[str, Any]) -> Op:
+        step, (_, height, width, channels) = int(arguments["block_size"]), image(build, layer, sources[0].shape)
+        if arguments.get("data_format", "NHWC") != "NHWC":
+            raise build.error(layer, "only the data format NHWC is supported: build the model with channels last")
+        if (channels % step**2) if to_space else (height % step or width % step):
+            raise build.error(layer, f"blocks of {step} x {step} do not fit the shape {sources[0].shape}")
+        if to_space:
+            cut = [height, width, step, step, channels // step**2]
+            made = [height * step, width * step, channels // step**2]
+        else:
+            cut = [height // step, step, width // step, step, channels]
+            made = [height // step, width // step, channels * step**2]
+        op = reshaped(build, layer, f"{name}_cut", sources[0], cut)
+        op = permuted(build, layer, f"{name}_moved", op, [0, 1, 3, 2, 4, 5])
+        return reshaped(build, layer, name, op, made)
+
+    return make
+
+
 def _concat(build: Builder, layer: Layer, name: str, sources: list[Op], arguments: dict[str, Any]) -> Op:
     return joined(build, layer, name, sources, int(arguments.get("axis", 0)))
 
@@ -167,4 +188,6 @@ FUNCTIONS: dict[str, Function] = {
     "compat.v1.image.resize_bilinear": _resize("corner"),
     **{f"math.{kind}": _unary(kind) for kind in ("exp", "sqrt")},
     "math.negative": _unary("neg"),
+    "nn.depth_to_space": _blocks(True),
+    "nn.space_to_depth": _blocks(False),
 }

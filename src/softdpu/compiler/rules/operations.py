@@ -10,6 +10,7 @@ import numpy as np
 from softdpu.compiler.chain import ACTIVATIONS, Chain, NotForDpu, check_slope, fused_attributes
 from softdpu.compiler.graph import DPU_ROUND, Fix, Op
 from softdpu.compiler.registry import mover, rule
+from softdpu.compiler.rules.layers_in_other_form import bilinear, check_bilinear, multiplied
 from softdpu.numbers import fixed_point
 
 
@@ -21,6 +22,11 @@ def convolution(chain: Chain) -> Op:
     attrs |= {"pad": explicit_pad(core), **fused_attributes(chain.activation)}
     if "group" in core.attrs:
         attrs["group"] = core.attrs["group"]
+    full = multiplied(chain)
+    if full:
+        op = chain.op("conv2d-fix", {**attrs, "group": 1})
+        op.inputs = full
+        return op
     return chain.op(core.kind + "-fix", attrs)
 
 
@@ -179,11 +185,14 @@ def aligned(source: Op, fix: Fix, reader: Op) -> Op:
 
 @rule("resize")
 def upsampling(chain: Chain) -> Op:
-    """Nearest-neighbour upsampling by whole numbers."""
+    """Nearest-neighbour upsampling by whole numbers, bilinear by 2 and 4."""
     core = chain.core
+    if core.attrs["mode"] == "BILINEAR":
+        check_bilinear(chain)
+        return bilinear(chain)
     if core.attrs["mode"] != "NEAREST" or any(scale != int(scale) for scale in core.attrs["scale"]):
         raise NotForDpu(
-            f"{core.attrs['mode'].lower()} upsampling: the DPU has nearest only; use interpolation='nearest'"
+            f"{core.attrs['mode'].lower()} upsampling: the DPU has nearest and bilinear; use interpolation='nearest'"
         )
     keys = ("scale", "mode", "align_corners", "half_pixel_centers")
     return keep_position(chain, "upsample-fix", {key: core.attrs[key] for key in keys})

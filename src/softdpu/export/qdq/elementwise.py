@@ -13,6 +13,7 @@ from softdpu.export.qdq.graph import QdqGraph
 from softdpu.export.source import is_integer
 from softdpu.numbers import fixed_point
 from softdpu.runtime.program import Node
+from softdpu.runtime.reference.activation import slopes_of
 
 _OPS = {"ADD": "Add", "MUL": "Mul", "SUB": "Sub", "DIV": "Div", "MIN": "Min", "MAX": "Max"}
 _KINDS = {"eltwise-fix": "ADD", "depthwise-fix": "MUL"}
@@ -146,13 +147,16 @@ def hard_tanh(g: QdqGraph, node: Node) -> Made:
 @emitter("prelu", "prelu-fix")
 def prelu(g: QdqGraph, node: Node) -> Made:
     """PRelu, whose slopes broadcast against the input."""
-    weight = node.inputs["weight"][0]
+    weight = slopes_of(node)
     array = g.array(weight)
     rank = len(node.input.shape)
     layout = g.layout_of(node.input)
     slopes = array.reshape((1,) * (rank - array.ndim) + array.shape)
     slopes = slopes.transpose(0, 3, 1, 2) if layout == "nchw" else slopes
-    return g.node("PRelu", [g.real(node.input, layout), g.weights(weight, slopes)], node.key), layout
+    tensor = g.node("PRelu", [g.real(node.input, layout), g.weights(weight, slopes)], node.key)
+    if None not in (node.input.fix_point, weight.fix_point):
+        tensor = g.half_up(tensor, node.input.position + weight.position, node)
+    return tensor, layout
 
 
 def _at_output(g: QdqGraph, node: Node, tensor: str) -> str:

@@ -75,7 +75,7 @@ def concat(g: QdqGraph, node: Node) -> Made:
 
 @emitter("pad", "pad-fix")
 def pad(g: QdqGraph, node: Node) -> Made:
-    """Pad with one constant, or by reflection."""
+    """Pad with one constant, by reflection, or with the edge once more, which is symmetric by one."""
     pads = np.asarray(node.attr("paddings"), int).reshape(-1, 2)
     mode = str(node.attrs.get("mode", "CONSTANT"))
     rank, layout = len(pads), g.layout_of(node.input)
@@ -86,6 +86,8 @@ def pad(g: QdqGraph, node: Node) -> Made:
     ]
     if mode == "REFLECT":
         return g.moved(g.node("Pad", inputs, node.key, mode="reflect"), node), layout
+    if mode == "SYMMETRIC" and pads.max() <= 1:
+        return g.moved(g.node("Pad", inputs, node.key, mode="edge"), node), layout
     integers = is_integer(node.input)
     values = np.unique(pad_values(node, np.dtype(np.int8 if integers else np.float32), rank)[pads > 0])
     if mode != "CONSTANT" or len(values) > 1:

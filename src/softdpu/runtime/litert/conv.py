@@ -18,6 +18,7 @@ from softdpu.runtime.program import Node, Value
 
 _CUT_SIGNED, _CUT_POSITIVE = 14, 15  # the largest shifts at which 1 + 2**-23 moves ties and nothing else
 _CUT_LEAKY = 9
+_MOST_DENSE, _DENSE = 64, 32  # channels of a depthwise transposed convolution that one plain one computes
 _LEAKY_SLOPE = float(np.nextafter(np.float32(fixed_point.LEAKY_RELU_ALPHA), np.float32(0)))
 _FUSED = {"NONE": Activation.NONE, "RELU": Activation.RELU, "RELU6": Activation.RELU6}
 
@@ -76,15 +77,45 @@ def transposed_conv2d(model: Lowering, node: Node) -> None:
 
 @lowering("transposed-depthwise-conv2d-fix")
 def transposed_depthwise_conv2d(model: Lowering, node: Node) -> None:
-    """TRANSPOSE_CONV with weights that are zero between different channels, while those are few."""
+    """TRANSPOSE_CONV with weights that are zero between different channels, of a few channels at a time."""
     weights = model.constant(node.inputs["weights"][0])
+    multiplier, _, _, channels = weights.shape
+    if channels <= _MOST_DENSE:
+        _transposed(model, node, _between_channels(weights))
+        return
+    if "bias" in node.inputs:
+        raise NotExactError(f"{channels} channels with a bias")
+    held, parts = model.get(node.input), []
+    for first in range(0, channels, _DENSE):
+        last = min(first + _DENSE, channels)
+        shape = (*node.input.shape[:3], last - first)
+        source = replace(node.input, key=f"{node.input.key} [{first}:{last}] of {node.key}", shape=shape)
+        index = model.int8(source, held.zero)
+        begin, end = [0, 0, 0, first], [*shape[:3], last]
+        indices = [held.index, model.ints(begin), model.ints(end), model.ints([1, 1, 1, 1])]
+        model.builder.operator(Operator.STRIDED_SLICE, indices, [index], option("StridedSlice"))
+        model.held[source.key] = replace(held, index=index)
+        made = (*node.output.shape[:3], (last - first) * multiplier)
+        output = replace(node.output, key=f"{node.key} [{first}:{last}]", shape=made)
+        inputs = {**node.inputs, "input": (source,)}
+        part = replace(node, key=output.key, inputs=inputs, output=output)
+        _transposed(model, part, _between_channels(weights[..., first:last]))
+        parts.append(model.held[output.key])
+    zero, joined = parts[0].zero, model.int8(node.output, parts[0].zero)
+    if any(one.zero != zero for one in parts):
+        raise NotExactError("parts of different zero points")
+    options = option("Concatenation", axis=3)
+    model.builder.operator(Operator.CONCATENATION, [one.index for one in parts], [joined], options)
+    model.put(node, joined, zero, all(one.positive for one in parts))
+
+
+def _between_channels(weights: np.ndarray) -> np.ndarray:
+    """Return depthwise weights {multiplier, h, w, c} as OHWI, zero between different channels."""
     multiplier, height, width, channels = weights.shape
-    if channels > 64:
-        raise NotExactError(f"{channels} channels")
     full = np.zeros((channels, multiplier, height, width, channels), np.int8)
     for channel in range(channels):
         full[channel, ..., channel] = weights[..., channel]
-    _transposed(model, node, full.reshape(channels * multiplier, height, width, channels))
+    return full.reshape(channels * multiplier, height, width, channels)
 
 
 def _transposed(model: Lowering, node: Node, weights: np.ndarray) -> None:

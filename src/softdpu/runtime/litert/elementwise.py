@@ -22,7 +22,7 @@ from softdpu.runtime.litert.rounding import (
 )
 from softdpu.runtime.program import Node, Value
 from softdpu.runtime.reference import run_node
-from softdpu.runtime.reference.activation import UNUSED, fused_hard
+from softdpu.runtime.reference.activation import UNUSED, fused_hard, slopes_of
 
 _ADD_RATIOS = range(-8, 11)  # input position - output position for which LiteRT's addition is exact
 
@@ -88,7 +88,7 @@ def _fold(model: Lowering, node: Node, kind: str) -> None:
 @lowering("prelu", "prelu-fix")
 def prelu(model: Lowering, node: Node) -> None:
     """max(x, 0) + weight * min(x, 0), products of two int8 numbers, exact in float32."""
-    weight, shape = node.inputs["weight"][0], node.output.shape
+    weight, shape = slopes_of(node), node.output.shape
     model.constant(weight)
     x = real(model, node.input)
     zero = model.numbers(0.0, rank=len(shape))

@@ -6,7 +6,7 @@ import numpy as np
 
 from softdpu.errors import SoftdpuError
 from softdpu.numbers import fixed_point
-from softdpu.runtime.program import Node
+from softdpu.runtime.program import Node, Value
 from softdpu.runtime.reference.dyadic import Dyadic, constant, of_int8
 from softdpu.runtime.reference.registry import Args, integer_kernel
 
@@ -93,9 +93,15 @@ def leaky_relu_fix(node: Node, args: Args) -> np.ndarray:
     return x.where_negative(slope).to_int8(node.output.position)
 
 
+def slopes_of(node: Node) -> Value:
+    """Return what a PReLU multiplies negative numbers by: its argument `weight`, or its second input."""
+    return node.inputs["weight"][0] if "weight" in node.inputs else node.inputs["input"][1]
+
+
 @integer_kernel("prelu-fix", "prelu")
 def prelu_fix(node: Node, args: Args) -> np.ndarray:
-    """Where x < 0, x * weight; the weight, int8 with a position, broadcasts against x."""
-    weight = of_int8(args["weight"][0], node.inputs["weight"][0].position)
+    """Where x < 0, x * weight; the weight, int8 with a position, broadcasts against x. It may be the second input."""
+    value, numbers = slopes_of(node), args["weight"][0] if "weight" in args else args["input"][1]
+    weight = of_int8(numbers, value.position)
     x = of_int8(args["input"][0], node.input.position)
     return x.where_negative(weight).to_int8(node.output.position)
