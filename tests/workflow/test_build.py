@@ -14,9 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from workflow_tools import copy_project, environment, snakemake
-
-from softdpu.output.files import sha256
+from workflow_tools import checksums, copy_project, environment, snakemake
 
 pytestmark = pytest.mark.slow
 
@@ -113,11 +111,6 @@ def test_a_killed_build_goes_on_and_makes_the_same_bytes(built: Path, tmp_path: 
     assert not (card / "MANIFEST.sha256").exists()
     run = snakemake(folder, "-j2", "target_zcu102")
     assert run.returncode == 0, run.stdout[-5000:]
-
-    def checksums(root: Path) -> dict[str, str]:
-        files = [*root.glob("build/tfrec_*/*"), *root.glob("build/*/*.h5"), *root.glob("build/*/*.xmodel")]
-        files += [path for path in root.glob("build/target_zcu102/**/*") if path.is_file()]
-        return {str(path.relative_to(root)): sha256(path) for path in files}
 
     assert checksums(folder) == checksums(built)
     leftovers = [path for path in folder.rglob("*") if ".part" in path.name and "snakemake" not in str(path)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -29,6 +30,13 @@ def copy_project(folder: Path) -> Path:
     for name in ("rules", "schemas", "scripts", "envs", "profiles", "report", "target_src", "src"):
         shutil.copytree(ROOT / name, folder / name, ignore=ignore)
     return folder
+
+
+def checksums(root: Path) -> dict[str, str]:
+    """Return the SHA-256 of what a build is for: records, models, the card folder."""
+    files = [*root.glob("build/tfrec_*/*"), *root.glob("build/*/*.h5"), *root.glob("build/*/*.xmodel")]
+    files += [path for path in root.glob("build/target_zcu102/**/*") if path.is_file()]
+    return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 def environment(folder: Path) -> dict[str, str]:

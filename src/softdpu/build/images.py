@@ -79,7 +79,7 @@ def list_sources(dataset: Mapping[str, Any], split: str) -> list[str]:
 
 def choose_source(dataset: Mapping[str, Any], split: str) -> dict[str, Any]:
     """Return the options of make_records.py for a split, by name."""
-    chosen: dict[str, Any] = {"kind": dataset["kind"], "split": split}
+    chosen: dict[str, Any] = {"kind": dataset["kind"], "split": split, "max_pixels": dataset["max_pixels"]}
     if dataset["kind"] == "fashion_mnist":
         chosen.update(source=FASHION_MNIST, images=dataset[f"{split}_images"], jpeg_quality=dataset["jpeg_quality"])
     elif dataset["kind"] == "image_folder":

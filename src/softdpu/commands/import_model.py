@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
+from softdpu.dataset import labels
 from softdpu.own_model.adapt import adapt
 from softdpu.own_model.network import network
 from softdpu.training.batches import make_repeatable
@@ -19,7 +19,7 @@ def import_model(args: argparse.Namespace) -> None:
     """
     make_repeatable(0, args.threads)
     model = network(args.model, args.size, args.outputs)
-    classes = len(Path(args.labels).read_text(encoding="utf-8").splitlines())
+    classes = len(labels.read(args.labels))
     model = adapt(model, args.model, classes, args.scaling.bgr)
     print(f"{args.model}: {len(model.layers)} layers, {model.count_params()} parameters, scaling {args.scaling.text()}")
     data = Data(args.val_records, None, args.fit, args.scaling)

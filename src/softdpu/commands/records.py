@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from softdpu.commands.fields import pick
-from softdpu.dataset import make
+from softdpu.dataset import images, make
 from softdpu.dataset.options import positive, share
 
 
@@ -31,6 +31,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--val-share", type=float, default=0.2, help="image_folder without train/ and val/: for val (default: 0.2)")
     add("--seed", type=int, default=1, help="image_folder without train/ and val/: of the choice (default: 1)")
     add("--verify", action="store_true", help="decode every image; otherwise the structure of JPEG files is checked")
+    add(
+        "--max-pixels",
+        type=positive,
+        default=images.MAX_PIXELS,
+        metavar="N",
+        help="leave an image out that declares more pixels, without decoding it (default: %(default)s)",
+    )
     add_skipped(parser)
     parser.set_defaults(run=run)
 

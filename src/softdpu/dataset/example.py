@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
 
+MOST_CLASSES = 1 << 16
+
 
 class Record(NamedTuple):
     """What one record holds: `label` 0..classes-1, the size in pixels, the channels, the bytes of the image file."""
@@ -97,4 +99,6 @@ def decode(data: bytes) -> Record:
         if name not in feature or len(getattr(feature[name], kind).value) != 1:
             raise ValueError(f"feature '{name}' must be one value of {kind}, got {sorted(feature)}")
         values.append(getattr(feature[name], kind).value[0])
+    if not 0 <= values[0] < MOST_CLASSES:
+        raise ValueError(f"the label must be 0 to {MOST_CLASSES - 1}, it is {values[0]}")
     return Record(*values)

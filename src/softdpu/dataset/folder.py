@@ -11,6 +11,7 @@ from softdpu.errors import SoftdpuError
 from softdpu.output.files import PathLike
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+MOST_BYTES = 1 << 28  # of an image file
 
 
 class ImageFolder:
@@ -67,6 +68,10 @@ class ImageFolder:
             path, label = self._images[i]
             name = path.relative_to(self._root).as_posix()
             try:
+                if path.exists() and not path.is_file():  # a pipe would be waited for without end
+                    raise OSError(0, "it is no file")
+                if path.stat().st_size > MOST_BYTES:
+                    raise OSError(0, f"it has more than {MOST_BYTES >> 20} MiB")
                 data = path.read_bytes()
             except OSError as error:
                 yield RawImage(name, label, b"", f"cannot be read: {error.strerror}")
@@ -101,7 +106,7 @@ def state(root: PathLike) -> str:
     digest = hashlib.sha256()
     for path in _images(Path(root)):
         status = path.lstat()
-        digest.update(f"{path.as_posix()} {status.st_size} {status.st_mtime_ns}\n".encode())
+        digest.update(f"{path.as_posix()} {status.st_size} {status.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
 
@@ -120,7 +125,8 @@ def _choose(images: list[Path], root: Path, split: str, val_share: float, seed: 
     """Return the images of a split: those with the smallest hashes of seed and name are for validation."""
 
     def draw(path: Path) -> str:
-        return hashlib.sha256(f"{seed}:{path.relative_to(root).as_posix()}".encode()).hexdigest()
+        name = f"{seed}:{path.relative_to(root).as_posix()}"
+        return hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()
 
     count = min(max(1, round(len(images) * val_share)), len(images) - 1)
     val = set(sorted(images, key=draw)[: max(count, 0)])

@@ -17,6 +17,7 @@ from PIL import Image
 from softdpu.dataset import preprocess
 
 QUALITY = 100
+MAX_PIXELS = 1 << 26  # by default: 200 MB when decoded
 _FORMATS = {b"\x89PNG": "PNG", b"BM": "BMP", b"RIFF": "WebP", b"GIF8": "GIF", b"II*\0": "TIFF", b"MM\0*": "TIFF"}
 _EXIF_ORIENTATION = 0x0112
 _FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -41,19 +42,21 @@ class _JpegHeader(NamedTuple):
     exif: bytes
 
 
-def to_record(data: bytes, verify: bool = False) -> RecordImage:
+def to_record(data: bytes, verify: bool = False, max_pixels: int = MAX_PIXELS) -> RecordImage:
     """Check an image file and bring it to the form of a record.
 
     Args:
         data: of the file, any format that OpenCV reads.
         verify: also decode the files that are kept as they are; otherwise only their structure is checked, which is
             some hundred times faster and finds empty, foreign and cut off files.
+        max_pixels: that the file may declare; what declares more is not decoded.
 
     Raises:
-        ValueError: if the file is broken or no image.
+        ValueError: if the file is broken, no image, or too large.
     """
     if not data:
         raise ValueError("the file is empty")
+    preprocess.refuse_too_large(data, min(max_pixels, preprocess.MOST_PIXELS))
     if data[:2] != b"\xff\xd8":
         kind = next((name for start, name in _FORMATS.items() if data.startswith(start)), "another format")
         return _convert(data, kind)

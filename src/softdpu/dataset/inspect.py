@@ -8,9 +8,9 @@ import cv2
 import matplotlib
 import numpy as np
 
+from softdpu.dataset import labels as class_names
 from softdpu.dataset import preprocess
 from softdpu.dataset.pipeline import Reader, record_files
-from softdpu.dataset.records import LABELS
 from softdpu.errors import SoftdpuError
 from softdpu.output.files import PathLike, whole_file
 
@@ -18,6 +18,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 MAX_CLASSES = 40
+_MAX_BARS = 2000
 _TILE = 96  # pixels
 
 
@@ -50,7 +51,10 @@ def contact_sheet(folder: PathLike, output: PathLike, images: int = 8, seed: int
     sheet.set_yticks([_TILE * (label + 0.5) for label in shown], [f"{label} {names[label]}" for label in shown])
     more = f", the first {len(shown)} classes" if len(shown) < len(names) else ""
     sheet.set_title(f"{Path(folder).name}: {len(labels)} images of {len(names)} classes{more}", loc="left")
-    bars.barh(range(len(names)), counts, height=0.8)
+    if len(names) > _MAX_BARS:  # a bar each would take minutes
+        bars.fill_betweenx(range(len(names)), counts, step="mid")
+    else:
+        bars.barh(range(len(names)), counts, height=0.8)
     bars.set_ylim(len(names) - 0.5, -0.5)
     bars.set_xlabel("images of each class")
     bars.set_yticks([])
@@ -61,8 +65,7 @@ def contact_sheet(folder: PathLike, output: PathLike, images: int = 8, seed: int
 
 
 def _names(folder: PathLike, classes: int) -> list[str]:
-    path = Path(folder) / LABELS
-    names = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    names = class_names.read_beside(folder)
     return names + [""] * (classes - len(names))
 
 

@@ -11,6 +11,7 @@ from softdpu.dataset import records
 from softdpu.dataset.fashion_mnist import FashionMnist
 from softdpu.dataset.folder import ImageFolder
 from softdpu.dataset.imagenet import ImagenetTrain, ImagenetVal
+from softdpu.dataset.images import MAX_PIXELS
 from softdpu.dataset.source import Source
 from softdpu.errors import SoftdpuError
 from softdpu.output.files import PathLike
@@ -32,6 +33,7 @@ class Choice:
         classes: imagenet: the first so many synsets, None for all.
         train_source, ground_truth: imagenet, val: the training tar, which names the classes; val.txt or a tar with it.
         images_per_shard: imagenet, val.
+        max_pixels: an image that declares more is left out.
         val_share, seed: image_folder without train/ and val/: for val, and of the choice.
     """
 
@@ -47,6 +49,7 @@ class Choice:
     images_per_shard: int = 5000
     val_share: float = 0.2
     seed: int = 1
+    max_pixels: int = MAX_PIXELS
 
 
 def _fashion_mnist(choice: Choice) -> Source:
@@ -86,7 +89,7 @@ def make(choice: Choice, output: PathLike, verify: bool = False, max_skipped: fl
     """
     source = SOURCES[choice.kind](choice)
     for shard in range(source.shards):
-        _write_shard(source, choice.split, shard, output, verify)
+        _write_shard(source, choice, shard, output, verify)
     merge(output, source.shards, max_skipped)
 
 
@@ -95,7 +98,7 @@ def make_shard(choice: Choice, shard: int, output: PathLike, verify: bool = Fals
     source = SOURCES[choice.kind](choice)
     if not 0 <= shard < source.shards:
         raise SoftdpuError(f"the shard must be 0 to {source.shards - 1}, got {shard}")
-    _write_shard(source, choice.split, shard, output, verify)
+    _write_shard(source, choice, shard, output, verify)
 
 
 def merge(folder: PathLike, shards: int, max_skipped: float) -> None:
@@ -104,6 +107,6 @@ def merge(folder: PathLike, shards: int, max_skipped: float) -> None:
     print(f"{folder}: {manifest['images']} images of {len(manifest['classes'])} classes in {shards} shards")
 
 
-def _write_shard(source: Source, split: str, shard: int, output: PathLike, verify: bool) -> None:
-    with tqdm(total=source.count(shard), unit="image", desc=f"{split} {shard}", mininterval=1) as bar:
-        records.write_shard(source, shard, output, verify, bar.update)
+def _write_shard(source: Source, choice: Choice, shard: int, output: PathLike, verify: bool) -> None:
+    with tqdm(total=source.count(shard), unit="image", desc=f"{choice.split} {shard}", mininterval=1) as bar:
+        records.write_shard(source, shard, output, verify, bar.update, choice.max_pixels)

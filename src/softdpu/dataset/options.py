@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from softdpu.dataset import preprocess
+from softdpu.dataset import labels, preprocess
+from softdpu.errors import SoftdpuError
 
 
 def positive(text: str) -> int:
@@ -19,9 +19,9 @@ def positive(text: str) -> int:
 def count_lines(text: str) -> int:
     """Read the number of classes off the path of a labels.txt, a class a line; argparse tells the user otherwise."""
     try:
-        return len(Path(text).read_text(encoding="utf-8").splitlines())
-    except (OSError, ValueError) as error:
-        raise argparse.ArgumentTypeError(f"expected labels.txt of the records, got {text} ({error})") from None
+        return len(labels.read(text))
+    except SoftdpuError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def add_scaling_argument(parser: argparse.ArgumentParser) -> None:

@@ -23,6 +23,9 @@ board can change a bit; images of any other size still work. The module runs on 
 
 from __future__ import annotations
 
+import io
+import struct
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,14 +35,67 @@ import numpy as np
 STRETCH = "stretch"
 CROP = "crop"
 FITS = (STRETCH, CROP)
+MOST_PIXELS = 1 << 27  # of an image, whatever the settings: 400 MB when decoded
+MOST_RESIZED = 1 << 26
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_ALONE = frozenset([0x00, 0x01, 0xFF, *range(0xD0, 0xDA)])  # JPEG markers without a length
+
+
+def declared_pixels(data: bytes) -> int:
+    """Return how many pixels an image file says that it has, without decoding it; 0 where that is not known."""
+    if data.startswith(b"\x89PNG") and data[12:16] == b"IHDR" and len(data) >= 24:
+        width, height = struct.unpack_from(">II", data, 16)
+        return int(width * height)
+    if data.startswith(b"\xff\xd8"):
+        return _jpeg_pixels(data)
+    from PIL import Image  # not in every environment of AMD's tools, nor needed for records
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(data)) as image:
+                return int(image.size[0] * image.size[1])
+    except Image.DecompressionBombError:
+        return 1 << 62
+    except Exception:  # what Pillow does not know may still be one of OpenCV's formats
+        return 0
+
+
+def _jpeg_pixels(data: bytes) -> int:
+    """Return the largest number of pixels of the frames before the first scan. Source: ITU-T T.81, annex B."""
+    position, most = 2, 0
+    while position >= 0 and position + 9 <= len(data):
+        if data[position] != 0xFF or data[position + 1] in _ALONE:  # decoders look for the next marker
+            position = data.find(b"\xff", position + 1)
+            continue
+        marker, length, height, width = struct.unpack_from(">xBHxHH", data, position)
+        if marker in _FRAMES:
+            most = max(most, (height or 0xFFFF) * width)  # no height: it comes behind the scan
+        if marker == 0xDA:
+            break
+        position += 2 + length
+    return most
+
+
+def refuse_too_large(data: bytes, most: int) -> None:
+    """Look at the size that an image file declares, without decoding it.
+
+    Raises:
+        ValueError: if it has more than `most` pixels.
+    """
+    pixels = declared_pixels(data)
+    if pixels > most:
+        said = f"{pixels} pixels" if pixels < 1 << 60 else "far more pixels"
+        raise ValueError(f"it declares {said}, {most} are allowed (dataset.max_pixels)")
 
 
 def decode(data: bytes) -> np.ndarray:
     """Decode the bytes of a JPEG, PNG, BMP or WebP file to uint8[h, w, 3] in the order blue, green, red.
 
     Raises:
-        ValueError: if OpenCV cannot decode them.
+        ValueError: if OpenCV cannot decode them, or they declare more than MOST_PIXELS.
     """
+    refuse_too_large(data, MOST_PIXELS)
     buffer = np.frombuffer(data, np.uint8)
     try:
         image = cv2.imdecode(buffer, cv2.IMREAD_COLOR) if buffer.size else None
@@ -56,9 +112,18 @@ def short_side(size: int) -> int:
 
 
 def resize_short_side(image: np.ndarray, size: int) -> np.ndarray:
-    """Resize uint8[h, w, 3] bicubically so that its short side is `short_side(size)`, aspect ratio kept."""
+    """Resize uint8[h, w, 3] bicubically so that its short side is `short_side(size)`, aspect ratio kept.
+
+    Of an image so narrow that the result would have more than MOST_RESIZED pixels, such as 1x20000, the middle is cut
+    out first: three squares, of which the network sees the middle one.
+    """
     height, width = image.shape[:2]
     short = short_side(size)
+    if max(height, width) * short // min(height, width) * short > MOST_RESIZED:
+        length = 3 * min(height, width)
+        top, left = max(0, height - length) // 2, max(0, width - length) // 2
+        image = image[top : top + length, left : left + length]
+        height, width = image.shape[:2]
     new_height, new_width = height * short // min(height, width), width * short // min(height, width)
     return cv2.resize(image, (new_width, new_height), interpolation=cv2.INTER_CUBIC)
 

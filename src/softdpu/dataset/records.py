@@ -13,13 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from softdpu.dataset import example, images, tfrecord
+from softdpu.dataset import example, images, labels, tfrecord
 from softdpu.dataset.source import Source
 from softdpu.errors import SoftdpuError
-from softdpu.output.files import PathLike, whole_file, write_json, write_text
+from softdpu.output.files import PathLike, whole_file, write_json
 
 MANIFEST = "manifest.json"
-LABELS = "labels.txt"
 
 
 def shard_path(folder: PathLike, shard: int, suffix: str = ".tfrecord") -> Path:
@@ -33,6 +32,7 @@ def write_shard(
     folder: PathLike,
     verify: bool = False,
     seen: Callable[[], object] = lambda: None,
+    max_pixels: int = images.MAX_PIXELS,
 ) -> None:
     """Write the records of one shard and, last, its report.
 
@@ -44,6 +44,7 @@ def write_shard(
         folder: of the split, such as build/tfrec_train.
         verify: decode every image instead of checking its structure.
         seen: is called after each image, for a progress bar.
+        max_pixels: an image that declares more is left out without decoding it.
 
     Raises:
         SoftdpuError: if the source is broken, or the disk is full.
@@ -53,14 +54,14 @@ def write_shard(
         for old in path.parent.glob(f".part-*-data_{shard}.*"):  # of a build that was killed
             old.unlink()
         with whole_file(path) as part, open(part, "wb", buffering=1 << 20) as file:
-            report = _write_records(source, shard, file, verify, seen)
+            report = _write_records(source, shard, file, verify, seen, max_pixels)
         write_json(shard_path(folder, shard, ".json"), {"records": path.name, **report})
     except OSError as error:
         raise SoftdpuError(f"cannot write {path}: {error.strerror}; nothing is left half written") from None
 
 
 def _write_records(
-    source: Source, shard: int, file: BinaryIO, verify: bool, seen: Callable[[], object]
+    source: Source, shard: int, file: BinaryIO, verify: bool, seen: Callable[[], object], max_pixels: int
 ) -> dict[str, Any]:
     counts: Counter[int] = Counter()
     converted: dict[str, str] = {}
@@ -74,7 +75,7 @@ def _write_records(
         try:
             if raw.problem:
                 raise ValueError(raw.problem)
-            image = images.to_record(raw.data, verify)
+            image = images.to_record(raw.data, verify, max_pixels)
         except ValueError as error:
             skipped[raw.name] = str(error)
             continue
@@ -134,6 +135,6 @@ def merge(folder: PathLike, shards: int, max_skipped: float = 0.01) -> dict[str,
         )
     if skipped:
         logging.warning("%s: %d of %d images are broken and left out, see %s", folder, skipped, total, MANIFEST)
-    write_text(Path(folder) / LABELS, "\n".join(manifest["classes"]) + "\n")
+    labels.write(Path(folder) / labels.LABELS, manifest["classes"])
     write_json(Path(folder) / MANIFEST, manifest)
     return manifest

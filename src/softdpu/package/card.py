@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from softdpu.dataset import preprocess
+from softdpu.dataset import labels, preprocess
 from softdpu.dataset.pipeline import Reader, record_files
 from softdpu.errors import SoftdpuError
 from softdpu.numbers import boards
@@ -79,7 +79,7 @@ def build(order: Order) -> None:
         for helper in HELPERS:
             shutil.copyfile(order.app.with_name(helper), part / helper)
         classes = _class_names(order.records)
-        files.write_text(part / LABELS, "".join(f"{name}\n" for name in classes))
+        labels.write(part / LABELS, classes)
         files.write_json(part / PREPROCESS, _preprocess(order))
         golden.write(part, part / MODEL, engine, names[: order.golden], order.fit, order.scaling)
         files.write_text(part / README, readme.text(target, len(names), model.has_instructions))
@@ -130,8 +130,7 @@ def _write_images(part: Path, order: Order, shape: tuple[int, int]) -> list[str]
 
 def _class_names(records: Path) -> list[str]:
     """Return the class names that stand beside the records; none for records that others made."""
-    path = records / LABELS
-    return path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    return labels.read_beside(records)
 
 
 def _install(part: Path, final: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from softdpu.dataset.records import LABELS
+from softdpu.dataset import labels as class_names
 from softdpu.errors import SoftdpuError
 from softdpu.training.results import Predictions, read_predictions
 
@@ -58,8 +58,7 @@ def read_card(path: Path) -> Predictions:
 
 def read_names(records: Path) -> list[str]:
     """Return the names of the classes in a folder of records, [] where they have none."""
-    path = records / LABELS
-    return path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    return class_names.read_beside(records)
 
 
 def read_json(path: Path) -> dict[str, object]:

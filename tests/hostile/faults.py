@@ -1,0 +1,294 @@
+"""A fault campaign: builds that are killed, interrupted, starved and mistreated must end with the bytes of a calm one.
+
+Example:
+    make faults
+    python tests/hostile/faults.py --cases kill,ctrl-c --folder ../faults
+
+Prints a table. A case that this machine cannot run is in it with the reason. Exit code 1 where a build did not
+continue, told a traceback, left a part of a file behind, or made other bytes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
+
+from workflow_tools import checksums, copy_project, environment
+
+CONFIG = """\
+dataset: {train_images: 400, val_images: 100, train_shards: 2, val_shards: 1}
+model: {input_size: 32}
+train: {epochs: 1, batch_size: 32}
+quantize: {calib_images: 32}
+finetune: {epochs: 1, batch_size: 32}
+package: {images: 10, golden: 2}
+"""
+COMMAND = ["snakemake", "-j2", "target_zcu102", "check_zcu102"]
+PATIENCE = 900.0  # seconds for a build
+NOBODY = 65534
+Row = tuple[str, int, str]
+
+
+class Build:
+    """A copy of the project that is built, by a user."""
+
+    def __init__(self, folder: Path, prefix: tuple[str, ...] = ()) -> None:
+        self.folder, self.prefix = copy_project(folder), prefix
+        (folder / "config.yaml").write_text(CONFIG)
+        self.told = ""
+
+    def start(self) -> subprocess.Popen[str]:
+        """Start the build in a process group of its own."""
+        with open(self.folder / "told.txt", "w") as told:
+            return subprocess.Popen(
+                [*self.prefix, *COMMAND],
+                cwd=self.folder,
+                env={**environment(self.folder), "HOME": str(self.folder)},
+                stdin=subprocess.DEVNULL,
+                stdout=told,
+                stderr=subprocess.STDOUT,
+                text=True,
+                start_new_session=True,
+            )
+
+    def finish(self) -> int:
+        """Build to the end and return the exit code."""
+        process = self.start()
+        try:
+            return self.wait(process, PATIENCE)
+        finally:
+            end_group(process)
+
+    def wait(self, process: subprocess.Popen[str], seconds: float) -> int:
+        """Wait for the end, and keep what was told."""
+        code = process.wait(seconds)
+        self.told += (self.folder / "told.txt").read_text(errors="replace")
+        return code
+
+    def logs(self) -> dict[str, float]:
+        """Return when each job began to write its log, by the log's name."""
+        return {path.name: path.stat().st_mtime for path in self.folder.glob("logs/*.log")}
+
+    def verdict(self, wanted: dict[str, str]) -> str:
+        """Build to the end and compare with the calm build's checksums."""
+        if self.finish():
+            return f"DOES NOT CONTINUE: {self.told.strip().splitlines()[-1:]}"
+        found = checksums(self.folder)
+        other = sorted(name for name in wanted if found.get(name) != wanted[name])
+        if other or set(found) - set(wanted):
+            return f"OTHER BYTES: {', '.join(other[:3]) or sorted(set(found) - set(wanted))[:3]}"
+        places = [self.folder / "build", *self.folder.glob("logs/**/")]
+        parts = [path.name for place in places for path in place.rglob("*.part*") if "snakemake" not in str(path)]
+        if parts:
+            return f"LEFT BEHIND: {', '.join(parts[:3])}"
+        if "Traceback (most recent call last)" in self.told:
+            return "continues to the same bytes, TOLD A TRACEBACK"
+        return "continues to the same bytes"
+
+
+def end_group(process: subprocess.Popen[str]) -> None:
+    """Kill what is left of a build."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def jobs_of(calm: Build) -> list[str]:
+    """Return the names of the logs in the order in which the jobs ended."""
+    logs = calm.logs()
+    return sorted(logs, key=logs.__getitem__)
+
+
+def at_job(build: Build, job: str, act: Callable[[subprocess.Popen[str]], None], delay: float) -> bool:
+    """Start the build, do `act` some seconds after a job began, and return whether the job was reached."""
+    (build.folder / "logs" / job).unlink(missing_ok=True)
+    process = build.start()
+    deadline = time.monotonic() + PATIENCE
+    while not (build.folder / "logs" / job).exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    reached = process.poll() is None
+    if reached:
+        time.sleep(delay)
+        act(process)
+    else:
+        build.wait(process, 1)
+    end_group(process)
+    return reached
+
+
+def kill(calm: Build, folder: Path, wanted: dict[str, str], rng: random.Random) -> Iterator[Row]:
+    """SIGKILL for the whole build, in every job, at a moment drawn by chance."""
+    build = Build(folder / "kill")
+    hit = [job for job in jobs_of(calm) if at_job(build, job, end_group, rng.random() * 4)]
+    yield "SIGKILL in every job", len(hit), build.verdict(wanted)
+
+
+def ctrl_c(calm: Build, folder: Path, wanted: dict[str, str], rng: random.Random) -> Iterator[Row]:
+    """SIGINT for the whole process group, as a terminal sends it."""
+    build = Build(folder / "ctrl-c")
+    slow: list[str] = []
+
+    def interrupt(process: subprocess.Popen[str]) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGINT)
+        try:
+            build.wait(process, 120)
+        except subprocess.TimeoutExpired:
+            slow.append("did not end within 120 s")
+
+    hit = [job for job in jobs_of(calm) if at_job(build, job, interrupt, rng.random() * 4)]
+    verdict = build.verdict(wanted)
+    yield "Ctrl-C in every job", len(hit), f"{verdict}{', DOES NOT END: ' + str(len(slow)) if slow else ''}"
+
+
+def disk_full(calm: Build, folder: Path, wanted: dict[str, str], rng: random.Random) -> Iterator[Row]:
+    """build/ on a small tmpfs that is filled as soon as a job begins, and emptied again before the next start."""
+    what = "disk full in every job"
+    build = Build(folder / "full")
+    (build.folder / "build").mkdir()
+    place = build.folder / "build"
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300m", "none", place], capture_output=True).returncode:
+        yield what, 0, "not run: this user may not mount a tmpfs"
+        return
+    try:
+        failed = 0
+
+        def fill(process: subprocess.Popen[str]) -> None:
+            nonlocal failed
+            with contextlib.suppress(OSError), open(place / "filler", "wb") as file:
+                while True:
+                    file.write(bytes(1 << 20))
+            failed += build.wait(process, PATIENCE) != 0
+            (place / "filler").unlink()
+
+        hit = [job for job in jobs_of(calm) if at_job(build, job, fill, 0)]
+        lines = [line for line in build.told.splitlines() if "error: the disk of " in line and " is full" in line]
+        verdict = build.verdict(wanted)
+        yield what, len(hit), f"{failed} stop, {len(set(lines))} lines name the disk; {verdict}"
+    finally:
+        subprocess.run(["umount", place], check=False)
+
+
+def read_only(calm: Build, folder: Path, wanted: dict[str, str], rng: random.Random) -> Iterator[Row]:
+    """The folder may not be written; then it may."""
+    what = "read-only folder"
+    if os.getuid() == 0 and shutil.which("setpriv") is None:
+        yield what, 0, "not run: root may write everywhere, and there is no setpriv to be another user"
+        return
+    build = nobody(folder / "read-only")
+    build.folder.chmod(0o555)
+    code = build.finish()
+    told = build.told.strip().splitlines()[-1:]
+    build.folder.chmod(0o755)
+    yield what, 1, f"{'stops' if code else 'DOES NOT STOP'} with {told}; {build.verdict(wanted)}"
+
+
+def nobody(folder: Path) -> Build:
+    """Return a build by another user than root."""
+    ids = (f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
+    build = Build(folder, ("setpriv", *ids, "--") if os.getuid() == 0 else ())
+    if os.getuid() == 0:
+        for path in [build.folder, *build.folder.rglob("*")]:
+            os.chown(path, NOBODY, NOBODY)
+    return build
+
+
+def non_root(calm: Build, folder: Path, wanted: dict[str, str], rng: random.Random) -> Iterator[Row]:
+    """A user without rights, in a folder whose name has a space, a quote and a letter beyond ASCII."""
+    if os.getuid() == 0 and shutil.which("setpriv") is None:
+        yield "non-root user", 0, "not run: no setpriv"
+        return
+    yield "non-root user, in a folder with a space, a quote, é", 1, nobody(folder / "it's a té st").verdict(wanted)
+
+
+def two_at_once(calm: Build, folder: Path, wanted: dict[str, str], rng: random.Random) -> Iterator[Row]:
+    """A second build starts while the first one runs."""
+    build = Build(folder / "two")
+    first = build.start()
+    job = build.folder / "logs" / jobs_of(calm)[0]
+    while not job.exists() and first.poll() is None:
+        time.sleep(0.02)
+    second = subprocess.run(COMMAND, cwd=build.folder, env=environment(build.folder), capture_output=True, text=True)
+    kept_out = second.returncode and "locked" in second.stdout + second.stderr
+    code = build.wait(first, PATIENCE)
+    how = "the second is kept out" if kept_out else "THE SECOND IS NOT KEPT OUT"
+    yield "two builds at once", 2, f"{how}, the first ends with {code}; {build.verdict(wanted)}"
+
+
+def clock_back(calm: Build, folder: Path, wanted: dict[str, str], rng: random.Random) -> Iterator[Row]:
+    """Every source is a day younger than now, as after a clock that was set back; so is half of what was built."""
+    build = Build(folder / "clock")
+    tomorrow = time.time() + 86400
+    for path in build.folder.rglob("*"):
+        if path.is_file():
+            os.utime(path, (tomorrow, tomorrow))
+    first = build.verdict(wanted)
+    for path in (build.folder / "build").rglob("*"):
+        if path.is_file() and rng.random() < 0.5:
+            os.utime(path, (tomorrow, tomorrow))
+    yield "clock set back by a day", 2, f"{first}; again: {build.verdict(wanted)}"
+
+
+CASES = {
+    "kill": kill,
+    "ctrl-c": ctrl_c,
+    "disk-full": disk_full,
+    "read-only": read_only,
+    "non-root": non_root,
+    "two-at-once": two_at_once,
+    "clock-back": clock_back,
+}
+
+
+def run(cases: list[str], folder: Path, seed: int) -> int:
+    """Print the table and return the exit code."""
+    folder.chmod(0o755)
+    calm = Build(folder / "calm")
+    if calm.finish():
+        print(calm.told[-3000:])
+        return 1
+    wanted = checksums(calm.folder)
+    jobs = jobs_of(calm)
+    python = ".".join(map(str, sys.version_info[:3]))
+    print(f"{len(jobs)} jobs, {len(wanted)} files compared, Python {python}, seed {seed}\n")
+    print("| fault | runs | found |\n|---|---|---|", flush=True)
+    bad = 0
+    for name in cases:
+        try:
+            for what, runs, found in CASES[name](calm, folder, wanted, random.Random(f"{seed}{name}")):
+                print(f"| {what} | {runs} | {found} |", flush=True)
+                bad += any(word.isupper() and len(word) > 2 for word in found.replace(":", "").split())
+        except subprocess.TimeoutExpired:
+            print(f"| {name} | 1 | HANGS: not at its end after {PATIENCE:g} s |", flush=True)
+            bad += 1
+    return bad > 0
+
+
+def main() -> int:
+    """Run the program and return its exit code."""
+    parser = argparse.ArgumentParser(epilog=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cases", default=",".join(CASES), help="of " + ", ".join(CASES))
+    parser.add_argument("--folder", type=Path, help="where the builds are made and kept; a temporary one by default")
+    parser.add_argument("--seed", type=int, default=1, help="of the moments")
+    options = parser.parse_args()
+    if options.folder:
+        options.folder.mkdir(parents=True)
+        return run(options.cases.split(","), options.folder.resolve(), options.seed)
+    with tempfile.TemporaryDirectory() as folder:
+        return run(options.cases.split(","), Path(folder), options.seed)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
