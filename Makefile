@@ -3,12 +3,13 @@ PYTHON ?= python3
 OLDEST := $(shell sed -n 's/^requires-python = ">=\(.*\)"/\1/p' pyproject.toml)
 JOBS ?= 4
 TEST_JOBS ?= 2
+FUZZ ?= 10000
 QUICK := tests/numbers tests/xir tests/compiler tests/vart tests/target_src tests/output
 VENV := .venv
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: all help env quick report pictures test quick-test lint clean
+.PHONY: all help env quick report pictures test quick-test fuzz faults lint clean
 
 help: ## this list
 	@echo "make target_zcu102   build the SD-card folder build/target_zcu102 (also target_zcu104, target_kv260, target_vck190, ...)"
@@ -52,6 +53,12 @@ test: $(READY) ## run the tests
 
 quick-test: $(READY) ## run the tests that take seconds, on the parts that most changes touch
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" python -m pytest -q -n $(TEST_JOBS) --dist loadscope -m "not slow" $(QUICK)
+
+fuzz: $(READY) ## try 10,000 hostile inputs at each door (FUZZ=n: so many), and print the counts
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" SOFTDPU_FUZZ=$(FUZZ) python -m pytest -q -s tests/hostile
+
+faults: $(READY) ## kill, starve and mistreat small builds, and print what was found; takes an hour
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" python tests/hostile/faults.py
 
 lint: $(READY) ## run the style checks alone
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" python -m pytest -q tests/workflow/test_style.py

@@ -48,6 +48,8 @@ def entries(folder: Path) -> dict[str, Entry]:
     found = {}
     for name, checksum in checksums.items():
         path = folder / name
+        if not path.resolve().is_relative_to(folder.resolve()):
+            raise SoftdpuError(f"{path} leads out of the folder: build the folder again")
         if not path.is_file() or files.sha256(path) != checksum:
             raise SoftdpuError(f"{path} is {'damaged' if path.exists() else 'missing'}: build the folder again")
         found[name] = Entry(path, path.stat().st_size, checksum)

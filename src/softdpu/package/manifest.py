@@ -42,18 +42,27 @@ def read(folder: Path) -> dict[str, str]:
     """Return the checksums by file name, {} for a folder without a manifest.
 
     Raises:
-        SoftdpuError: if the file is not in the form of sha256sum.
+        SoftdpuError: if the file is not in the form of sha256sum, or names a file outside the folder.
     """
     path = folder / NAME
     if not path.is_file():
         return {}
     checksums = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
-        checksum, separator, name = line.partition("  ")
-        if not separator or len(checksum) != 64:
+    for line in path.read_bytes().decode("utf-8", "backslashreplace").split("\n"):
+        match = re.fullmatch(r"([0-9a-f]{64})  (.+)", line)
+        if line and not match:
             raise SoftdpuError(f"{path}: expected lines '<sha256>  <name>', got '{line[:80]}'; make the folder again")
-        checksums[name] = checksum
+        if match:
+            if not _is_inside(match[2]):
+                raise SoftdpuError(f"{path} names '{match[2][:80]}', no file of the folder; make the folder again")
+            checksums[match[2]] = match[1]
     return checksums
+
+
+def _is_inside(name: str) -> bool:
+    """Tell whether `name` is one of a file below a folder, as a build writes it."""
+    parts = name.split("/")
+    return name.isprintable() and len(name) < 1000 and not {"", ".", ".."} & set(parts)
 
 
 def missing(folder: Path) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from softdpu.dataset import labels as class_names
+from softdpu.dataset.example import MOST_CLASSES
 from softdpu.errors import SoftdpuError
 from softdpu.training.results import Predictions, read_predictions
 
@@ -51,7 +52,9 @@ def read_card(path: Path) -> Predictions:
         classes = json.loads(path.read_text(encoding="utf-8"))["classes"]
         labels = [int(name.split("_", 1)[0]) for name in classes]
         found = np.array(list(classes.values()), np.int64)
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        if found.ndim != 1 or not all(0 <= number < MOST_CLASSES for number in (*labels, *found)):
+            raise ValueError("a class that is no number from 0")
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, OverflowError, RecursionError) as error:
         raise SoftdpuError(f"{path}: expected the JSON file of app_mt.py ({error}); run the app again") from None
     return Predictions(np.array(labels, np.int64), found, np.full(len(found), np.nan))
 
