@@ -69,4 +69,5 @@ def test_where_images_come_from(
 ) -> None:
     assert images.list_sources(dataset, split) == files
     assert images.count_shards(dataset, split) == shards
-    assert images.choose_source(dataset, split) == {"kind": dataset["kind"], "split": split, **named}
+    source = {"kind": dataset["kind"], "split": split, "max_pixels": 9, **named}
+    assert images.choose_source({**dataset, "max_pixels": 9}, split) == source
