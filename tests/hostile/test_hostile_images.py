@@ -148,7 +148,7 @@ def encode(label: int) -> bytes:
 @pytest.mark.parametrize("label", [-1, -(2**63), 1 << 16, 2**63 - 1])
 def test_a_label_that_no_class_has(tmp_path: Path, label: int) -> None:
     folder = records_of(tmp_path / "records", [encode(0), encode(label)])
-    with pytest.raises(SoftdpuError, match=rf"the label must be 0 to 65535, it is {label}"):
+    with pytest.raises(SoftdpuError, match=rf"the label must be 0 .*, it is {label}"):
         contact_sheet(folder, tmp_path / "sheet.png")
     assert not (tmp_path / "sheet.png").exists()
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from softdpu.dataset import labels as class_names
 from softdpu.dataset import preprocess
+from softdpu.dataset.example import MOST_CLASSES
 from softdpu.dataset.pipeline import Reader, record_files
 from softdpu.errors import SoftdpuError
 from softdpu.output.files import PathLike, whole_file
@@ -38,6 +39,10 @@ def contact_sheet(folder: PathLike, output: PathLike, images: int = 8, seed: int
     labels = np.array([reader[i].label for i in range(len(reader))], np.int64)
     if not len(labels):
         raise SoftdpuError(f"the records in {folder} hold no image")
+    if labels.max() >= MOST_CLASSES:
+        raise SoftdpuError(
+            f"{reader.place(int(labels.argmax()))}: the label must be 0 to {MOST_CLASSES - 1}, it is {labels.max()}"
+        )
     names = _names(folder, int(labels.max()) + 1)
     counts = np.bincount(labels, minlength=len(names))
     shown = range(min(len(names), MAX_CLASSES))
