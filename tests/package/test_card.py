@@ -164,7 +164,7 @@ def test_mistakes_are_told_and_leave_the_old_folder(build, change, message):
 def test_broken_models_are_told(build, xmodel, tmp_path, damage):
     data = {"empty": b"", "cut": xmodel.read_bytes()[:-100], "text": b"no protobuf at all\n" * 9}[damage]
     (tmp_path / "broken.xmodel").write_bytes(data)
-    with pytest.raises(SoftdpuError, match=r"broken.xmodel (cannot be read|has 0 DPU subgraphs)"):
+    with pytest.raises(SoftdpuError, match=r"broken.xmodel (cannot be read|has no DPU subgraphs)"):
         build(model=tmp_path / "broken.xmodel")
     assert not (tmp_path / "target_zcu102").exists()
 
