@@ -1,8 +1,8 @@
 """How files join a registry: by lying in its package, or out of tree, by a name in SOFTDPU_EXTENSIONS.
 
 An extension is a Python package with a module for each stage that it adds to: `quantizer`, `compiler`, `reference`,
-`litert`. SOFTDPU_EXTENSIONS lists the packages, separated by commas; each stage imports its own module of each, so the
-compiler never loads what needs TensorFlow. docs/extending.md builds one.
+`litert`, `importer`. SOFTDPU_EXTENSIONS lists the packages, separated by commas; each stage imports its own module of
+each, so the compiler never loads what needs TensorFlow. docs/extending.md builds one.
 """
 
 from __future__ import annotations

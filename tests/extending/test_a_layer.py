@@ -1,14 +1,14 @@
-"""docs/extending.md, followed word for word: a layer out of tree is quantized, compiled and run by both engines."""
+"""docs/extending.md: a layer out of tree is quantized, compiled and run by both engines and by an app of its own."""
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from softdpu.compiler.inspector import inspect_model
@@ -66,29 +66,29 @@ assert capped > 100
 
 
 @pytest.fixture(scope="module")
-def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that the page asks for."""
-    folder = tmp_path_factory.mktemp("mine")
-    files = re.findall(r"^<!-- an excerpt of file (\S+) -->\n```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-    assert [name for name, _ in files] == [
-        f"cap_layer/{stage}.py" for stage in ("quantizer", "compiler", "reference", "litert")
-    ]
-    (folder / "cap_layer").mkdir()
-    (folder / "cap_layer" / "__init__.py").write_text("")
-    for name, text in files:
-        (folder / name).write_text(text)
-    return folder
+def network(package: Path, run_python: Callable[..., str]) -> Path:
+    """The folder with quant.h5 and m.xmodel, a network with the page's layer that gives four classes for each pixel."""
+    run_python("-c", PROGRAM, extension="cap_layer")
+    return package
 
 
-def test_the_walk_through_of_a_layer(package: Path) -> None:
-    paths = f"{package}{os.pathsep}{ROOT / 'src'}"
-    environment = {**os.environ, "PYTHONPATH": paths, "SOFTDPU_EXTENSIONS": "cap_layer"}
-    command = [sys.executable, "-c", PROGRAM]
-    done = subprocess.run(command, cwd=package, env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-3000:]
+def test_the_walk_through_of_a_layer(network: Path) -> None:
     # Without the extension it is a layer that only its own code knows, on the CPU.
-    places = {place.layer: place for place in inspect_model(package / "quant.h5", boards.target("zcu102"))}
+    places = {place.layer: place for place in inspect_model(network / "quant.h5", boards.target("zcu102"))}
     assert (places["quant_cap"].device, places["quant_cap"].operation) == ("CPU", "Cap")
+
+
+def test_an_app_for_another_task(network: Path, run_python: Callable[..., str]) -> None:
+    """The pixels of each class are those of the engine, which test_the_walk_through_of_a_layer compares with Keras."""
+    (network / "images").mkdir()
+    for name in ("a.png", "b.png", "c.png"):
+        image = np.random.default_rng(ord(name[0])).integers(0, 256, (8, 8, 3), np.uint8)
+        cv2.imwrite(str(network / "images" / name), image)
+    shown = run_python("pixels_mt.py", "-m", "m.xmodel", "-t", "2", extension="cap_layer").splitlines()
+    lines = [line.split() for line in shown if " pixels of class " in line]
+    assert [line[0] for line in lines] == ["a.png", "b.png", "c.png"]
+    assert all(sum(map(int, line[line.index("...:") + 1 :])) == 64 for line in lines)
+    assert shown[-2].startswith("FPS: ")
 
 
 def test_a_board_is_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

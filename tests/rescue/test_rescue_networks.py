@@ -110,7 +110,7 @@ def error(model: keras.Model, reference: keras.Model, images: np.ndarray) -> flo
 def test_never_worse_and_in_the_same_format(name: str, images: np.ndarray, tmp_path: Path) -> None:
     model = made(name)
     vitis = vitis_quantize.VitisQuantizer(model).quantize_model(calib_dataset=images)
-    recipe = Rescue(steps=STEPS)
+    recipe = Rescue(tuple(STEPS))
     quantized = vitis_quantize.VitisQuantizer(model, recipe=recipe).quantize_model(calib_dataset=images)
     assert [step["step"] for step in recipe.report] == list(STEPS)
     for step in recipe.report:

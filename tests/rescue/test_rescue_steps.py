@@ -269,7 +269,7 @@ def test_recipe_texts() -> None:
         "error_compensation",
         "learned_rounding",
     )
-    assert recipes.find("rescue+position_search+learned_rounding").steps == STEPS
+    assert recipes.find("rescue+position_search+learned_rounding").steps == tuple(STEPS)
     own = Rescue(steps=("bias_correction",))
     assert recipes.find(own) is own
     with pytest.raises(QuantizerError, match="there is no step magic"):

@@ -25,14 +25,6 @@ from softdpu.rescue.settle import Hook, settle
 
 logger = logging.getLogger(__name__)
 
-STEPS = (
-    "bias_correction",
-    "dead_channels",
-    "equalization",
-    "position_search",
-    "error_compensation",
-    "learned_rounding",
-)
 DEFAULT = ("bias_correction", "dead_channels", "equalization", "error_compensation")
 LEARNING = ("error_compensation", "learned_rounding")  # they are judged by images that they have not seen
 
@@ -54,7 +46,7 @@ class Rescue(Recipe):
         for name in steps:
             if name not in STEPS:
                 raise QuantizerError(f"recipe rescue: there is no step {name}; the steps are {', '.join(STEPS)}")
-        self.steps = steps
+        self.steps = tuple(steps)
         self.budget = budget
         self.report: list[dict[str, Any]] = []
         self._graph: Graph | None = None
@@ -109,108 +101,118 @@ class Trial:
     """One run of the steps on one network."""
 
     def __init__(self, recipe: Rescue, net: Network) -> None:
-        self._recipe = recipe
-        self._net = net
-        self._correct = False
+        self.recipe = recipe
+        self.net = net
+        self.correct_biases = False
         self._judged = 0
         self._outputs = self._settled = settle(net, correct=False, choose=False)
-        self._steps: dict[str, Callable[[], str]] = {
-            "dead_channels": self._dead_channels,
-            "bias_correction": self._bias_correction,
-            "equalization": self._equalization,
-            "position_search": self._position_search,
-            "error_compensation": self._error_compensation,
-            "learned_rounding": self._learned_rounding,
-        }
 
     def run(self) -> None:
         """Try every step of the recipe; one that does not lower the output error is undone, and the log says so."""
-        logger.info("recipe rescue: output error of AMD's recipe %s", decibels(self._net.error(self._outputs)))
-        for name in STEPS:
-            if name in self._recipe.steps:
-                self._try(name, self._steps[name])
+        logger.info("recipe rescue: output error of AMD's recipe %s", decibels(self.net.error(self._outputs)))
+        for name, step in STEPS.items():
+            if name in self.recipe.steps:
+                self._try(name, step)
 
-    def _try(self, name: str, step: Callable[[], str]) -> None:
-        self._judged = self._net.held_out if name in LEARNING else 0
-        start, before = time.perf_counter(), self._net.error(self._outputs, self._judged)
-        snapshot, correct = self._net.snapshot(), self._correct
+    def _try(self, name: str, step: Step) -> None:
+        self._judged = self.net.held_out if name in LEARNING else 0
+        start, before = time.perf_counter(), self.net.error(self._outputs, self._judged)
+        snapshot, correct = self.net.snapshot(), self.correct_biases
         self._settled = self._outputs
-        detail = step()
-        after = self._net.error(self._settled, self._judged)
-        kept = after < before and self._net.error(self._settled) < self._net.error(self._outputs)
+        detail = step(self)
+        after = self.net.error(self._settled, self._judged)
+        kept = after < before and self.net.error(self._settled) < self.net.error(self._outputs)
         if kept:
             self._outputs = self._settled
         else:
-            self._net.restore(snapshot)
-            self._correct = correct
+            self.net.restore(snapshot)
+            self.correct_biases = correct
         seconds = time.perf_counter() - start
         verdict = "kept" if kept else "undone, it does not lower the output error"
         logger.info("  %s: %s: %s -> %s, %s", name, detail, decibels(before), decibels(after), verdict)
-        self._recipe.report.append(
+        self.recipe.report.append(
             {"step": name, "detail": detail, "before": before, "after": after, "kept": kept, "seconds": seconds}
         )
 
-    def _settle(self, choose: bool, hook: Hook | None = None) -> None:
+    def settle(self, choose: bool, hook: Hook | None = None) -> None:
         """Bring the network to rest by the DPU's rules and measure it."""
-        outputs = settle(self._net, self._correct, choose, hook)
-        positions = self._net.positions()
-        self._net.refine()
-        if self._net.positions() != positions:
-            outputs = settle(self._net, self._correct, choose=False)
-            self._net.refine()
+        outputs = settle(self.net, self.correct_biases, choose, hook)
+        positions = self.net.positions()
+        self.net.refine()
+        if self.net.positions() != positions:
+            outputs = settle(self.net, self.correct_biases, choose=False)
+            self.net.refine()
         self._settled = outputs
 
-    def _reweighted(self) -> None:
+    def choose_anew(self) -> None:
         """Choose all positions anew after float weights have changed."""
-        for item in self._net.weighted.values():
+        for item in self.net.weighted.values():
             item.choose_kernel_position()
             if item.float_bias is not None:
                 item.choose_bias_position(item.float_bias)
-        self._settle(choose=True)
-
-    def _dead_channels(self) -> str:
-        found = dead_channels.replace(self._net, self._recipe.vanishing)
-        if not found:
-            return "none found"
-        self._reweighted()
-        places = ", ".join(f"{len(dead.channels)} in {name}" for name, dead in found.items())
-        return f"replaced {sum(len(dead.channels) for dead in found.values())} by their constants ({places})"
-
-    def _bias_correction(self) -> str:
-        self._correct = True
-        self._settle(choose=True)
-        return f"{len(self._net.weighted)} layers"
-
-    def _equalization(self) -> str:
-        count = equalization.equalize(self._net)
-        if not count:
-            return "no pair of layers to equalize"
-        self._reweighted()
-        return f"{count} pairs of layers"
-
-    def _position_search(self) -> str:
-        search = PositionSearch(self._net)
-        self._settle(choose=False, hook=search)
-        return f"{len(search.moved)} kernel positions moved"
-
-    def _error_compensation(self) -> str:
-        compensation = ErrorCompensation(self._net)
-        self._settle(choose=False, hook=compensation)
-        return f"{compensation.layers} of {len(self._net.weighted)} layers"
-
-    def _learned_rounding(self) -> str:
-        rounding = LearnedRounding(self._net, self._recipe.budget)
-        self._settle(choose=False, hook=rounding)
-        if rounding.late:
-            logger.warning(
-                "recipe rescue: learned rounding ran out of its %g s; the result depends on this machine's speed. Not "
-                "learned: %s",
-                self._recipe.budget,
-                ", ".join(rounding.late),
-            )
-        return f"{rounding.layers} of {len(self._net.weighted)} layers"
+        self.settle(choose=True)
 
 
 def decibels(error: float) -> str:
     """Return a relative squared error as a signal-to-noise ratio in dB."""
     return f"{-10 * np.log10(max(error, 1e-30)):.2f} dB"
+
+
+def _correct_biases(trial: Trial) -> str:
+    trial.correct_biases = True
+    trial.settle(choose=True)
+    return f"{len(trial.net.weighted)} layers"
+
+
+def _replace_dead_channels(trial: Trial) -> str:
+    found = dead_channels.replace(trial.net, trial.recipe.vanishing)
+    if not found:
+        return "none found"
+    trial.choose_anew()
+    places = ", ".join(f"{len(dead.channels)} in {name}" for name, dead in found.items())
+    return f"replaced {sum(len(dead.channels) for dead in found.values())} by their constants ({places})"
+
+
+def _equalize(trial: Trial) -> str:
+    count = equalization.equalize(trial.net)
+    if not count:
+        return "no pair of layers to equalize"
+    trial.choose_anew()
+    return f"{count} pairs of layers"
+
+
+def _search_positions(trial: Trial) -> str:
+    search = PositionSearch(trial.net)
+    trial.settle(choose=False, hook=search)
+    return f"{len(search.moved)} kernel positions moved"
+
+
+def _compensate_errors(trial: Trial) -> str:
+    compensation = ErrorCompensation(trial.net)
+    trial.settle(choose=False, hook=compensation)
+    return f"{compensation.layers} of {len(trial.net.weighted)} layers"
+
+
+def _learn_rounding(trial: Trial) -> str:
+    rounding = LearnedRounding(trial.net, trial.recipe.budget)
+    trial.settle(choose=False, hook=rounding)
+    if rounding.late:
+        logger.warning(
+            "recipe rescue: learned rounding ran out of its %g s; the result depends on this machine's speed. Not "
+            "learned: %s",
+            trial.recipe.budget,
+            ", ".join(rounding.late),
+        )
+    return f"{rounding.layers} of {len(trial.net.weighted)} layers"
+
+
+# In the order in which they are tried. Each changes the network, brings it to rest with `settle` and says what it did.
+Step = Callable[[Trial], str]
+STEPS: dict[str, Step] = {
+    "bias_correction": _correct_biases,
+    "dead_channels": _replace_dead_channels,
+    "equalization": _equalize,
+    "position_search": _search_positions,
+    "error_compensation": _compensate_errors,
+    "learned_rounding": _learn_rounding,
+}

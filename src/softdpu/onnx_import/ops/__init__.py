@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
+from softdpu.extensions import import_extensions, import_modules
+
 
 def load_all() -> None:
-    """Import every module of this package; a new one is added here."""
-    from softdpu.onnx_import.ops import (  # noqa: F401 - they register themselves
-        activation,
-        arithmetic,
-        convolution,
-        dense,
-        movement,
-        normalization,
-        pooling,
-        reduction,
-        resize,
-        shape,
-    )
+    """Import every module of this package, and those of extensions; TensorFlow comes with them."""
+    import_modules(__name__)
+    import_extensions("importer")
