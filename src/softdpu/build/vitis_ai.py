@@ -20,7 +20,6 @@ from softdpu.numbers import boards
 STAGES = ("train", "quantize", "finetune", "compile")
 SOFTDPU, VITIS_AI = "softdpu", "vitis-ai"
 ARCH_FOLDER = "/opt/vitis_ai/compiler/arch"
-PATCHES = "https://www.xilinx.com/bin/public/openDownload?filename="
 
 
 @functools.lru_cache(maxsize=1)

@@ -6,8 +6,8 @@ import argparse
 import json
 import logging
 
+from softdpu.commands.fields import add_target_arguments, choose_target
 from softdpu.commands.models import as_h5
-from softdpu.numbers import boards
 from softdpu.output import files
 
 _EXAMPLE = """\
@@ -21,10 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = parser.epilog or _EXAMPLE
     add = parser.add_argument
     add("model", help="a Keras .h5, float or quantized, or a float .keras")
-    add("--target", help=f"board: {', '.join(boards.target_names())}")
-    add("--vitis-ai", metavar="VERSION", help="of the board's image, such as 3.0 (default: the board's usual one)")
-    add("--fingerprint", help="of another DPU than the board's usual one, such as 0x101000056010407")
-    add("--arch", metavar="JSON", help="arch.json of another DPU than the board's usual one")
+    add_target_arguments(parser)
     add("--json", action="store_true", help="print JSON for programs instead of a table for people")
     add("--output", metavar="JSON", help="also write the JSON to this file")
     parser.set_defaults(run=run)
@@ -34,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     """Inspect as the arguments say and print the result."""
     from softdpu.compiler.inspector import inspect_model, report, summary
 
-    target = boards.choose_target(args.target, args.vitis_ai, args.fingerprint, args.arch)
+    target = choose_target(args)
     with as_h5(args.model) as model:
         places = inspect_model(model, target)
     found = {"target": target.name, "dpu": target.dpu.name, "layers": [place.as_dict() for place in places]}

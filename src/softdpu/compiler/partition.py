@@ -146,14 +146,14 @@ def _add_downloads(graph: Graph, groups: list[Group]) -> None:
                     if source is None or source is group or source.device != DPU:
                         continue
                     if producer not in downloads:
-                        downloads[producer] = _download(producer, source)
+                        downloads[producer] = _download(producer)
                     producers[index] = downloads[producer]
     for group in groups:
         group.ops.extend(download for producer, download in downloads.items() if home[producer] is group)
     graph.outputs = [downloads.get(op, op) for op in graph.outputs]
 
 
-def _download(producer: Op, group: Group) -> Op:
+def _download(producer: Op) -> Op:
     op = _transfer(producer, "download", 0)
     producer.tensor, op.tensor = op.tensor, producer.tensor
     return op

@@ -79,10 +79,6 @@ class Graph:
         used = {name for node in self.nodes for name in node.inputs} | set(self.outputs)
         self.constants = {name: value for name, value in self.constants.items() if name in used}
 
-    def tensor_names(self) -> list[str]:
-        """Return the names of all tensors that nodes make."""
-        return [name for node in self.nodes for name in node.outputs if name]
-
 
 def needed(nodes: Iterable[Node], outputs: Iterable[str]) -> list[Node]:
     """Return the nodes that `outputs` depend on, in their order."""

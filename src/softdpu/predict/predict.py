@@ -16,7 +16,6 @@ from softdpu.predict.threads import THREADS, App, frames_per_second
 
 MODELLED = ("zcu102", "zcu104", "kv260")  # boards with public measurements that the constants are fitted to
 COVERAGE = 0.8  # share of measurements that the interval is made to hold
-BOUNDS = ("multiply", "dw/pool engine", "load", "save", "start")
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,6 @@ from softdpu.quantizer.graph import Graph, Node
 from softdpu.quantizer.layers import bfloat16, dpu
 from softdpu.quantizer.strategy import Strategy
 
-_LAMBDAS = ("TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer")
 _FIRST = ("InputLayer", "Vitis>VitisQuantize")
 WRAPPED = ("Vitis>QuantizeWrapper", "Vitis>VitisConvBNQuantize", "Vitis>VitisDepthwiseConvBNQuantize")
 CONV_BN = ("Vitis>VitisConvBN", "Vitis>VitisDepthwiseConvBN")

@@ -274,9 +274,6 @@ class CustomOpWrapper(_Wrapper):
         return cls(layer=cls._inner_layer(config), **config)
 
 
-QUANTIZED_LAYERS = (VitisQuantize, QuantizeWrapper)
-
-
 def quantized_layers(model: keras.Model) -> list[keras.layers.Layer]:
     """Return the layers of a model that own quantizers, in the model's order."""
     return [layer for layer in model.layers if hasattr(layer, "slots")]

@@ -12,7 +12,6 @@ import xir
 from softdpu.xmodel.load import devices, load, position
 from softdpu.xmodel.weights import constants
 
-SECTIONS = ("graph", "positions", "weights", "subgraphs")
 _POSITION_NAMES = frozenset({"fix_point", "bit_width", "if_signed", "round_mode"})
 
 

@@ -11,35 +11,13 @@ from softdpu.compiler.graph import Op
 from softdpu.compiler.keras_h5 import Call, Layer
 from softdpu.compiler.registry import layer as layer_kind
 
-
-@layer_kind("Add")
-def add(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
-    """Add."""
-    return elementwise(build, layer, name, "add", sources)
+_ELEMENTWISE = {"Add": "add", "Multiply": "mul", "Subtract": "sub", "Maximum": "max", "Minimum": "min"}
 
 
-@layer_kind("Multiply")
-def multiply(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
-    """Multiply."""
-    return elementwise(build, layer, name, "mul", sources)
-
-
-@layer_kind("Subtract")
-def subtract(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
-    """Subtract."""
-    return elementwise(build, layer, name, "sub", sources)
-
-
-@layer_kind("Maximum")
-def maximum(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
-    """Maximum."""
-    return elementwise(build, layer, name, "max", sources)
-
-
-@layer_kind("Minimum")
-def minimum(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
-    """Minimum."""
-    return elementwise(build, layer, name, "min", sources)
+@layer_kind(*_ELEMENTWISE)
+def merge(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
+    """One number of each source makes one of the result."""
+    return elementwise(build, layer, name, _ELEMENTWISE[layer.kind], sources)
 
 
 @layer_kind("Average")

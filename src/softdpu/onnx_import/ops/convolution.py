@@ -74,12 +74,12 @@ def spread(weights: np.ndarray, dilations: tuple[int, int]) -> np.ndarray:
 
 
 def full_kernel(weights: np.ndarray, group: int) -> np.ndarray:
-    """Return the kernel (out, in, height, width) without groups that does what one of `group` groups does."""
-    outputs, inputs = weights.shape[0] // group, weights.shape[1]
-    full = np.zeros((len(weights), inputs * group, *weights.shape[2:]), weights.dtype)
+    """Return the kernel (a, b, height, width) without groups that does what (a, b / group, height, width) does."""
+    high, wide = weights.shape[0] // group, weights.shape[1]
+    full = np.zeros((len(weights), wide * group, *weights.shape[2:]), weights.dtype)
     for index in range(group):
-        rows = slice(index * outputs, (index + 1) * outputs)
-        full[rows, index * inputs : (index + 1) * inputs] = weights[rows]
+        rows = slice(index * high, (index + 1) * high)
+        full[rows, index * wide : (index + 1) * wide] = weights[rows]
     return full
 
 
@@ -95,7 +95,7 @@ def conv_transpose(build: Lowering, node: Node) -> Value:
     if dilations != (1, 1):
         weights = spread(weights, dilations)
     if group > 1:
-        weights = _full_transposed(weights, group)
+        weights = full_kernel(weights, group)
     kernel = weights.transpose(2, 3, 1, 0)
     out = build.shape(node)
     starts = [
@@ -147,15 +147,6 @@ def _transposed(
         use_bias=bias is not None,
         kernel_initializer="zeros",
     )
-
-
-def _full_transposed(weights: np.ndarray, group: int) -> np.ndarray:
-    inputs, outputs = weights.shape[0] // group, weights.shape[1]
-    full = np.zeros((len(weights), outputs * group, *weights.shape[2:]), weights.dtype)
-    for index in range(group):
-        rows = slice(index * inputs, (index + 1) * inputs)
-        full[rows, index * outputs : (index + 1) * outputs] = weights[rows]
-    return full
 
 
 def _cut_before(node: Node, axis: int, size: int, reach: int, stride: int, out: int) -> int:

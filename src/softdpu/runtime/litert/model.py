@@ -104,10 +104,6 @@ class ModelBuilder:
         del self._tensors[tensors:], self._buffers[buffers:], self._operators[operators:]
         self._shared = {key: number for key, number in self._shared.items() if number < tensors}
 
-    def is_empty(self) -> bool:
-        """Tell whether there is no operator."""
-        return not self._operators
-
     def name(self, number: int, name: str) -> None:
         """Name a tensor, for those who look into the file; without it a tensor is t and its number."""
         self._tensors[number].name = name
