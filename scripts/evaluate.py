@@ -7,19 +7,10 @@ Example:
 
 from __future__ import annotations
 
-import argparse
+from softdpu.commands import evaluate as command
+from softdpu.output.cli import script
 
-from softdpu.commands import evaluate
-from softdpu.output.cli import program
-
-
-@program
-def main() -> None:
-    """Parse the command line and evaluate."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    evaluate.add_arguments(parser)
-    evaluate.run(parser.parse_args())
-
+main = script(command.add_arguments, __doc__)
 
 if __name__ == "__main__":
     raise SystemExit(main())

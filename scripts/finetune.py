@@ -7,19 +7,10 @@ Example:
 
 from __future__ import annotations
 
-import argparse
+from softdpu.commands import finetune as command
+from softdpu.output.cli import script
 
-from softdpu.commands import finetune
-from softdpu.output.cli import program
-
-
-@program
-def main() -> None:
-    """Parse the command line and fine-tune."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    finetune.add_arguments(parser)
-    finetune.run(parser.parse_args())
-
+main = script(command.add_arguments, __doc__)
 
 if __name__ == "__main__":
     raise SystemExit(main())

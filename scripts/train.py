@@ -7,19 +7,10 @@ Example:
 
 from __future__ import annotations
 
-import argparse
+from softdpu.commands import train as command
+from softdpu.output.cli import script
 
-from softdpu.commands import train
-from softdpu.output.cli import program
-
-
-@program
-def main() -> None:
-    """Parse the command line and train."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    train.add_arguments(parser)
-    train.run(parser.parse_args())
-
+main = script(command.add_arguments, __doc__)
 
 if __name__ == "__main__":
     raise SystemExit(main())

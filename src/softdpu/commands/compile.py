@@ -27,8 +27,8 @@ def run(args: argparse.Namespace) -> None:
 
     if args.model.endswith(".keras"):
         raise SoftdpuError(
-            f"{args.model}: the compiler reads .h5, the format of quantized models; run: softdpu quantize --model"
-            f" {args.model}, and compile what that writes"
+            f"{args.model}: the compiler reads .h5, the format of quantized models; run: python scripts/quantize.py"
+            f" --model {args.model}, and compile what that writes"
         )
     target = choose_target(args)
     made = compile_model(args.model, target, args.output, emit=args.emit)
