@@ -205,7 +205,7 @@ def test_a_clash_with_amds_modules_is_said(
 # Runs the softdpu command where nothing can be imported but Python itself and what `pip install softdpu` brings.
 BASE_ONLY = """
 import sys
-BASE = {"h5py", "numpy", "google", "shtab", "softdpu", "xir", "vart"}
+BASE = {"h5py", "numpy", "google", "shtab", "softdpu", "xir", "vart", "vitis_ai_library"}
 class Refuse:
     def find_spec(self, name, path=None, target=None):
         top = name.split(".")[0]
