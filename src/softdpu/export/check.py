@@ -248,7 +248,7 @@ def _look_at_ops(
             values[node.key] = wanted
             continue
         steps = _steps(tensors[place.tensor], place.layout, node.output.position, wanted)
-        found = np.clip(np.rint(steps), fixed_point.QMIN, fixed_point.QMAX).astype(np.int8)
+        found = fixed_point.quantize(steps, 0, fixed_point.HALF_TO_EVEN)
         roundings = [
             steps,
             *_before_concat(node, values),

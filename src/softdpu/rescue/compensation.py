@@ -138,7 +138,7 @@ def round_compensated(weights: np.ndarray, square: np.ndarray, limits: tuple[int
         block, errors = rest[:, start:end], np.empty_like(rest[:, start:end])
         for i in range(end - start):
             at = start + i
-            numbers[:, at] = np.clip(np.rint(block[:, i]), *limits)
+            numbers[:, at] = fixed_point.fake_quantize(block[:, i], 0, fixed_point.HALF_TO_EVEN, *limits)
             errors[:, i] = (block[:, i] - numbers[:, at]) / upper[:, at, at, None]
             block[:, i + 1 :] -= upper[:, at, at + 1 : end, None] * errors[:, i, None]
         rest[:, end:] -= upper[:, start:end, end:].transpose(0, 2, 1) @ errors

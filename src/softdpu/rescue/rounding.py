@@ -7,6 +7,7 @@ import time
 import numpy as np
 
 from softdpu.keras2.api import tf
+from softdpu.numbers import fixed_point
 from softdpu.rescue.compensation import ErrorCompensation, round_compensated
 from softdpu.rescue.network import Network, Weighted
 
@@ -75,7 +76,8 @@ def descend(second: np.ndarray, gradient: np.ndarray, numbers: np.ndarray, limit
             near, local, before = second[:, block, block], gradient[:, block].copy(), numbers[:, block].copy()
             for j in range(local.shape[1]):
                 row = numbers[:, start + j]
-                best = np.clip(np.rint(row - local[:, j] / near[:, j, j, None]), *limits)
+                wanted = row - local[:, j] / near[:, j, j, None]
+                best = fixed_point.fake_quantize(wanted, 0, fixed_point.HALF_TO_EVEN, *limits)
                 change = best - row
                 if change.any():
                     local += near[:, :, j, None] * change[:, None]

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from ai_edge_litert.schema_py_generated import TensorType
 
-from softdpu.numbers.fixed_point import HARD_SIGMOID_SHIFT, LEAKY_RELU_ALPHA
+from softdpu.numbers.fixed_point import HALF_UP, HARD_SIGMOID_SHIFT, LEAKY_RELU_ALPHA, quantize
 from softdpu.runtime.litert.curve import NUMBERS, Curve, emit_curve, hard_sigmoid_curve
 from softdpu.runtime.litert.lowering import Lowering, NotExactError, lowering
 from softdpu.runtime.litert.model import Operator, option
@@ -155,7 +155,7 @@ def store_table(model: Lowering, node: Node, value: Value, table: np.ndarray, cu
         model.alias(node, value)
         return
     if step in _ADD_RATIOS:
-        shifted = np.clip(np.floor(np.ldexp(NUMBERS.astype(np.float64), -step) + 0.5), -128, 127)
+        shifted = quantize(NUMBERS, -step, HALF_UP)
         for activation, expected in ((0, shifted), (RELU, np.maximum(shifted, 0))):
             if (table == expected).all():
                 output = model.int8(node.output)

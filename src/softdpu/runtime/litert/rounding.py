@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from softdpu.numbers.fixed_point import HALF_UP, round_real
 from softdpu.runtime.litert.lowering import Lowering, NotExactError
 from softdpu.runtime.litert.model import Operator, option
 from softdpu.runtime.program import Node, Value
@@ -74,4 +75,4 @@ def store_whole(model: Lowering, node: Node, whole: int, positive: bool) -> None
 
 def relu6_limit(position: int) -> int:
     """Return 6 in steps of a position, rounded half up: the clamp after rounding that equals RELU6 before it."""
-    return int(np.floor(np.ldexp(6.0, position) + 0.5))
+    return int(round_real(np.ldexp(6.0, position), HALF_UP))
