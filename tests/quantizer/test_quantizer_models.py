@@ -322,7 +322,12 @@ def nan_layer():
         (lambda: Quantizer(dense()).quantize_model(calib_dataset=np.ones((2, 12)), foo=1), r"\('foo', 1\)"),
         (lambda: Quantizer(dense()).quantize_model(calib_dataset=np.ones((0, 12))), "at least one batch"),
         (lambda: Quantizer(dense()).quantize_model(calib_dataset=np.full((33, 12), np.inf)), "batch 0 holds NaN"),
-        (lambda: Quantizer(nan_layer()).quantize_model(calib_dataset=-np.ones((2, 3))), "batch 0: layer quant_log"),
+        (
+            lambda: Quantizer(nan_layer(), custom_objects={"Lambda": keras.layers.Lambda}).quantize_model(
+                calib_dataset=-np.ones((2, 3))
+            ),
+            "batch 0: layer quant_log",
+        ),
         (
             lambda: Quantizer(dense()).quantize_model(calib_dataset=np.ones((2, 12)), input_shape=(1, 12, 1)),
             "Invalid_Input_Shape",

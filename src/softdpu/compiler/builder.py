@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ class Builder:
         self.model = model
         self.ops: list[Op] = []
         self._names: set[str] = set()
+        self._layers = {layer.name for layer in model.layers}
         self._vectors: set[Op] = set()
 
     def error(self, layer: Layer, problem: str) -> SoftdpuError:
@@ -120,10 +122,22 @@ class Builder:
     def _output_bits(self, layer: Layer) -> int:
         return layer.bit_width("output" if _has(layer, "output_quantizers") else "activation")
 
+    def _name(self, op: Op) -> None:
+        """Give `op` a free name where its own is taken, or is that of a layer still to come, and say so."""
+        name, number = op.name, 0
+        while name in self._names or (name in self._layers and name != op.layer):
+            number += 1
+            name = f"{op.name}_{number}"
+        if name != op.name:
+            logging.getLogger(__name__).info(
+                "note: layer %s: the name %s is another layer's, so its own is %s", op.layer, op.name, name
+            )
+            op.tensor = name if op.tensor == op.name else op.tensor
+            op.name = name
+        self._names.add(name)
+
     def _append(self, op: Op) -> Op:
-        if op.name in self._names:
-            raise SoftdpuError(f"{self.model.path}: layer '{op.layer}' makes a second operation named '{op.name}'")
-        self._names.add(op.name)
+        self._name(op)
         self.ops.append(op)
         sources = [source for source in op.inputs.get("input", []) if not _is_parameter(source)]
         if op.kind not in ("flatten", "reshape") and sources and self._vectors.issuperset(sources):

@@ -26,6 +26,24 @@ PRE_ACTIVATIONS = frozenset(
     )
 )
 POST_ACTIVATIONS = frozenset(("linear", "relu", "ReLU", "relu6", "LeakyReLU", "PReLU"))
+# The activations that the compiler knows; no other one is quantized, so that nothing fails after training.
+ACTIVATIONS = frozenset(
+    (
+        *("linear", "relu", "relu6", "leaky_relu", "sigmoid", "swish", "silu", "tanh", "softmax", "elu", "gelu"),
+        "hard_sigmoid",
+    )
+)
+# The TensorFlow functions on Keras tensors that the compiler knows.
+FUNCTIONS = frozenset(
+    (
+        *("math.add", "__operators__.add", "math.subtract", "__operators__.sub", "math.multiply", "__operators__.mul"),
+        *("math.truediv", "math.divide", "__operators__.truediv", "math.maximum", "math.minimum"),
+        *("math.sigmoid", "nn.sigmoid", "math.tanh", "nn.tanh", "nn.silu", "nn.swish"),
+        *("nn.relu", "nn.relu6", "nn.leaky_relu", "nn.softmax", "nn.elu", "nn.gelu"),
+        *("math.reduce_mean", "math.reduce_sum", "math.reduce_max", "linalg.matmul", "reshape", "concat"),
+        *("transpose", "compat.v1.transpose"),
+    )
+)
 SIGMOIDS = ("sigmoid", "swish", "silu")  # what becomes the DPU's hard sigmoid
 QUANTIZED_FUNCTIONS = ("linalg.matmul", "math.truediv", "__operators__.add")  # of TFOpLambda, at their output
 ACTIVATION_LAYERS = ("ReLU", "LeakyReLU", "Activation")  # quantized where another layer takes them in only

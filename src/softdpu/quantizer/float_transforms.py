@@ -60,11 +60,13 @@ def separable_convolutions(graph: Graph) -> None:
             name=node.name + "_pointwise_conv",
         )
         weights = node.weights
+        own = {"depthwise_kernel", "pointwise_kernel", "bias"}
         first = new_node(depthwise, weights={"depthwise_kernel": weights["depthwise_kernel"]}, input_rank=4)
         second = new_node(pointwise, weights={"kernel": weights["pointwise_kernel"]}, input_rank=4)
         second.config["activation"] = config["activation"]
         if config["use_bias"]:
             second.weights["bias"] = weights["bias"]
+        second.weights.update({name: weight for name, weight in weights.items() if name not in own})
         graph.insert_after(node, first)
         graph.insert_after(first, second)
         graph.remove(node)
@@ -91,7 +93,39 @@ def _activation_layer(node: Node, entry: dict[str, Any]) -> Node:
     if not hasattr(keras.layers, class_name.split(">")[-1]):
         raise QuantizerError(f"layer {node.name}: expected a Keras activation, got an object of class {class_name}")
     config = {key: value for key, value in entry["config"].items() if key != "name"}
-    return Node(name=f"{node.name}_{class_name}", class_name=class_name, config=config)
+    own = {name for name in node.weights if name in ("kernel", "depthwise_kernel", "bias")}
+    weights = {name: node.weights.pop(name) for name in set(node.weights) - own}  # PReLU's slopes
+    return Node(name=f"{node.name}_{class_name}", class_name=class_name, config=config, weights=weights)
+
+
+def spell_activations(graph: Graph) -> None:
+    """Give each activation the layer that the DPU knows it by: Activation(LeakyReLU()), ReLU with a slope, ..."""
+    for node in graph.candidates():
+        activation = node.config.get("activation")
+        if node.class_name == "Activation" and isinstance(activation, dict):
+            if not hasattr(keras.layers, activation["class_name"].split(">")[-1]):
+                continue
+            node.class_name = activation["class_name"]
+            node.config = {key: value for key, value in activation["config"].items() if key != "name"}
+        if node.class_name == "Activation" and node.config["activation"] == "leaky_relu":
+            _become_leaky(node, 0.2)  # the default of tf.nn.leaky_relu
+        elif node.class_name == "ReLU" and node.config.get("negative_slope") and not node.config.get("threshold"):
+            if node.config.get("max_value") is None:
+                _become_leaky(node, node.config["negative_slope"])
+        elif node.class_name == "TFOpLambda" and node.config["function"] == "nn.leaky_relu":
+            _leaky_function(node)
+
+
+def _leaky_function(node: Node) -> None:
+    (ref,) = node.refs()
+    arguments = node.inbound[3] if isinstance(node.inbound[0], str) and len(node.inbound) > 3 else {}
+    node.inbound = [[*ref[:3], {}]]
+    _become_leaky(node, arguments.get("alpha", 0.2))
+
+
+def _become_leaky(node: Node, slope: float) -> None:
+    layer = keras.layers.LeakyReLU(slope)
+    node.class_name, node.config = "LeakyReLU", new_node(layer).config
 
 
 def relu6_to_relu(graph: Graph) -> None:
@@ -204,6 +238,7 @@ TRANSFORMS: dict[str, Callable[[Graph], None]] = {
     "remove_dropout": remove_dropout,
     "separable_conv": separable_convolutions,
     "separate_conv_act": separate_activations,
+    "convert_tf_op_to_keras": spell_activations,
     "convert_relu6_to_relu": relu6_to_relu,
 }
 FOLDS: dict[str, Callable[[Graph], None]] = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import logging
 from typing import Any, Callable, Iterator  # noqa: UP035 - the annotations' ABCs are not generic before Python 3.9
 
 import numpy as np
@@ -16,6 +17,7 @@ from softdpu.keras2.api import internal, keras, tf
 from softdpu.quantizer import legacy
 from softdpu.quantizer.errors import QuantizerError
 
+logger = logging.getLogger(__name__)
 functional = internal("engine.functional")
 _CONSTANT = "_CONSTANT_VALUE"
 
@@ -32,6 +34,7 @@ class Node:
         weights: by the last part of the variable's name: kernel, bias, gamma, ...
         inbound: the call's arguments, refs in the nesting of Keras' configurations; None for an InputLayer.
         input_rank: number of dimensions of the first input, or None.
+        output_shape: in the user's model, a list of shapes for several tensors, or None.
         annotated: an activation that quantizes together with the layer before it.
         joined: a layer whose result the activation after it quantizes.
         ignored: the user wants the layer left as it is.
@@ -44,6 +47,7 @@ class Node:
     weights: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
     inbound: Any = None
     input_rank: int | None = None
+    output_shape: Any = None
     annotated: bool = False
     joined: bool = False
     ignored: bool = False
@@ -203,13 +207,15 @@ class Graph:
         (ref,) = target.refs()
         source = ref[0]
         node.inbound = [[*ref[:3], {}]]
-        target.inbound = _map_refs(target.inbound, lambda _: [node.name, 0, 0])
         self._add_behind(source, node)
+        target.inbound = _map_refs(target.inbound, lambda _: [node.name, 0, 0])
         return node
 
     def _add_behind(self, name: str, node: Node) -> None:
-        if node.name in self.nodes:
-            raise QuantizerError(f"the model already has a layer named {node.name}; rename it, that name is needed")
+        free = self.unique_name(node.name)
+        if free != node.name:
+            logger.warning("note: the model has a layer named %s, so the quantizer's own is named %s", node.name, free)
+            node.name = free
         items = list(self.nodes.items())
         place = [key for key, _ in items].index(name) + 1
         self.nodes = dict([*items[:place], (node.name, node), *items[place:]])
@@ -294,6 +300,7 @@ class _Scope:
             weights=dict(zip(weight_names(layer), layer.get_weights())),  # noqa: B905
             inbound=_map_refs(inbound, self.resolve),
             input_rank=_rank(layer, call),
+            output_shape=_output_shape(layer, call),
         )
         self.graph.nodes[new] = node
 
@@ -315,6 +322,14 @@ def _rank(layer: keras.layers.Layer, call: int) -> int | None:
     except (AttributeError, RuntimeError, ValueError):
         return None
     return len(shape) if isinstance(shape, tuple) else None
+
+
+def _output_shape(layer: keras.layers.Layer, call: int) -> Any:
+    try:
+        shape = layer.get_output_shape_at(call)
+    except (AttributeError, RuntimeError, ValueError):
+        return None
+    return shape[0] if isinstance(shape, list) and len(shape) == 1 else shape
 
 
 def as_functional(model: keras.Model) -> keras.Model:

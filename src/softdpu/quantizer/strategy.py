@@ -160,6 +160,11 @@ class Strategy:
                 return
         raise QuantizerError(f"invalid configs: {[(key, value)]}; dump_quantize_strategy(verbose=2) lists the options")
 
+    @property
+    def layers_of_the_user(self) -> set[str]:
+        """The layer classes whose quantizers the options list."""
+        return set(self._layers)
+
     def supports(self, class_name: str) -> bool:
         """Tell whether layers of this class are quantized."""
         return class_name in kinds.QUANTIZED or class_name in self._layers

@@ -21,11 +21,13 @@ from softdpu.quantizer import (
     export,
     fast_finetune,
     float_transforms,
+    functions,
     loss_search,
     quantizers,
     recipes,
     refine,
     reshape,
+    supported,
     targets,
     wrappers,
 )
@@ -44,6 +46,10 @@ class _Held(NamedTuple):
 
     float_model: keras.Model | None
     batches: list[Any]
+
+
+def _lambdas(model: keras.Model) -> dict[str, Any]:
+    return {layer.name: layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.Lambda)}
 
 
 class VitisQuantizer:
@@ -124,6 +130,8 @@ class VitisQuantizer:
         graph = graphs.from_model(self._float_model)
         graph.ignore(self._ignored())
         clean.apply(graph, options["remove_dropout"])
+        if options["convert_tf_op_to_keras"]:
+            functions.convert(graph, _lambdas(self._float_model), self._custom_objects)
         self._recipe.before_float_transforms(graph)
         float_transforms.apply(graph, options)
         if options["include_cle"]:
@@ -139,6 +147,7 @@ class VitisQuantizer:
     def _quantized(self, graph: graphs.Graph, mode: str) -> keras.Model:
         """Return the Keras model of stage B."""
         custom = frozenset(self._custom_objects)
+        supported.check(graph, self._strategy, custom)
         conversion.quantize(graph, self._strategy, mode, custom)
         return graph.to_model(self._custom_objects)
 
