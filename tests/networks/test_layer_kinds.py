@@ -79,7 +79,6 @@ ON_CPU: dict[str, Callable[[], list[Any]]] = {
 }
 REFUSED: dict[str, tuple[Callable[[], list[Any]], str]] = {
     "clip": (lambda: [lambda x: tf.clip_by_value(x, -1.0, 1.0)], r"tf.clip_by_value.*ReLU\(max_value=6\)"),
-    "smaller": (lambda: [lambda x: tf.image.resize(x, (5, 5))], "tf.image.resize.*UpSampling2D"),
     "reflect": (lambda: [lambda x: tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]], "REFLECT")], "pad.*ZeroPadding2D"),
     "square": (lambda: [tf.square], "tf.math.square.*Multiply"),
     "log": (lambda: [L.Lambda(tf.math.log, name="mine")], "layer mine: tf.math.log"),

@@ -41,7 +41,7 @@ FUNCTIONS = frozenset(
         *("math.sigmoid", "nn.sigmoid", "math.tanh", "nn.tanh", "nn.silu", "nn.swish"),
         *("nn.relu", "nn.relu6", "nn.leaky_relu", "nn.softmax", "nn.elu", "nn.gelu"),
         *("math.reduce_mean", "math.reduce_sum", "math.reduce_max", "linalg.matmul", "reshape", "concat"),
-        *("transpose", "compat.v1.transpose"),
+        *("transpose", "compat.v1.transpose", "image.resize", "math.exp"),
     )
 )
 SIGMOIDS = ("sigmoid", "swish", "silu")  # what becomes the DPU's hard sigmoid

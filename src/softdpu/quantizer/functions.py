@@ -157,7 +157,7 @@ def _resize(graph: Graph, node: Node, shapes: dict[str, Any]) -> None:
     plain = method in ("nearest", "bilinear") and not given.get("antialias") and not given.get("preserve_aspect_ratio")
     whole = plain and len(shape) == 4 and isinstance(size, (list, tuple)) and None not in (*shape[1:3], *size)
     if not whole or any(int(new) % old or new < old for new, old in zip(size, shape[1:3])):  # noqa: B905
-        raise _refuse(node, "UpSampling2D (whole factors, nearest or bilinear), or pooling to make it smaller")
+        return  # the compiler has others on the CPU, or refuses them
     factors = [int(new) // old for new, old in zip(size, shape[1:3])]  # noqa: B905
     _become(node, keras.layers.UpSampling2D(tuple(factors), interpolation=method))
 
