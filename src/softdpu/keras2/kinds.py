@@ -42,6 +42,7 @@ FUNCTIONS = frozenset(
         *("nn.relu", "nn.relu6", "nn.leaky_relu", "nn.softmax", "nn.elu", "nn.gelu"),
         *("math.reduce_mean", "math.reduce_sum", "math.reduce_max", "linalg.matmul", "reshape", "concat"),
         *("transpose", "compat.v1.transpose", "image.resize", "math.exp"),
+        *("compat.v1.image.resize_bilinear", "math.negative", "math.sqrt", "nn.depth_to_space", "nn.space_to_depth"),
     )
 )
 SIGMOIDS = ("sigmoid", "swish", "silu")  # what becomes the DPU's hard sigmoid
