@@ -56,6 +56,7 @@ class Runner:
                 [with_batch(tensor, batch) for tensor in sorted(tensors, key=lambda tensor: tensor.name)]
                 for tensors in (subgraph.get_input_tensors(), subgraph.get_output_tensors())
             )
+            _check_shapes(subgraph.get_name(), [*inputs, *outputs])
         return cls(subgraph.get_name(), engine, inputs, outputs)
 
     def get_input_tensors(self) -> list[Tensor]:
@@ -163,6 +164,12 @@ def _damage_in_one_line(name: str) -> Iterator[None]:
         raise VartError(
             f"subgraph '{name[:200]}' is damaged, no engine can run it ({type(error).__name__}: {what}): compile again"
         ) from error
+
+
+def _check_shapes(name: str, tensors: list[Tensor]) -> None:
+    for tensor in tensors:
+        if not tensor.dims or min(tensor.dims) < 1:
+            raise VartError(f"subgraph '{name}': tensor '{tensor.name}' has the shape {tensor.dims}: compile again")
 
 
 def with_batch(tensor: Tensor, batch: int) -> Tensor:

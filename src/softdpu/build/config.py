@@ -6,6 +6,7 @@ import contextlib
 import copy
 import difflib
 import functools
+import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,34 +18,76 @@ from softdpu.build import vitis_ai
 from softdpu.build.images import count_classes
 from softdpu.errors import SoftdpuError
 from softdpu.numbers import boards
+from softdpu.output.text import one_line
 from softdpu.own_model import scaling_text
+
+_MOST_BYTES, _MOST_NODES, _MOST_DEPTH = 1 << 20, 100_000, 50
+# Keys whose values become files of a rule.
+_PATHS = {"path", "train_tar", "val_tar", "ground_truth", "file", "weights", "sdcard", "pathvars"}
+_MOST_SHOWN = 200  # characters of a wrong value in a message
 
 
 def refuse_doubled_keys(files: Iterable[str | Path]) -> None:
     """Refuse YAML files in which a key stands twice, of which all but the last would be ignored without a word.
 
     Raises:
-        SoftdpuError: naming the file, the line and the key.
+        SoftdpuError: naming the file, the line and the key; or as _nodes.
     """
     for file in files:
-        text = Path(file).read_text(encoding="utf-8")
-        nodes = [yaml.compose(text, Loader=yaml.SafeLoader)]
-        while nodes:
-            node = nodes.pop()
+        for node in _nodes(file):
             if isinstance(node, yaml.MappingNode):
                 _refuse_doubled(file, [key for key, _ in node.value])
-                nodes.extend(value for _, value in node.value)
-            elif isinstance(node, yaml.SequenceNode):
-                nodes.extend(node.value)
+
+
+def _nodes(file: str | Path) -> Iterator[Any]:
+    """Yield the nodes of a YAML file, aliases as often as they are used.
+
+    Raises:
+        SoftdpuError: if it is no YAML in UTF-8, too long, nested too deeply, or its aliases make too much of it.
+    """
+    try:
+        with open(file, "rb") as opened:
+            data = opened.read(_MOST_BYTES + 1)
+        if len(data) > _MOST_BYTES:
+            raise SoftdpuError(f"{file}: a configuration of more than {_MOST_BYTES} bytes; is it another file?")
+        root = yaml.compose(data.decode("utf-8"), Loader=yaml.SafeLoader)
+        yield from _walk(root, file)
+        yaml.safe_load(data.decode("utf-8"))  # values of a type that is not in the file, such as a date of month 13
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise SoftdpuError(f"{file}: line {line} is not UTF-8; save the file in that encoding") from None
+    except RecursionError:
+        raise SoftdpuError(f"{file}: it is nested more than {_MOST_DEPTH} deep, which no configuration is") from None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, IndexError, yaml.YAMLError) as error:
+        what = " ".join(str(error).split())[:300]
+        raise SoftdpuError(f"{file}: it cannot be read as YAML ({what})") from None
+
+
+def _walk(root: Any, file: str | Path) -> Iterator[Any]:
+    waiting, count = [(root, 0)], 0
+    while waiting:
+        node, depth = waiting.pop()
+        count += 1
+        if depth > _MOST_DEPTH:
+            raise SoftdpuError(f"{file}: it is nested more than {_MOST_DEPTH} deep, or an alias stands in itself")
+        if count > _MOST_NODES:
+            raise SoftdpuError(f"{file}: it has more than {_MOST_NODES} values, aliases counted; write it without them")
+        if isinstance(node, yaml.MappingNode):
+            waiting.extend((part, depth + 1) for pair in node.value for part in pair)
+        elif isinstance(node, yaml.SequenceNode):
+            waiting.extend((value, depth + 1) for value in node.value)
+        yield node
 
 
 def _refuse_doubled(file: str | Path, keys: list[Any]) -> None:
     lines: dict[str, int] = {}
     for key in keys:
         line = key.start_mark.line + 1
+        if not isinstance(key, yaml.ScalarNode):
+            raise SoftdpuError(f"{file}: the key in line {line} is a list or has keys itself; expected a text")
         if key.value in lines:
             raise SoftdpuError(
-                f"{file}: '{key.value}' stands twice, in lines {lines[key.value]} and {line}; rename one"
+                f"{file}: '{key.value[:_MOST_SHOWN]}' stands twice, in lines {lines[key.value]} and {line}; rename one"
             )
         lines[key.value] = line
 
@@ -73,10 +116,41 @@ def check(config: dict[str, Any], schema_path: Path) -> None:
     Raises:
         SoftdpuError: on the first wrong value, naming the key as section.key, what was expected and what came.
     """
+    _check_values(config)
     validator = _filling_validator(_schema(schema_path))
     errors = sorted(validator.iter_errors(config), key=lambda error: list(map(str, error.absolute_path)))
     if errors:
-        raise SoftdpuError("config: " + _tell(errors[0]))
+        raise SoftdpuError("config: " + one_line(_tell(errors[0])))
+    _check_values(config)  # again, with texts that were read as YAML
+
+
+def _check_values(config: Any) -> None:
+    """Refuse numbers that are none, values nested too deeply, and control characters and wildcards in texts."""
+    waiting: list[tuple[tuple[Any, ...], Any]] = [((), config)]
+    count = 0
+    while waiting:
+        where, value = waiting.pop()
+        name = one_line(".".join(map(str, where))[:_MOST_SHOWN])
+        count += 1
+        if count > _MOST_NODES:
+            raise SoftdpuError(f"config: more than {_MOST_NODES} values, aliases counted; write it without them")
+        if len(where) > _MOST_DEPTH:
+            raise SoftdpuError(f"config: {name} is nested more than {_MOST_DEPTH} deep")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise SoftdpuError(f"config: {name}: expected a number, got {value}")
+        if isinstance(value, str) and any(ord(c) < 32 or 127 <= ord(c) < 160 or c in "\u2028\u2029" for c in value):
+            raise SoftdpuError(f"config: {name}: {_shown(value)} has a line break or another control character")
+        if isinstance(value, str) and set(value) & set("{}") and _PATHS & set(where):
+            raise SoftdpuError(f"config: {name}: {_shown(value)} has braces, which Snakemake takes for a wildcard")
+        if isinstance(value, dict):
+            waiting.extend(((*where, key), item) for key, item in value.items())
+        elif isinstance(value, (list, tuple)):
+            waiting.extend(((*where, index), item) for index, item in enumerate(value))
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}... ({len(text)} characters)"
 
 
 @functools.cache
@@ -102,7 +176,7 @@ def _read_text(section: dict[str, Any], key: str, wanted: Any) -> None:
     """Read a text as the YAML that it is, in place: values given with --config come as text."""
     value = section.get(key)
     if isinstance(value, str) and not wanted.is_valid(value):
-        with contextlib.suppress(yaml.YAMLError):
+        with contextlib.suppress(yaml.YAMLError, RecursionError, ValueError):
             read = yaml.safe_load(value)
             section[key] = value if read is None else read
 
@@ -114,8 +188,9 @@ def _tell(error: jsonschema.ValidationError) -> str:
         known = list(error.schema["properties"])
         wrong = next(key for key in error.instance if key not in known)
         near = difflib.get_close_matches(str(wrong), known, n=1)
-        name = f"{where}.{wrong}" if where else str(wrong)
-        return f"unknown key {name}: " + (f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}")
+        shown = _shown(wrong) if len(str(wrong)) > _MOST_SHOWN else str(wrong)
+        told = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+        return f"unknown key {where}{'.' if where else ''}{shown}: {told}"
     if error.validator == "required":
         missing = next(key for key in error.validator_value if key not in error.instance)
         return f"missing key {where + '.' if where else ''}{missing}"
@@ -130,4 +205,5 @@ def _tell(error: jsonschema.ValidationError) -> str:
         wanted = "a text that is not empty" + (", or null" if "null" in error.schema["type"] else "")
     else:
         wanted = f"{error.validator} {error.validator_value}"
-    return f"{where}: expected {wanted}, got {error.instance!r} ({error.schema.get('description', 'see the schema')})"
+    meaning = error.schema.get("description", "see the schema")
+    return f"{where}: expected {wanted}, got {_shown(error.instance)} ({meaning})"
