@@ -188,6 +188,7 @@ def _reads(config: dict[str, Any], name: str, *sources: Any) -> None:
         (lambda c: _reads(c, "relu", ("norm", -1, 0)), ("relu", "call -1")),
         (lambda c: _reads(c, "relu", ("gone", 0, 0)), ("relu", "gone")),
         (lambda c: _reads(c, "relu", ("norm", "x", 0)), ("relu", "no tensor")),
+        (lambda c: _layer(c, "norm").update(inbound_nodes=[]), ("relu", "norm", "call 0")),
         (lambda c: c.update(output_layers=[["gone", 0, 0]]), ("output_layers", "gone")),
         (lambda c: c.update(output_layers=[]), ("output_layers",)),
         (lambda c: _layer(c, "relu").update(inbound_nodes=5), ("relu", "inbound_nodes")),

@@ -13,7 +13,7 @@ from softdpu.compiler.borders import insert_borders, spell_out_padded_average, s
 from softdpu.compiler.cleanup import fold_pads, fuse_hard_sigmoid, sink_reshapes
 from softdpu.compiler.frontend import front_end
 from softdpu.compiler.graph import Graph, Op
-from softdpu.compiler.keras_h5 import KerasModel, read_keras_model
+from softdpu.compiler.keras_h5 import KerasModel, damage_in_one_line, read_keras_model
 from softdpu.compiler.lower import lower
 from softdpu.compiler.parameters import fold_parameters
 from softdpu.compiler.partition import DPU, Group, partition
@@ -109,10 +109,12 @@ def compile_model(
     chosen = boards.target(target, vitis_ai) if isinstance(target, str) else target
     keras = read_keras_model(model)
     if emit == "frontend":
-        front = front_end(keras)
+        with damage_in_one_line(model):
+            front = front_end(keras)
         _write(to_xir(front), output)
         return {"model": keras.path.name, "emit": emit, "ops": len(front.ops)}
-    compiled = compile_keras(keras, chosen)
+    with damage_in_one_line(model):
+        compiled = compile_keras(keras, chosen)
     if not any(group.device == DPU for group in compiled.groups):
         reasons = "; ".join(f"{place.layer}: {place.reason}" for place in compiled.places() if place.reason)
         raise SoftdpuError(f"{model}: no layer can run on the DPU of {chosen.name}: {reasons[:400]}")

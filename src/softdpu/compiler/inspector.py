@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from softdpu.compiler.compile import compile_keras
-from softdpu.compiler.keras_h5 import Call, KerasModel, Layer, read_keras_model
+from softdpu.compiler.keras_h5 import Call, KerasModel, Layer, damage_in_one_line, read_keras_model
 from softdpu.compiler.layers.activation import activation_name
 from softdpu.compiler.placement import Place
 from softdpu.errors import SoftdpuError
@@ -34,10 +34,11 @@ def inspect_model(model: str | Path, target: Target) -> list[Place]:
         SoftdpuError: unreadable model, an input of unknown size, or a layer without any meaning here.
     """
     keras = read_keras_model(model)
-    if keras.is_quantized:
-        return compile_keras(keras, target).places()
-    dressing = _Dressing(keras)
-    places = compile_keras(dressing.dressed(), target).places()
+    with damage_in_one_line(model):
+        if keras.is_quantized:
+            return compile_keras(keras, target).places()
+        dressing = _Dressing(keras)
+        places = compile_keras(dressing.dressed(), target).places()
     shown = [place for place in places if place.kind != "VitisQuantize"]
     known = {place.layer: place for place in shown}
     for name, kind, into in dressing.folded:

@@ -6,6 +6,8 @@ Quantized files are those of AMD's vai_q_tensorflow2 and of softdpu's quantizer:
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -100,6 +102,21 @@ def read_keras_model(path: str | Path) -> KerasModel:
         raise SoftdpuError(f"{path}: another program has it open for writing: try again when it is done") from error
     except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError, IndexError) as error:
         raise SoftdpuError(f"{path}: not a readable Keras HDF5 model, damaged or cut short ({error})") from error
+
+
+@contextlib.contextmanager
+def damage_in_one_line(path: str | Path) -> Iterator[None]:
+    """Turn what a damaged model makes the compiler's own code raise (a missing weight, a wrong rank) into one line."""
+    try:
+        yield
+    except SoftdpuError:
+        raise
+    except Exception as error:  # LookupError, TypeError, ... of code that trusts the model
+        what = " ".join(str(error).split())[:200]
+        raise SoftdpuError(
+            f"{path}: the weights or settings of a layer do not fit together ({type(error).__name__}: {what});"
+            " save the model again"
+        ) from error
 
 
 def _read(path: Path, file: h5py.File) -> KerasModel:

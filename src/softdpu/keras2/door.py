@@ -21,6 +21,7 @@ from softdpu.errors import SoftdpuError
 from softdpu.keras2 import allowed, archive, hdf5, structure
 from softdpu.keras2.api import internal, keras, tf
 from softdpu.output.files import PathLike
+from softdpu.output.text import one_line
 
 _SPARE_VARIABLES = 1 << 20  # bytes of variables that a file need not hold, such as the states of random generators
 _FUNCTION_KEYS = ("activation", "recurrent_activation")
@@ -106,8 +107,9 @@ def _registered() -> frozenset[str]:
 
 def _refusal(where: PathLike, what: str) -> SoftdpuError:
     return SoftdpuError(
-        f"{where} holds {what}, which a model file may not name: build the model from Keras' own layers; if the file is"
-        " yours, register the class in a package named by SOFTDPU_EXTENSIONS, or give --trust (docs/security.md)"
+        f"{where} holds {one_line(what)}, which a model file may not name: build the model from Keras' own layers; if"
+        " the file is yours, register the class in a package named by SOFTDPU_EXTENSIONS, or"
+        " give --trust (docs/security.md)"
     )
 
 

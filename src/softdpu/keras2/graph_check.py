@@ -72,7 +72,9 @@ def _calls(entry: dict[str, Any], where: PathLike) -> list[list[Any]]:
     nodes = entry.get("inbound_nodes") or []
     if not isinstance(nodes, list):
         raise SoftdpuError(f"{where} is damaged: layer {_name(entry)!r} has inbound_nodes that are no list")
-    return [list(_refs(node)) for node in nodes] or [[]]
+    if not nodes and entry["class_name"] == "InputLayer":
+        return [[]]
+    return [list(_refs(node)) for node in nodes]  # none for a layer that is never called: nothing can read it
 
 
 def _first(entry: dict[str, Any], calls: list[Any]) -> int:

@@ -101,7 +101,7 @@ def _check_model(model: dict[str, Any], where: PathLike) -> int:
                 f"{where} is damaged: model {_name(model)!r} has a layer without class_name or config: {_short(entry)}"
             )
         name = _name(entry)
-        if not isinstance(name, str) or not name or "\0" in name or len(name) > 1000:
+        if not isinstance(name, str) or not name or not name.isprintable() or len(name) > 1000:
             raise SoftdpuError(f"{where} is damaged: a {_short(entry['class_name'])} has the name {_short(name)}")
         if entry["config"].get("name", name) != name:
             raise SoftdpuError(
@@ -187,6 +187,8 @@ _OF_CLASS: dict[tuple[str, str], tuple[_Test, str]] = {
 def _check_entry(entry: dict[str, Any], where: PathLike) -> None:
     """Check an object {"class_name", "config"} anywhere in a configuration, by what its keys may hold."""
     kind, config = entry["class_name"], entry.get("config")
+    if isinstance(kind, str) and (len(kind) > 200 or not kind.isprintable()):
+        raise SoftdpuError(f"{where} is damaged: class_name is {_short(kind)}; save the model again")
     if not isinstance(kind, str):
         raise SoftdpuError(f"{where} is damaged: class_name is {_short(kind)}, not a text; save the model again")
     if not isinstance(config, dict):

@@ -49,7 +49,9 @@ def load(file: ModelFile, size: int) -> Any:
     with file.weights() as weights:
         try:
             (_fill_from_archive if file.is_archive else _fill_from_h5)(model, weights)
-        except (KeyError, ValueError, TypeError, IndexError, StopIteration, OSError, RuntimeError) as error:
+        except SoftdpuError:
+            raise
+        except Exception as error:  # what h5py and numpy raise over damaged weights, or those of other layers
             raise SoftdpuError(
                 f"{file.path}: the weights do not fit the layers ({_first_line(error)}); save the model again"
                 " (model.file)"
