@@ -32,8 +32,15 @@ def load(file: ModelFile, size: int) -> Any:
         _fix_size(entry["config"], size)
     kind = keras.Sequential if config["class_name"] == "Sequential" else keras.Model
     door.check_classes(config, file.path)
-    with file.weights() as weights:
-        held = door.check_weights(weights, file.path)
+    try:
+        with file.weights() as weights:
+            held = door.check_weights(weights, file.path)
+    except SoftdpuError:
+        raise
+    except Exception as error:  # what h5py raises over a damaged file
+        raise SoftdpuError(
+            f"{file.path}: its weights are damaged ({_first_line(error)}); save the model again (model.file)"
+        ) from None
     try:
         with door.building(held, file.path):
             model = kind.from_config(config["config"])
