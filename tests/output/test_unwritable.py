@@ -86,3 +86,10 @@ def test_a_mistake_with_an_escape_sequence_is_printable(capsys: pytest.CaptureFi
 
     assert ends(work, capsys) == "error: a \\x1b[31mred\n"
     assert sys.stdout.errors  # and still a text stream
+
+
+def test_a_folder_that_may_not_be_written_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files.refuse_full_disk(tmp_path)
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(SoftdpuError, match="cannot be written: change its permissions"):
+        files.refuse_full_disk(tmp_path)

@@ -123,10 +123,12 @@ def sha256(path: PathLike) -> str:
 
 
 def refuse_full_disk(folder: PathLike, at_least: int = 1 << 20) -> None:
-    """Check that a program can write to the disk of `folder`, `at_least` so many bytes.
+    """Check that a program can write to `folder`, `at_least` so many bytes.
 
     Raises:
         SoftdpuError: if it cannot.
     """
+    if not os.access(str(folder), os.W_OK | os.X_OK):
+        raise SoftdpuError(f"{folder} cannot be written: change its permissions, or build in a folder of your own")
     if shutil.disk_usage(str(folder)).free < at_least:
         raise SoftdpuError(FULL_DISK.format(folder))
