@@ -81,7 +81,7 @@ class Build:
         return code
 
     def logs(self) -> dict[str, float]:
-        """Return when each job began to write its log, by the log's name."""
+        """Return when each job wrote to its log, by the log's name."""
         return {path.name: path.stat().st_mtime for path in self.folder.glob("logs/*.log")}
 
     def verdict(self, wanted: dict[str, str]) -> str:
@@ -114,28 +114,33 @@ def jobs_of(calm: Build) -> list[str]:
     return sorted(logs, key=logs.__getitem__)
 
 
-def at_job(build: Build, job: str, act: Callable[[subprocess.Popen[str]], None], delay: float) -> bool:
-    """Start the build, do `act` some seconds after a job began, and return whether the job was reached."""
-    (build.folder / "logs" / job).unlink(missing_ok=True)
-    process = build.start()
-    deadline = time.monotonic() + PATIENCE
-    while not (build.folder / "logs" / job).exists() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.02)
-    reached = process.poll() is None
-    if reached:
-        time.sleep(delay)
-        act(process)
-    else:
-        build.wait(process, 1)
-    end_group(process)
-    return reached
+def at_every_job(
+    build: Build, jobs: list[str], act: Callable[[subprocess.Popen[str]], None], delay: Callable[[], float]
+) -> int:
+    """Start the build again and again, and do `act` some seconds after each job began; return how many were met."""
+    left = set(jobs)
+    while left:
+        before, process = build.logs(), build.start()
+        deadline = time.monotonic() + PATIENCE
+        met: set[str] = set()
+        while not met and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+            met = {name for name, begun in build.logs().items() if name in left and before.get(name) != begun}
+        if met:
+            time.sleep(delay())
+            act(process)
+        end_group(process)
+        left -= met
+        if not met:  # built to its end, or it cannot go on, which the verdict finds
+            break
+    return len(jobs) - len(left)
 
 
 def kill(calm: Build, folder: Path, wanted: dict[str, str], rng: random.Random) -> Iterator[Row]:
     """SIGKILL for the whole build, in every job, at a moment drawn by chance."""
     build = Build(folder / "kill")
-    hit = [job for job in jobs_of(calm) if at_job(build, job, end_group, rng.random() * 4)]
-    yield "SIGKILL in every job", len(hit), build.verdict(wanted)
+    met = at_every_job(build, jobs_of(calm), end_group, lambda: rng.random() * 4)
+    yield "SIGKILL in every job", met, build.verdict(wanted)
 
 
 def ctrl_c(calm: Build, folder: Path, wanted: dict[str, str], rng: random.Random) -> Iterator[Row]:
@@ -151,9 +156,9 @@ def ctrl_c(calm: Build, folder: Path, wanted: dict[str, str], rng: random.Random
         except subprocess.TimeoutExpired:
             slow.append("did not end within 120 s")
 
-    hit = [job for job in jobs_of(calm) if at_job(build, job, interrupt, rng.random() * 4)]
+    met = at_every_job(build, jobs_of(calm), interrupt, lambda: rng.random() * 4)
     verdict = build.verdict(wanted)
-    yield "Ctrl-C in every job", len(hit), f"{verdict}{', DOES NOT END: ' + str(len(slow)) if slow else ''}"
+    yield "Ctrl-C in every job", met, f"{verdict}{', DOES NOT END: ' + str(len(slow)) if slow else ''}"
 
 
 def disk_full(calm: Build, folder: Path, wanted: dict[str, str], rng: random.Random) -> Iterator[Row]:
@@ -176,10 +181,10 @@ def disk_full(calm: Build, folder: Path, wanted: dict[str, str], rng: random.Ran
             failed += build.wait(process, PATIENCE) != 0
             (place / "filler").unlink()
 
-        hit = [job for job in jobs_of(calm) if at_job(build, job, fill, 0)]
+        met = at_every_job(build, jobs_of(calm), fill, lambda: 0)
         lines = [line for line in build.told.splitlines() if "error: the disk of " in line and " is full" in line]
         verdict = build.verdict(wanted)
-        yield what, len(hit), f"{failed} stop, {len(set(lines))} lines name the disk; {verdict}"
+        yield what, met, f"{failed} stop, {len(set(lines))} lines name the disk; {verdict}"
     finally:
         subprocess.run(["umount", place], check=False)
 
@@ -291,6 +296,9 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, help="where the builds are made and kept; a temporary one by default")
     parser.add_argument("--seed", type=int, default=1, help="of the moments")
     options = parser.parse_args()
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # what a shell starts with & ignores it, and so its children
     if options.folder:
         options.folder.mkdir(parents=True)
         return run(options.cases.split(","), options.folder.resolve(), options.seed)
