@@ -6,10 +6,11 @@ import math
 from typing import TYPE_CHECKING
 
 from xir.errors import XirError
-from xir.op import Op
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from xir.op import Op
 
 _NUMPY_KINDS = {"int": "i", "xint": "i", "uint": "u", "xuint": "u", "float": "f"}
 

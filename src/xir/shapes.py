@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, List
 
+from xir.const import const_data
 from xir.data_type import DataType
 from xir.errors import XirError
 
@@ -218,8 +219,6 @@ def _constant_input(op: Op, name: str) -> Shape | None:
     sources = op.get_input_ops_by_name(name)
     if not sources:
         return None
-    from xir.const import const_data
-
     return [int(number) for number in const_data(sources[0]).ravel()]
 
 
