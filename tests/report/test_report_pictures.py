@@ -126,7 +126,7 @@ def test_what_changed_is_counted(tmp_path: Path) -> None:
     shown = " ".join(texts(tmp_path / "c.svg"))
     assert f"{changed} images changed class," in shown
     assert f"{lost} from right to wrong, {won} from wrong to right" in shown
-    assert sum(map(len, flips.flipped(before, after).values())) == changed
+    assert sum(map(len, flips.find_flips(before, after).values())) == changed
     confusion.write_table(tmp_path / "t.html", {"float": before, "ptq": after}, [], 4)
     rows = {row[0]: row for row in cells(tmp_path / "t.html")[1:]}
     right = [sum(label == said == 2 for label, said in zip(p.labels, p.classes, strict=True)) for p in (before, after)]
@@ -150,8 +150,8 @@ def test_a_thousand_classes_stay_readable(tmp_path: Path) -> None:
         assert (tmp_path / name).stat().st_size < 500_000
     counts = confusion.matrix(before, 1000)
     chosen = confusion.worst_classes(counts.sum(axis=0))
-    assert confusion.folded(counts, chosen).sum() == 5000
-    assert confusion.folded(counts, chosen)[3, 5] == counts[chosen[3], chosen[5]]
+    assert confusion.fold(counts, chosen).sum() == 5000
+    assert confusion.fold(counts, chosen)[3, 5] == counts[chosen[3], chosen[5]]
     confusion.write_table(tmp_path / "t.html", {"float": before, "ptq": after}, names, 1000)
     assert len(cells(tmp_path / "t.html")) == 1001
 
@@ -171,7 +171,7 @@ def test_the_contact_sheet_shows_images_with_both_labels(built: Path, tmp_path: 
         results.read_predictions(built / name / "predictions.csv") for name in ("float_model", "quant_model")
     )
     flips.draw_sheet(tmp_path / "f.svg", built / "val", before, after, NAMES, 3, ("float", "ptq"))
-    groups = flips.flipped(before, after)
+    groups = flips.find_flips(before, after)
     expected = sum(min(len(some), flips.ROWS[name] * flips.COLUMNS) for name, some in groups.items())
     tree = ElementTree.parse(tmp_path / "f.svg")
     assert len(list(tree.iter("{http://www.w3.org/2000/svg}image"))) == expected > 5
@@ -306,8 +306,8 @@ GRAPH = """digraph snakemake_dag {
 def test_the_graph_loses_the_arrows_that_follow_from_others(tmp_path: Path) -> None:
     graph = dag.read_graph(GRAPH)
     assert graph == {"target": set(), "compile": {"target"}, "train": {"compile", "target"}}
-    assert dag.reduced(graph) == {"target": set(), "compile": {"target"}, "train": {"compile"}}
-    text = dag.as_dot(dag.reduced(graph))
+    assert dag.reduce_graph(graph) == {"target": set(), "compile": {"target"}, "train": {"compile"}}
+    text = dag.as_dot(dag.reduce_graph(graph))
     assert '"train" -> "compile";' in text and '"train" -> "target";' not in text
     with pytest.raises(SoftdpuError, match=r"expected the graph that `snakemake target_zcu102 --rulegraph` prints"):
         dag.draw_dag("Nothing to be done", tmp_path / "x.svg")

@@ -17,8 +17,8 @@ from softdpu.numbers import boards, fixed_point
 from softdpu.quantizer import vitis_quantize
 from softdpu.rescue import Rescue, compensation, rounding, samples
 from softdpu.rescue.compensation import ErrorCompensation
-from softdpu.rescue.network import Network, Statistics, get_position, quantized
-from softdpu.rescue.settle import settle
+from softdpu.rescue.network import Network, Statistics, fake_quantize, get_position
+from softdpu.rescue.quantized_run import run_quantized
 
 keras = pytest.importorskip("tf_keras")
 L = keras.layers
@@ -116,7 +116,7 @@ def test_the_fit_is_ridge_regression() -> None:
     x = correlated(random, 1, 300, 6)
     y = random.normal(0, 1, (1, 300, 4)).astype(np.float32) + x @ layer.get_weights()[0]
     moments = samples.Moments(x)
-    weights, bias = compensation.fitted(Item(layer), x, y, moments, 0.5, 9)
+    weights, bias = compensation.fit_layer(Item(layer), x, y, moments, 0.5, 9)
     centred, target = x[0] - x[0].mean(axis=0), y[0] - y[0].mean(axis=0)
     pull = 0.5 * (1 + compensation.RIDGE_BY_INPUTS * 6 / 300) * np.mean(centred**2) * 300
     start = layer.get_weights()[0]
@@ -138,7 +138,7 @@ def test_behind_a_clip_every_pass_lowers_the_error() -> None:
     moments = samples.Moments(x)
     errors = []
     for passes in (1, 2, 4, 8):
-        fit = compensation.fitted(Item(layer), x, y, moments, 1e-6, passes)
+        fit = compensation.fit_layer(Item(layer), x, y, moments, 1e-6, passes)
         errors.append(compensation.clipped_error(Item(layer), x, y, *fit))
     assert errors == sorted(errors, reverse=True) and errors[-1] < 0.99 * errors[0]
 
@@ -198,13 +198,13 @@ def test_weights_take_the_error_of_a_coarse_bias() -> None:
 def test_fitted_layers_are_exactly_what_they_are_rounded_to(images: np.ndarray, hook) -> None:
     net = caught(images)
     step = hook(net)
-    settle(net, correct=True, choose=False, hook=step)
+    run_quantized(net, correct=True, choose=False, hook=step)
     assert step.layers >= 2 and step.layers == sum(item.fitted for item in net.weighted.values())
     for item in net.weighted.values():
         if item.fitted:
             bias = item.layer.layer.bias
             np.testing.assert_array_equal(item.quantized_kernel(), item.kernel)
-            np.testing.assert_array_equal(quantized(bias, item.bias_slot.quantizer), bias)
+            np.testing.assert_array_equal(fake_quantize(bias, item.bias_slot.quantizer), bias)
             numbers = np.ldexp(item.kernel, get_position(item.kernel_slot.quantizer))
             assert numbers.min() >= -128 and numbers.max() <= 127
 
@@ -234,7 +234,7 @@ def test_constant_inputs_are_no_trouble(caplog: pytest.LogCaptureFixture) -> Non
 def test_statistics_scale_with_their_channels() -> None:
     values = np.arange(6, dtype=np.float32).reshape(3, 2)
     statistics = Statistics(values[0], values[0], values[2], values, (0.0, 6.0))
-    scaled = statistics.scaled(np.array([2.0, 1.0], np.float32))
+    scaled = statistics.scale(np.array([2.0, 1.0], np.float32))
     np.testing.assert_array_equal(scaled.sample, values * [2, 1])
 
 

@@ -12,7 +12,7 @@ from softdpu.quantizer.wrappers import quantized_layers
 from softdpu.rescue import DEFAULT, STEPS, Rescue, dead_channels, equalization
 from softdpu.rescue.network import Network, get_position, set_position
 from softdpu.rescue.position_search import PositionSearch, output_error
-from softdpu.rescue.settle import quantized_alone, settle
+from softdpu.rescue.quantized_run import run_one_quantized, run_quantized
 from softdpu.rescue.walk import run
 
 keras = pytest.importorskip("tf_keras")
@@ -95,13 +95,13 @@ def test_walk_gives_what_the_model_gives(images: np.ndarray) -> None:
 
 def test_settled_outputs_are_those_of_the_quantized_model(images: np.ndarray) -> None:
     net = caught(randomize(block()), images).net
-    outputs = settle(net, correct=False, choose=False)
+    outputs = run_quantized(net, correct=False, choose=False)
     np.testing.assert_array_equal(np.concatenate([o[0] for o in outputs]), net.model(images, training=False))
 
 
 def test_with_nothing_quantized_only_the_conversions_remain(images: np.ndarray) -> None:
     net = caught(randomize(block()), images).net
-    net_outputs = np.concatenate([o[0] for o in settle(net, correct=False, choose=False, only=())])
+    net_outputs = np.concatenate([o[0] for o in run_quantized(net, correct=False, choose=False, only=())])
     # 6x6 pixels: the DPU's average is 36 * 7 / 256 of the true one.
     x = keras.Model(net.reference.input, net.reference.get_layer("pool").output)(images)
     kernel, bias = (w.numpy() for w in net.reference.get_layer("logits").weights)
@@ -112,10 +112,10 @@ def test_one_layer_quantized_alone(images: np.ndarray) -> None:
     """A walk that begins at the layer gives what one from the start gives, also where tensors are read twice."""
     net = caught(randomize(branches()), images).net
     keys = {name: {slot.quantizer.key for slot in item.layer.slots()} for name, item in net.weighted.items()}
-    found = dict(quantized_alone(net, keys))
+    found = dict(run_one_quantized(net, keys))
     assert set(found) == set(keys)
     for name, outputs in found.items():
-        expected = settle(net, correct=False, choose=False, only=keys[name])
+        expected = run_quantized(net, correct=False, choose=False, only=keys[name])
         np.testing.assert_array_equal(np.concatenate([o[0] for o in outputs]), np.concatenate([o[0] for o in expected]))
 
 
@@ -211,7 +211,7 @@ def test_bias_correction_gives_the_float_means(images: np.ndarray) -> None:
         results = [item.accumulate(x, item.quantized_kernel(), item.float_bias) for x in inputs]
         means[item.name] = np.concatenate([np.reshape(y, (-1, y.shape[-1])) for y in results]).mean(axis=0)
 
-    settle(net, correct=True, choose=False, hook=look)
+    run_quantized(net, correct=True, choose=False, hook=look)
     for item in net.by_name.values():
         corrected = item.layer.layer.bias.numpy()
         expected = item.float_bias + item.statistics.mean - means[item.name]
@@ -248,7 +248,7 @@ def test_position_search_takes_the_position_of_least_output_error(images: np.nda
         set_position(item.kernel_slot.quantizer, chosen)
         taken[item.name] = errors[chosen], min(errors.values())
 
-    settle(net, correct=False, choose=False, hook=hook)
+    run_quantized(net, correct=False, choose=False, hook=hook)
     assert len(taken) == 4
     for chosen, least in taken.values():
         assert chosen == pytest.approx(least, rel=1e-3)

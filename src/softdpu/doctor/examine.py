@@ -12,9 +12,9 @@ from softdpu.keras2.api import keras, tf
 from softdpu.quantizer import refine as rules
 from softdpu.quantizer import vitis_quantize
 from softdpu.rescue import Rescue, channels, dead_channels, equalization
-from softdpu.rescue.network import Network, Weighted, clip_range, get_position, quantized
+from softdpu.rescue.network import Network, Weighted, clip_range, fake_quantize, get_position
+from softdpu.rescue.quantized_run import run_one_quantized, run_quantized
 from softdpu.rescue.recipe import Trial
-from softdpu.rescue.settle import quantized_alone, settle
 from softdpu.rescue.walk import Follower
 
 IMAGES = 32  # for what takes one pass a layer
@@ -137,13 +137,13 @@ def measure(net: Network) -> tuple[dict[str, LayerState], float]:
     def look(item: Weighted, inputs: list[tf.Tensor]) -> None:
         bias = item.layer.layer.bias if item.bias_slot is not None else None
         if bias is not None and item.bias_slot is not None:
-            bias = quantized(bias, item.bias_slot.quantizer)
+            bias = fake_quantize(bias, item.bias_slot.quantizer)
         kernel = item.quantized_kernel()
         results = [item.accumulate(x, kernel, bias) for x in inputs]
         outputs[item.name] = _compare(results, reference.take(item.name), clip_range(item.reference))
 
-    error = net.error(settle(net, correct=False, choose=False, hook=look))
-    alone = quantized_alone(net, {name: _keys(item) for name, item in net.weighted.items()})
+    error = net.error(run_quantized(net, correct=False, choose=False, hook=look))
+    alone = run_one_quantized(net, {name: _keys(item) for name, item in net.weighted.items()})
     errors = {net.weighted[name].name: net.error(found) for name, found in alone}
     return {item.name: _state(item, errors[item.name], *outputs[item.name]) for item in net.weighted.values()}, error
 

@@ -125,7 +125,7 @@ class _Reader:
     def wrong(self, item: Any, where: str = "") -> QuantizerError:
         """Return the error for data that hold no inputs."""
         wanted = " and ".join(f"{_shape(('N', *head.shape))} for the input {head.name}" for head in self.inputs)
-        return QuantizerError(f"calib_dataset: expected images {wanted}, got {described(item)}{where}")
+        return QuantizerError(f"calib_dataset: expected images {wanted}, got {describe(item)}{where}")
 
 
 def _shape(shape: tuple[Any, ...]) -> str:
@@ -133,18 +133,18 @@ def _shape(shape: tuple[Any, ...]) -> str:
     return f"({', '.join(sizes)}{',' if len(sizes) == 1 else ''})"
 
 
-def described(item: Any) -> str:
+def describe(item: Any) -> str:
     """Return in a few words what `item` is, without its numbers."""
     if isinstance(item, str):
         return f"the text {item[:40]!r}"
     if isinstance(item, dict):
-        parts = ", ".join(f"{key}: {described(value)}" for key, value in itertools.islice(item.items(), 4))
+        parts = ", ".join(f"{key}: {describe(value)}" for key, value in itertools.islice(item.items(), 4))
         return f"a dict of {parts}" if item else "an empty dict"
     if isinstance(item, (list, tuple)):
         kind = type(item).__name__
         if not item:
             return f"an empty {kind}"
-        shapes = list(dict.fromkeys(described(value) for value in item[:100]))
+        shapes = list(dict.fromkeys(describe(value) for value in item[:100]))
         return f"a {kind} of {len(item)}: {', '.join(shapes[:3])}{', ...' if len(shapes) > 3 else ''}"
     if hasattr(item, "shape") and hasattr(item, "dtype"):
         return f"{_shape(tuple(item.shape))} of {getattr(item.dtype, 'name', item.dtype)}"

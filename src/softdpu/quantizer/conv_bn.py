@@ -15,7 +15,7 @@ from softdpu.quantizer import configs
 from softdpu.quantizer.float_transforms import folded_kernel
 from softdpu.quantizer.legacy import deserialize, deserialize_layer, serialize
 from softdpu.quantizer.quantizers import ANALYSE, CALIBRATE, EVALUATE, TRAIN, register
-from softdpu.quantizer.wrappers import Slot, replaced
+from softdpu.quantizer.wrappers import Slot, substitute
 
 control_flow_util = internal("utils.control_flow_util")
 
@@ -150,7 +150,7 @@ class _ConvBNQuantize(_ConvBN):
 
     def _convolve(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         values = {self.kernel_name: kernel, "use_bias": False, "activation": None}
-        with replaced(self.conv_layer, values):
+        with substitute(self.conv_layer, values):
             return self.conv_layer.call(inputs)
 
     def _add_bias(self, outputs: tf.Tensor, bias: tf.Tensor, training: Any) -> tf.Tensor:

@@ -105,7 +105,7 @@ def _positions(model: keras.Model) -> list[float]:
     return [float(np.sum(slot.quantizer.position())) for layer in layers for slot in layer.slots()]
 
 
-def rebuilt(model: keras.Model, custom_objects: dict[str, Any]) -> keras.Model:
+def rebuild(model: keras.Model, custom_objects: dict[str, Any]) -> keras.Model:
     """Return a copy of a model."""
     return from_model(model).to_model(custom_objects)
 

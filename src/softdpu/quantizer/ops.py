@@ -261,7 +261,7 @@ def _choice_over_replicas(x: tf.Tensor, method: int, form: Format) -> tuple:
 def fake_quantize_by_range(x: tf.Tensor, method: int, form: Format) -> tuple:
     """Return (quantized, f_min, f_max, position) with the position that `x` itself has; gradient as `fake_quantize`."""
     values = tf.stop_gradient(x)
-    if replicas.several():
+    if replicas.has_several():
         quantized, f_min, f_max, position = _choice_over_replicas(values, method, form)
     elif form.channel_axis is None:
         quantized, f_min, f_max, position = _traced_choice(method, form)(values)

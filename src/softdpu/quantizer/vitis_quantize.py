@@ -344,7 +344,7 @@ class VitisQuantizer:
         with clean.in_float32(), quantize_scope():
             own = own_classes(model)
             deployed = (
-                deploy.with_positions(model, own) if convert_to_pof2s_quantize_strategy else deploy.rebuilt(model, own)
+                deploy.with_positions(model, own) if convert_to_pof2s_quantize_strategy else deploy.rebuild(model, own)
             )
             if convert_to_pof2s_quantize_strategy:
                 deploy.make_legal(deployed)

@@ -93,7 +93,7 @@ class VitisQuantize(keras.layers.Layer):
 
 
 @contextlib.contextmanager
-def replaced(layer: keras.layers.Layer, values: dict[str, Any]) -> Iterator[None]:
+def substitute(layer: keras.layers.Layer, values: dict[str, Any]) -> Iterator[None]:
     """Put `values` in place of attributes of `layer` for the block, behind the back of Keras' variable tracking.
 
     A block may begin before another one of the same layer has ended: each of several GPUs traces the layer in a thread,
@@ -199,7 +199,7 @@ class QuantizeWrapper(_Wrapper):
                 values[slot.attribute] = configs.QuantizeAwareActivation(function, slot.quantizer, training, self.mode)
             else:
                 outputs_to_quantize.append(slot)
-        with replaced(self.layer, values):
+        with substitute(self.layer, values):
             outputs = self._inner_call(inputs, training, **kwargs)
         for slot in outputs_to_quantize:
             outputs = slot.quantizer(outputs, training, self.mode)

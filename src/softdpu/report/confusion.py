@@ -37,7 +37,7 @@ def worst_classes(errors: np.ndarray) -> np.ndarray:
     return np.sort(np.argsort(-errors, kind="stable")[:WORST])
 
 
-def folded(counts: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+def fold(counts: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     """Return a matrix of the chosen classes; if they are not all, the others are one more row and column."""
     if len(chosen) == len(counts):
         return counts
@@ -54,7 +54,7 @@ def draw_matrix(path: Path, found: Predictions, names: Sequence[str], classes: i
     wrong = counts.copy()
     np.fill_diagonal(wrong, 0)
     chosen = worst_classes(wrong.sum(axis=0) + wrong.sum(axis=1))
-    shown = folded(counts, chosen)
+    shown = fold(counts, chosen)
     share = 100 * shown / np.maximum(shown.sum(axis=1, keepdims=True), 1)
     right = int(np.trace(counts))
     title = f"{NAMES[stage].capitalize()}: {right:,} of {len(found.labels):,} images are right"
@@ -72,7 +72,7 @@ def draw_change(
     """Draw the difference of two confusion matrices, `after` minus `before`, in images."""
     change = matrix(after, classes) - matrix(before, classes)
     chosen = worst_classes(np.abs(change).sum(axis=0) + np.abs(change).sum(axis=1))
-    shown = folded(change, chosen)
+    shown = fold(change, chosen)
     largest = max(1, int(np.abs(shown).max()))
     with picture(path, *_size(len(shown))) as figure:
         axes = figure.subplots()

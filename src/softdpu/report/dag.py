@@ -51,7 +51,7 @@ def read_graph(text: str) -> dict[str, set[str]]:
     return graph
 
 
-def reduced(graph: Mapping[str, set[str]]) -> dict[str, set[str]]:
+def reduce_graph(graph: Mapping[str, set[str]]) -> dict[str, set[str]]:
     """Return a graph without the edges that longer ways make superfluous."""
 
     def reached(start: str) -> set[str]:
@@ -89,7 +89,7 @@ def draw_dag(text: str, path: Path) -> None:
     Raises:
         SoftdpuError: if it is no such graph, or graphviz is missing.
     """
-    source = as_dot(reduced(read_graph(text)))
+    source = as_dot(reduce_graph(read_graph(text)))
     try:
         run = subprocess.run(["dot", "-Tsvg"], input=source, capture_output=True, text=True, timeout=60)
     except FileNotFoundError:

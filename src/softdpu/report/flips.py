@@ -23,7 +23,7 @@ PIXELS = 96  # of the longer side
 NAME_LENGTH = 16
 
 
-def flipped(before: Predictions, after: Predictions) -> dict[str, np.ndarray]:
+def find_flips(before: Predictions, after: Predictions) -> dict[str, np.ndarray]:
     """Return the images of another class by kind of change (the keys of ROWS), those of the surest networks first."""
     was, now = before.classes == before.labels, after.classes == after.labels
     other = before.classes != after.classes
@@ -61,7 +61,7 @@ def draw_sheet(
             f"{records} holds {len(reader)} images, the predictions are of {len(before.labels)}; build the models again"
         )
     shown = [printable(name, NAME_LENGTH) for name in class_names(names, classes)]
-    groups = flipped(before, after)
+    groups = find_flips(before, after)
     rows = {name: min(ROWS[name], -(-len(images) // COLUMNS)) for name, images in groups.items() if len(images)}
     heads = {stage: NAMES[stage] for stage in stages}
     with picture(path, 10, 0.8 + sum(0.35 + 2.05 * count for count in rows.values())) as figure:

@@ -46,11 +46,11 @@ class ErrorCompensation:
         if self._fitted < len(inputs):
             unseen = sample(item, inputs[self._fitted :], targets[self._fitted :], rows // 2)
         moments = Moments(x)
-        fits = [fitted(item, x, y, moments, ridge, self.fits) for ridge in self.ridges]
+        fits = [fit_layer(item, x, y, moments, ridge, self.fits) for ridge in self.ridges]
         best = min(fits, key=lambda fit: clipped_error(item, *unseen, *fit))
         kernel, bias, position = self._rounded(item, moments, *best)
         found = to_matrices(kernel, item.reference), bias.reshape(best[1].shape)
-        if clipped_error(item, *unseen, *found) < clipped_error(item, *unseen, *corrected(item, x, y)):
+        if clipped_error(item, *unseen, *found) < clipped_error(item, *unseen, *correct_layer(item, x, y)):
             item.fit(kernel, bias, position)
             self.layers += 1
 
@@ -79,7 +79,7 @@ class ErrorCompensation:
         return round_compensated(weights, square, limits)
 
 
-def fitted(
+def fit_layer(
     item: Weighted, x: np.ndarray, y: np.ndarray, moments: Moments, ridge: float, fits: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return float weights and bias that give the float results `y` from the quantized network's inputs.
@@ -147,7 +147,7 @@ def round_compensated(weights: np.ndarray, square: np.ndarray, limits: tuple[int
     return found
 
 
-def corrected(item: Weighted, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def correct_layer(item: Weighted, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the kernel's matrices as they are rounded now, and the bias on its grid that gives `y` its mean."""
     assert item.bias_slot is not None
     matrices = to_matrices(item.quantized_kernel().numpy(), item.reference)

@@ -149,5 +149,5 @@ def _scale(pair: Pair, first: Weights, second: Weights, factor: np.ndarray) -> N
     first.kernel = scale_outputs(first.kernel, pair.head.reference, factor)
     if first.bias is not None:
         first.bias = (first.bias * factor).astype(np.float32)
-    first.statistics = first.statistics.scaled(factor)
+    first.statistics = first.statistics.scale(factor)
     second.kernel = scale_inputs(second.kernel, pair.tail_axis, 1 / factor)

@@ -15,7 +15,7 @@ from softdpu.keras2.api import keras, tf
 from softdpu.numbers import fixed_point
 from softdpu.quantizer import configs, ops, refine
 from softdpu.quantizer.quantizers import Quantizer, TQTQuantizer
-from softdpu.quantizer.wrappers import QuantizeWrapper, VitisQuantize, quantized_layers, replaced
+from softdpu.quantizer.wrappers import QuantizeWrapper, VitisQuantize, quantized_layers, substitute
 from softdpu.rescue.walk import Arguments, run
 
 L = keras.layers
@@ -44,7 +44,7 @@ class Statistics:
     sample: np.ndarray
     clip: tuple[float, float]
 
-    def scaled(self, factor: np.ndarray) -> Statistics:
+    def scale(self, factor: np.ndarray) -> Statistics:
         """Return the statistics after each channel is multiplied by a positive factor."""
         return Statistics(self.mean * factor, self.low * factor, self.high * factor, self.sample * factor, self.clip)
 
@@ -71,7 +71,7 @@ def set_position(quantizer: Quantizer, value: float) -> None:
         quantizer.weights["quant_pos_var"].assign(float(value))
 
 
-def quantized(x: Any, quantizer: Quantizer) -> tf.Tensor:
+def fake_quantize(x: Any, quantizer: Quantizer) -> tf.Tensor:
     """Return `x` fake-quantized with the stored position."""
     return ops.round_and_saturate(tf.convert_to_tensor(x), quantizer.position(), quantizer.form)
 
@@ -149,14 +149,14 @@ class Weighted:
 
     def quantized_kernel(self) -> tf.Tensor:
         """Return the fake-quantized kernel."""
-        return quantized(self.layer.parameter(self.kernel_slot.attribute), self.kernel_slot.quantizer)
+        return fake_quantize(self.layer.parameter(self.kernel_slot.attribute), self.kernel_slot.quantizer)
 
     def accumulate(self, x: tf.Tensor, kernel: tf.Tensor, bias: Any) -> tf.Tensor:
         """Return the layer's result on `x` with this kernel and bias, without activation."""
         values: dict[str, Any] = {self.kernel_slot.attribute: kernel, "activation": keras.activations.linear}
         if bias is not None:
             values["bias"] = tf.convert_to_tensor(bias)
-        with replaced(self.layer.layer, values):
+        with substitute(self.layer.layer, values):
             return self.layer.layer.call(x)
 
     def choose_bias_position(self, bias: np.ndarray) -> None:

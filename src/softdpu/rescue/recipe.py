@@ -20,8 +20,8 @@ from softdpu.rescue import dead_channels, equalization
 from softdpu.rescue.compensation import ErrorCompensation
 from softdpu.rescue.network import Network, is_supported
 from softdpu.rescue.position_search import PositionSearch
+from softdpu.rescue.quantized_run import Hook, run_quantized
 from softdpu.rescue.rounding import LearnedRounding
-from softdpu.rescue.settle import Hook, settle
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +105,7 @@ class Trial:
         self.net = net
         self.correct_biases = False
         self._judged = 0
-        self._outputs = self._settled = settle(net, correct=False, choose=False)
+        self._outputs = self._settled = run_quantized(net, correct=False, choose=False)
 
     def run(self) -> None:
         """Try every step of the recipe; one that does not lower the output error is undone, and the log says so."""
@@ -134,13 +134,13 @@ class Trial:
             {"step": name, "detail": detail, "before": before, "after": after, "kept": kept, "seconds": seconds}
         )
 
-    def settle(self, choose: bool, hook: Hook | None = None) -> None:
+    def measure(self, choose: bool, hook: Hook | None = None) -> None:
         """Bring the network to rest by the DPU's rules and measure it."""
-        outputs = settle(self.net, self.correct_biases, choose, hook)
+        outputs = run_quantized(self.net, self.correct_biases, choose, hook)
         positions = self.net.positions()
         self.net.refine()
         if self.net.positions() != positions:
-            outputs = settle(self.net, self.correct_biases, choose=False)
+            outputs = run_quantized(self.net, self.correct_biases, choose=False)
             self.net.refine()
         self._settled = outputs
 
@@ -150,7 +150,7 @@ class Trial:
             item.choose_kernel_position()
             if item.float_bias is not None:
                 item.choose_bias_position(item.float_bias)
-        self.settle(choose=True)
+        self.measure(choose=True)
 
 
 def decibels(error: float) -> str:
@@ -160,7 +160,7 @@ def decibels(error: float) -> str:
 
 def _correct_biases(trial: Trial) -> str:
     trial.correct_biases = True
-    trial.settle(choose=True)
+    trial.measure(choose=True)
     return f"{len(trial.net.weighted)} layers"
 
 
@@ -183,19 +183,19 @@ def _equalize(trial: Trial) -> str:
 
 def _search_positions(trial: Trial) -> str:
     search = PositionSearch(trial.net)
-    trial.settle(choose=False, hook=search)
+    trial.measure(choose=False, hook=search)
     return f"{len(search.moved)} kernel positions moved"
 
 
 def _compensate_errors(trial: Trial) -> str:
     compensation = ErrorCompensation(trial.net)
-    trial.settle(choose=False, hook=compensation)
+    trial.measure(choose=False, hook=compensation)
     return f"{compensation.layers} of {len(trial.net.weighted)} layers"
 
 
 def _learn_rounding(trial: Trial) -> str:
     rounding = LearnedRounding(trial.net, trial.recipe.budget)
-    trial.settle(choose=False, hook=rounding)
+    trial.measure(choose=False, hook=rounding)
     if rounding.late:
         logger.warning(
             "recipe rescue: learned rounding ran out of its %g s; the result depends on this machine's speed. Not "
@@ -206,7 +206,7 @@ def _learn_rounding(trial: Trial) -> str:
     return f"{rounding.layers} of {len(trial.net.weighted)} layers"
 
 
-# In the order in which they are tried. Each changes the network, brings it to rest with `settle` and says what it did.
+# In the order in which they are tried. Each changes the network, measures it and says what it did.
 Step = Callable[[Trial], str]
 STEPS: dict[str, Step] = {
     "bias_correction": _correct_biases,

@@ -14,15 +14,15 @@ from softdpu.keras2.api import keras, tf
 from softdpu.keras2.kinds import PRE_ACTIVATIONS
 from softdpu.quantizer import configs, ops
 from softdpu.quantizer.quantizers import Quantizer
-from softdpu.quantizer.wrappers import QuantizeWrapper, VitisQuantize, replaced
+from softdpu.quantizer.wrappers import QuantizeWrapper, VitisQuantize, substitute
 from softdpu.rescue import network
-from softdpu.rescue.network import SAMPLES, Network, Weighted, quantized, set_position
+from softdpu.rescue.network import SAMPLES, Network, Weighted, fake_quantize, set_position
 from softdpu.rescue.walk import Arguments, Place, run, run_from, walk
 
 Hook = Callable[[Weighted, list], None]
 
 
-def settle(
+def run_quantized(
     net: Network, correct: bool, choose: bool, hook: Hook | None = None, only: Container[str] | None = None
 ) -> list:
     """Walk through the quantized network and return its outputs.
@@ -36,7 +36,7 @@ def settle(
     return run(net.model, net.batches, _Visitor(net, correct, choose, hook, only))
 
 
-def quantized_alone(net: Network, keys: dict[str, Container[str]]) -> Iterator[tuple[str, list]]:
+def run_one_quantized(net: Network, keys: dict[str, Container[str]]) -> Iterator[tuple[str, list]]:
     """Yield (layer name, the network's outputs if nothing but that layer were quantized), in the network's order.
 
     All that lies before the layer is float and passed once for all layers.
@@ -123,7 +123,7 @@ class _Visitor:
             elif slot.kind == "activation":
                 activation = slot
                 values[slot.attribute] = keras.activations.linear
-        with replaced(layer.layer, values):
+        with substitute(layer.layer, values):
             results = [layer._inner_call(args[0], False, **kwargs) for args, kwargs in arguments]
         if activation is not None:
             return self._activated(getattr(layer.layer, activation.attribute), results, activation.quantizer)
@@ -143,7 +143,11 @@ class _Visitor:
         return [self._quantized(y, quantizer) for y in results]
 
     def _quantized(self, x: Any, quantizer: Quantizer) -> tf.Tensor:
-        return quantized(x, quantizer) if self._only is None or quantizer.key in self._only else tf.convert_to_tensor(x)
+        return (
+            fake_quantize(x, quantizer)
+            if self._only is None or quantizer.key in self._only
+            else tf.convert_to_tensor(x)
+        )
 
 
 def choose_activation_position(results: list[tf.Tensor], quantizer: Quantizer) -> None:
