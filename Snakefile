@@ -50,10 +50,11 @@ include: "rules/preflight.smk"
 
 onstart:
     check_machine(workflow.dag.needrun_jobs())
-    with one_line():
-        locks.hold(Path(BUILD))
-        if warning := images.keep_source(Path(BUILD), DATASET):
-            logger.warning(f"warning: {warning}")
+    if any(job.output for job in workflow.dag.needrun_jobs()):
+        with one_line():
+            locks.hold(Path(BUILD))
+            if warning := images.keep_source(Path(BUILD), DATASET):
+                logger.warning(f"warning: {warning}")
 
 
 onerror:

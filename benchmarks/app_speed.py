@@ -24,7 +24,7 @@ import numpy as np
 
 from softdpu.numbers import fixed_point
 from softdpu.output.cli import program
-from softdpu.package import network
+from softdpu.package import check, network
 
 
 def load_app(folder: Path) -> Any:
@@ -83,7 +83,7 @@ def main() -> None:
     app = load_app(args.folder)
     model = network.read(args.folder / "mobilenet.xmodel")
     counts = [int(number) for number in args.threads.split(",")]
-    runners = [model.runner() for _ in range(max(counts))]
+    runners = [check.create_runner(model) for _ in range(max(counts))]
     tensor = runners[0].get_input_tensors()[0]
     preprocess = app.card.Preprocess(tensor, json.loads((args.folder / "preprocess.json").read_text()))
     paths = [str(path) for path in sorted((args.folder / "images").iterdir())]

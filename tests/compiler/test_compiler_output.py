@@ -163,7 +163,8 @@ def float_model(tmp_path: Path) -> Path:
     toy.inputs.append(toy.bare("InputLayer", "image", [], {"batch_input_shape": [None, 12, 12, 3]}))
     conv = {"padding": "same", "strides": [1, 1], "dilation_rate": [1, 1], "use_bias": False, "activation": "linear"}
     x = toy.bare("Conv2D", "conv", ["image"], conv, kernel=array(3, 3, 3, 8))
-    statistics = {name: array(8) for name in ("gamma", "beta", "moving_mean", "moving_variance")}
+    statistics = {name: array(8) for name in ("gamma", "beta", "moving_mean")}
+    statistics["moving_variance"] = np.abs(array(8))
     x = toy.bare("BatchNormalization", "bn", [x], {"epsilon": 1e-3}, **statistics)
     x = toy.bare("ReLU", "relu", [x], {"max_value": 6.0})
     x = toy.bare("Conv2D", "huge", [x], {**conv, "activation": "relu"}, kernel=array(17, 17, 8, 4))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 
-from softdpu.commands.fields import add_target_arguments, choose_target
+from softdpu.commands.target import add_target_arguments, choose_target
 from softdpu.errors import SoftdpuError
 from softdpu.output import files
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from softdpu.commands import calibration as calibration_options
 from softdpu.commands import options
 from softdpu.training.quantization import Evaluation, evaluate_model
 
@@ -12,7 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what evaluation takes; `run` of the parsed arguments runs it."""
     parser.add_argument("--model", required=True, help="the .h5 model")
     options.add_data(parser, train=False)
-    options.add_quantizer(parser)
+    calibration_options.add_quantizer(parser)
     parser.add_argument("--output", required=True, help="path of the JSON file")
     options.add_threads(parser)
     parser.set_defaults(run=run)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from softdpu.commands import calibration as calibration_options
 from softdpu.commands import options
 from softdpu.training.quantization import FineTuning, finetune
 from softdpu.training.recipe import Recipe
@@ -13,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what fine-tuning takes; `run` of the parsed arguments runs it."""
     parser.add_argument("--model", required=True, help="the float .h5 model")
     options.add_data(parser)
-    options.add_calibration(parser)
+    calibration_options.add_calibration(parser)
     parser.add_argument("--output", required=True, help="path of the deployable quantized .h5 model")
     parser.add_argument("--tensorboard", metavar="DIR", help="folder for TensorBoard's logs (default: none)")
     options.add_surroundings(parser)
@@ -29,7 +30,7 @@ def run(args: argparse.Namespace) -> None:
             args.output,
             options.read_data(args),
             options.read_recipe(args),
-            options.read_calibration(args),
+            calibration_options.read_calibration(args),
             options.read_surroundings(args),
             args.tensorboard,
         )

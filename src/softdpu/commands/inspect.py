@@ -6,8 +6,8 @@ import argparse
 import json
 import logging
 
-from softdpu.commands.fields import add_target_arguments, choose_target
 from softdpu.commands.models import as_h5
+from softdpu.commands.target import add_target_arguments, choose_target
 from softdpu.output import files
 
 _EXAMPLE = """\

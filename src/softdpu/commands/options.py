@@ -1,4 +1,7 @@
-"""The options that the programs which train, quantize, fine-tune and evaluate share, and what they become."""
+"""The options that the programs which train, quantize, fine-tune and evaluate share, and what they become.
+
+Those of the quantizer are in calibration.py: training knows no quantizer, so that an edit to one does not train again.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,8 @@ from dataclasses import fields
 from softdpu.dataset import preprocess
 from softdpu.dataset.options import add_scaling_argument, positive, share
 from softdpu.dataset.pipeline import Augmentation
-from softdpu.training import devices, quantizers
+from softdpu.training import devices
 from softdpu.training.common import Data
-from softdpu.training.quantization import Calibration
 from softdpu.training.recipe import OPTIMIZERS, SCHEDULES, Recipe
 from softdpu.training.setup import Surroundings
 
@@ -45,17 +47,6 @@ def add_threads(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=positive, default=1, help="threads to compute with (default: 1)")
 
 
-def add_quantizer(parser: argparse.ArgumentParser) -> None:
-    """Add the option that chooses the quantizer."""
-    parser.add_argument(
-        "--quantizer",
-        choices=quantizers.CHOICES,
-        default=quantizers.SOFTDPU,
-        help="whose quantizer: softdpu's, or AMD's vai_q_tensorflow2, in AMD's environment (default: softdpu)",
-    )
-    add_trust(parser)
-
-
 def add_trust(parser: argparse.ArgumentParser) -> None:
     """Add the option that lets a model file name any class and hold code."""
     parser.add_argument(
@@ -63,23 +54,6 @@ def add_trust(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="the model file is your own: it may hold code (Lambda) and name any class (docs/security.md)",
     )
-
-
-def add_calibration(parser: argparse.ArgumentParser) -> None:
-    """Add the options of calibration."""
-    parser.add_argument(
-        "--calib-images", type=positive, default=256, help="training images to calibrate with (default: 256)"
-    )
-    parser.add_argument("--calib-batch", type=positive, default=32, help="images per calibration batch (default: 32)")
-    parser.add_argument(
-        "--recipe", help="corrections before quantization that softdpu's quantizer has; 'vitis' does what AMD's does"
-    )
-    add_quantizer(parser)
-
-
-def read_calibration(args: argparse.Namespace) -> Calibration:
-    """Return what the options of `add_calibration` say."""
-    return Calibration(args.calib_images, args.calib_batch, args.recipe, args.quantizer, args.trust)
 
 
 def add_surroundings(parser: argparse.ArgumentParser) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from softdpu.commands import calibration as calibration_options
 from softdpu.commands import options
 from softdpu.training.quantization import Quantization, quantize
 
@@ -12,7 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what quantization takes; `run` of the parsed arguments runs it."""
     parser.add_argument("--model", required=True, help="the float .h5 model")
     options.add_data(parser)
-    options.add_calibration(parser)
+    calibration_options.add_calibration(parser)
     parser.add_argument("--output", required=True, help="path of the quantized .h5 model")
     parser.add_argument("--seed", type=int, default=1, help="of whatever is random in the quantizer (default: 1)")
     options.add_threads(parser)
@@ -21,5 +22,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Quantize as the arguments say."""
-    data, calibration = options.read_data(args), options.read_calibration(args)
+    data, calibration = options.read_data(args), calibration_options.read_calibration(args)
     quantize(Quantization(args.model, args.output, data, calibration, args.seed, args.threads))

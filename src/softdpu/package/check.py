@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+import vart
+import vitis_ai_library
 from softdpu.dataset import preprocess
 from softdpu.errors import SoftdpuError
 from softdpu.numbers import fixed_point
@@ -83,9 +85,16 @@ def _run_app(folder: Path, threads: int) -> tuple[str, dict[str, int]]:
         return line[0], json.loads(result.read_text(encoding="utf-8"))["classes"]
 
 
+def create_runner(compiled: network.Network) -> Any:
+    """Return a runner as the app makes it; packaging needs none, so that an edit to vart packages nothing again."""
+    if compiled.whole:
+        return vitis_ai_library.GraphRunner.create_graph_runner(compiled.graph)
+    return vart.Runner.create_runner(compiled.parts[0], "run")
+
+
 def _run_target(compiled: network.Network, paths: list[Path], scaling: preprocess.Scaling) -> np.ndarray:
     """Return the outputs of all images as real numbers, preprocessed by the pipeline's own functions."""
-    runner = compiled.runner()
+    runner = create_runner(compiled)
     (source,), targets = runner.get_input_tensors(), runner.get_output_tensors()
     batch, *outputs = (np.zeros(tuple(tensor.dims), tensor.dtype.lstrip("x")) for tensor in (source, *targets))
     found = []

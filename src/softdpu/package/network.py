@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import vart
-import vitis_ai_library
 import xir
 from softdpu.errors import SoftdpuError
 from softdpu.numbers import dpu
@@ -38,12 +36,6 @@ class Network:
         if self.whole:
             return create_graph_engine(self.graph, "reference")
         return create_engine(self.parts[0], "reference")
-
-    def runner(self) -> Any:
-        """Return a runner as the app makes it."""
-        if self.whole:
-            return vitis_ai_library.GraphRunner.create_graph_runner(self.graph)
-        return vart.Runner.create_runner(self.parts[0], "run")
 
 
 def read(path: Path) -> Network:
