@@ -41,6 +41,9 @@ def find_sources(script: Path, packages: Path) -> frozenset[Path]:
         found.add(file)
         for module in _imported(file, packages):
             queue.extend(_files_of(module, packages))
+            beside = file.with_name(f"{module}.py")  # as the app's helpers lie beside it
+            if packages not in file.parents and beside.is_file():
+                queue.append(beside)
     return frozenset(found)
 
 
