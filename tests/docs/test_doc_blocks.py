@@ -113,6 +113,8 @@ def plan(command: str, folder: Path) -> None:
     if profile and not importlib.util.find_spec("snakemake_executor_plugin_slurm"):
         return
     words = re.sub(r"\s#.*$", "", command)
+    if " --report " in words:  # Snakemake draws it from what is built, with or without -n
+        return
     if words.startswith("snakemake ") or words.startswith("make "):
         shell(f"{words} -n", folder)
 
