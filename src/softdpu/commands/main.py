@@ -42,6 +42,26 @@ COMMANDS = {
     "import": Command(
         "softdpu.commands.import_onnx:add_arguments", "turn an ONNX file, such as PyTorch's, into a Keras model"
     ),
+    "train": Command(
+        "softdpu.commands.train:add_arguments",
+        "train MobileNet on records",
+        "--train-records build/tfrec_train --val-records build/tfrec_val --output float.h5 --tensorboard logs",
+    ),
+    "quantize": Command(
+        "softdpu.commands.quantize:add_arguments",
+        "quantize a float model after training",
+        "--model float.h5 --train-records build/tfrec_train --val-records build/tfrec_val --output quant.h5",
+    ),
+    "finetune": Command(
+        "softdpu.commands.finetune:add_arguments",
+        "fine-tune a float model with fake quantization",
+        "--model float.h5 --train-records build/tfrec_train --val-records build/tfrec_val --output quant_ft.h5",
+    ),
+    "evaluate": Command(
+        "softdpu.commands.evaluate:add_arguments",
+        "measure the accuracy of a float or quantized model",
+        "--model quant_ft.h5 --val-records build/tfrec_val --output metrics.json",
+    ),
     "doctor": Command(
         "softdpu.commands.doctor:add_arguments",
         "say why a float model loses accuracy when it is quantized",
