@@ -80,9 +80,9 @@ def test_label_smoothing_is_keras_own() -> None:
 
 
 def test_saved_models_are_equal_bytes_and_keras_2(tmp_path: Path) -> None:
-    save(tiny_network(), tmp_path / "a.h5")
-    save(tiny_network(), tmp_path / "b.h5")
-    keras.backend.clear_session()
+    for name in ("a.h5", "b.h5"):
+        keras.backend.clear_session()  # Keras' names count on, and conv2d_10 is longer than conv2d_9
+        save(tiny_network(), tmp_path / name)
     assert len((tmp_path / "a.h5").read_bytes()) == len((tmp_path / "b.h5").read_bytes())
     assert keras.models.load_model(tmp_path / "a.h5", compile=False).output_shape == (None, 3)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.h5", "b.h5"]
