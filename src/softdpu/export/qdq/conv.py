@@ -15,6 +15,11 @@ from softdpu.numbers import fixed_point
 from softdpu.runtime.program import Node, Value
 from softdpu.runtime.reference.conv import float_pads
 
+# onnxruntime makes a convolution and the QuantizeLinear right behind it a QLinearConv, whose bias has the sums' scale.
+# It does not where the bias' scale is another one, but it takes scales that are 1e-6 apart for the same. A bias in
+# half units is that near where sums are whole multiples of 2**-19 or of less.
+_FINEST_SUMS = 18
+
 
 @emitter("conv2d-fix", "conv2d")
 def conv2d(g: QdqGraph, node: Node) -> Made:
@@ -120,7 +125,7 @@ def _raised_bias(g: QdqGraph, node: Node, channels: int, unit: int) -> str | Non
     """Return for the tie-free form the bias in int32 and half units, raised by half a unit: then no sum is a tie.
 
     None where there are no ties, or where the raise cannot be in the bias: before LeakyReLU, whose slope makes finer
-    sums, and where the DPU's smallest shift_bias would be passed.
+    sums, where the DPU's smallest shift_bias would be passed, and where onnxruntime would take its unit for the sums'.
     """
     kind = activation_of(node)
     end = int(node.attr("hsigmoid_in")) if kind in ("HSIGMOID", "HSWISH") else node.output.position
@@ -128,6 +133,8 @@ def _raised_bias(g: QdqGraph, node: Node, channels: int, unit: int) -> str | Non
         return None
     sums = node.input.position + node.inputs["weights"][0].position
     if sums - (unit + 1) < fixed_point.shift_bias_minimum(sums - node.output.position):
+        return None
+    if sums > _FINEST_SUMS and (kind not in ("RELU", "RELU6") or g.flavour.pair_before_activation):
         return None
     given = node.inputs.get("bias", ())
     bias = np.zeros(channels, np.int64)
