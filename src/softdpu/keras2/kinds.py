@@ -116,6 +116,7 @@ QUANTIZED = {
     "Vitis>VitisConvBN": _of_amd(_CONVOLUTION, "vitis_conv_bn"),
     "Vitis>VitisDepthwiseConvBN": _of_amd(_DEPTHWISE, "vitis_conv_bn"),
 }
+REGISTERED: set[str] = set()  # classes from out of tree: their package brings what computes them
 KERNELS = {name: kind.weights[0] for name, kind in QUANTIZED.items() if kind.biases and not kind.module}
 CONVOLUTIONS = tuple(KERNELS)  # layers with a kernel and a bias, which activations and normalization join
 
@@ -150,6 +151,7 @@ def register(name: str, kind: Quantized) -> None:
         kind: what of it is quantized.
     """
     QUANTIZED[name] = kind
+    REGISTERED.add(name)
 
 
 def bare(name: str) -> str:

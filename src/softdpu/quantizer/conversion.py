@@ -222,7 +222,7 @@ def quantize(graph: Graph, strategy: Strategy, mode: str, custom: frozenset[str]
         quantizable = strategy.supports(node.class_name)
         if quantizable and (node.annotated or node.class_name not in kinds.ACTIVATION_LAYERS):
             _wrap(node, strategy, mode)
-            wrapped[node.name] = graph.unique_name("quant_" + node.name)
+            wrapped[node.name] = graph.unique_name("quant_" + node.name, wrapped.values())
     graph.rename(wrapped)
     for node in graph.candidates():
         if node.class_name == "TFOpLambda" and node.config["function"] in kinds.QUANTIZED_FUNCTIONS:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import logging
-from typing import Any, Callable, Iterator  # noqa: UP035 - the annotations' ABCs are not generic before Python 3.9
+from typing import Any, Callable, Container, Iterator  # noqa: UP035 - the annotations' ABCs are not generic before Python 3.9
 
 import numpy as np
 
@@ -163,10 +163,10 @@ class Graph:
         names = node.inputs()
         return self.nodes[names[0]] if len(names) == 1 else None
 
-    def unique_name(self, name: str) -> str:
-        """Return `name`, or `name_1`, ... if a node has it already."""
+    def unique_name(self, name: str, taken: Container[str] = ()) -> str:
+        """Return `name`, or `name_1`, ... if a node has it already or it is among the names `taken`."""
         candidate, number = name, 0
-        while candidate in self.nodes:
+        while candidate in self.nodes or candidate in taken:
             number += 1
             candidate = f"{name}_{number}"
         return candidate
