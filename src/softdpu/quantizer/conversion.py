@@ -214,7 +214,7 @@ def quantize(graph: Graph, strategy: Strategy, mode: str, custom: frozenset[str]
     for node in graph.candidates():
         if node.class_name == "InputLayer":
             graph.insert_after(node, _quantize_node(node, strategy.input_quantizer(), mode))
-    wrapped = {}
+    wrapped: dict[str, str] = {}
     for node in graph.candidates():
         if node.class_name in CONV_BN:
             _quantize_conv_bn(node, strategy, mode)
