@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from softdpu.compiler import compile_keras
-from softdpu.compiler.keras_h5 import Call, KerasModel, Layer
+from softdpu.compiler.keras_model import Call, KerasModel, Layer
 from softdpu.numbers import boards
 
 _SIZES = (500, 1000, 5000)

@@ -15,7 +15,8 @@ from softdpu.compiler.assemble import assemble
 from softdpu.compiler.compile import PASSES, compile_keras
 from softdpu.compiler.frontend import front_end
 from softdpu.compiler.graph import Graph, Op
-from softdpu.compiler.keras_h5 import KerasModel, read_keras_model
+from softdpu.compiler.keras_h5 import read_keras_model
+from softdpu.compiler.keras_model import KerasModel
 from softdpu.compiler.memory import plan_memory
 from softdpu.compiler.partition import Group, partition
 from softdpu.compiler.xir_io import to_xir

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from softdpu.compiler.graph import PY3_ROUND, Fix, Op
-from softdpu.compiler.keras_h5 import KerasModel, Layer
+from softdpu.compiler.graph import Fix, Op
+from softdpu.compiler.keras_model import KerasModel, Layer
 from softdpu.errors import SoftdpuError
 
 
@@ -43,24 +43,18 @@ class Builder:
         """Append `<layer>_fix` to `op` where the layer stores the position of its output, and return the last one.
 
         Args:
-            layer: its weights hold post_activation_pos or output_0_pos.
+            layer: says how its result is rounded.
             op: gets the quant_out_* attributes.
             after: the operation that the fix follows, `op` if None (a factor may come between).
         """
-        last = after or op
-        for key, group in (("post_activation", "activation"), ("output_0", "output")):
-            position = layer.position(key)
-            if position is not None:
-                bits = layer.bit_width(group) if group == "activation" else self._output_bits(layer)
-                return self.fixed(layer, self.base(layer, op.name) + "_fix", last, Fix(position, bits), marked=op)
-        return last
+        last, fix = after or op, layer.output_fix()
+        return self.fixed(layer, self.base(layer, op.name) + "_fix", last, fix, marked=op) if fix else last
 
     def quantized_input(self, layer: Layer, name: str, source: Op) -> tuple[Op, dict[str, Any]]:
         """Append `<layer>_fix` before an operation that quantizes its input; return it and the quant_in_* marks."""
-        position = layer.position("pre_activation")
-        if position is None:
+        fix = layer.input_fix()
+        if fix is None:
             return source, {}
-        fix = Fix(position, layer.bit_width("activation"))
         return self.fixed(layer, name + "_fix", source, fix), _marks("quant_in_", fix)
 
     def fixed(self, layer: Layer, name: str, source: Op, fix: Fix, marked: Op | None = None) -> Op:
@@ -109,18 +103,9 @@ class Builder:
                 flat[op] = self.add(layer, f"{name}_{op.name}_flat", "flatten", {"input": [op]}, attrs, shape)
         return [flat.get(op, op) for op in sources]
 
-    def weight_fix(self, layer: Layer, key: str) -> Fix | None:
-        """Return how the weight `key` is quantized: its position, rounded half to even; None if it is float."""
-        position = layer.position(key)
-        group = "bias" if key == "bias" and _has(layer, "bias_quantizers") else "weight"
-        return None if position is None else Fix(position, layer.bit_width(group), PY3_ROUND)
-
     def base(self, layer: Layer, name: str) -> str:
         """Return the name that the fix of `layer` is called after, for the use of the layer that `name` belongs to."""
         return name if name.startswith(layer.name) else layer.name
-
-    def _output_bits(self, layer: Layer) -> int:
-        return layer.bit_width("output" if _has(layer, "output_quantizers") else "activation")
 
     def _name(self, op: Op) -> None:
         """Give `op` a free name where its own is taken, or is that of a layer still to come, and say so."""
@@ -147,10 +132,6 @@ class Builder:
 
 def _is_parameter(op: Op) -> bool:
     return op.is_constant or (op.kind == "fix" and op.input.is_constant)
-
-
-def _has(layer: Layer, group: str) -> bool:
-    return bool(((layer.outer.get("quantize_config") or {}).get("config") or {}).get(group))
 
 
 def _marks(prefix: str, fix: Fix) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from softdpu.compiler.borders import insert_borders, spell_out_padded_average, s
 from softdpu.compiler.cleanup import fold_pads, fuse_hard_sigmoid, sink_reshapes
 from softdpu.compiler.frontend import front_end
 from softdpu.compiler.graph import Graph, Op
-from softdpu.compiler.keras_h5 import KerasModel, damage_in_one_line, read_keras_model
+from softdpu.compiler.keras_h5 import damage_in_one_line, read_keras_model
+from softdpu.compiler.keras_model import KerasModel
 from softdpu.compiler.lower import lower
 from softdpu.compiler.parameters import fold_parameters
 from softdpu.compiler.partition import DPU, Group, partition

@@ -12,7 +12,7 @@ import numpy as np
 
 from softdpu.compiler.builder import Builder
 from softdpu.compiler.graph import Graph, Op
-from softdpu.compiler.keras_h5 import KerasModel
+from softdpu.compiler.keras_model import KerasModel
 from softdpu.compiler.layers import LAYERS
 from softdpu.compiler.layers.basic import custom_layer
 from softdpu.errors import SoftdpuError
@@ -70,6 +70,6 @@ def _check_deployable(model: KerasModel) -> None:
                 f"{model.path}: layer '{layer.name}' holds trained thresholds instead of positions (TQT): "
                 "make the deploy model first (get_deploy_model)"
             )
-        positions = [value for name, value in layer.weights.items() if name.endswith("_pos")]
+        positions = layer.positions.values()
         if not all(np.ndim(value) == 0 and np.isfinite(value) and float(value).is_integer() for value in positions):
             raise SoftdpuError(f"{model.path}: layer '{layer.name}': a position is no whole number (per channel?)")

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from softdpu.compiler.compile import compile_keras
-from softdpu.compiler.keras_h5 import Call, KerasModel, Layer, damage_in_one_line, read_keras_model
+from softdpu.compiler.keras_h5 import damage_in_one_line, read_keras_model
+from softdpu.compiler.keras_model import Call, KerasModel, Layer
 from softdpu.compiler.layers.activation import activation_name
 from softdpu.compiler.placement import Place
 from softdpu.errors import SoftdpuError

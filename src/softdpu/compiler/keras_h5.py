@@ -8,80 +8,19 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
+from softdpu.compiler.keras_model import Call, KerasModel, Layer
 from softdpu.errors import SoftdpuError
 from softdpu.keras2 import hdf5, structure
 from softdpu.keras2.kinds import MODELS, bare
 
 _Keys = tuple[tuple[str, int], ...]  # (layer, call number)
-
-
-@dataclass(frozen=True)
-class Call:
-    """One use of a layer: the tensors that it reads, as (layer name, call number), and constant arguments."""
-
-    inputs: tuple[tuple[str, int], ...]
-    arguments: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One Keras layer, unwrapped.
-
-    Attributes:
-        name: outer name, such as quant_conv1.
-        kind: inner class without the prefix Vitis>, such as Conv2D or VitisSigmoid.
-        wrapper: QuantizeWrapper, CustomOpWrapper, VitisQuantize or "" for a bare layer.
-        config: of the inner layer.
-        outer: of the wrapper; the same as config for a bare layer.
-        calls: uses, the first being number 0.
-        weights: arrays and scalars by short name, such as kernel or output_0_pos.
-        paths: full name in the file by short name.
-        file_shape: output shape noted in the file, batch first, for layers that only Keras knows; None if absent.
-    """
-
-    name: str
-    kind: str
-    wrapper: str
-    config: dict[str, Any]
-    outer: dict[str, Any]
-    calls: tuple[Call, ...]
-    weights: dict[str, np.ndarray]
-    paths: dict[str, str]
-    file_shape: tuple[int, ...] | None = None
-
-    def position(self, key: str) -> int | None:
-        """Return the position stored as `<key>_pos`, or None."""
-        value = self.weights.get(key + "_pos")
-        return None if value is None else int(value)
-
-    def bit_width(self, group: str) -> int:
-        """Return the bit width of the first quantizer of `group` (weight, bias, activation, output); 8 if none."""
-        settings = self.outer.get("quantize_config") or {}
-        quantizers = (settings.get("config") or {}).get(group + "_quantizers") or []
-        return int(quantizers[0]["quantizer_params"]["bit_width"]) if quantizers else 8
-
-
-@dataclass(frozen=True)
-class KerasModel:
-    """A model as the file has it: layers in topological order, names of input and output layers."""
-
-    name: str
-    path: Path
-    layers: tuple[Layer, ...]
-    inputs: tuple[tuple[str, int], ...]
-    outputs: tuple[tuple[str, int], ...]
-
-    @property
-    def is_quantized(self) -> bool:
-        """Whether any layer is wrapped by the quantizer."""
-        return any(layer.wrapper in ("QuantizeWrapper", "VitisQuantize") for layer in self.layers)
 
 
 def read_keras_model(path: str | Path) -> KerasModel:

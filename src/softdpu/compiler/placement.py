@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from softdpu.compiler.graph import Graph, Op
-from softdpu.compiler.keras_h5 import KerasModel
+from softdpu.compiler.keras_model import KerasModel
 
 _MOVES = ("reshape-fix", "reshape", "flatten", "pad-fix")  # beside what does a layer's work
 _BORDERS = ("upload", "download", "fix2float", "float2fix")

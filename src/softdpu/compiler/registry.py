@@ -8,7 +8,7 @@ from typing import TypeVar
 from softdpu.compiler.builder import Builder
 from softdpu.compiler.chain import Chain
 from softdpu.compiler.graph import Op
-from softdpu.compiler.keras_h5 import Call, Layer
+from softdpu.compiler.keras_model import Call, Layer
 from softdpu.numbers.boards import Dpu
 
 LayerFunction = Callable[[Builder, Layer, str, list[Op], Call], Op]

@@ -9,7 +9,7 @@ import numpy as np
 
 from softdpu.compiler.builder import Builder
 from softdpu.compiler.graph import Op
-from softdpu.compiler.keras_h5 import Call, Layer
+from softdpu.compiler.keras_model import Call, Layer
 from softdpu.compiler.layers.common import scaled
 from softdpu.compiler.registry import layer as layer_kind
 from softdpu.numbers import fixed_point
@@ -20,7 +20,7 @@ def activation(build: Builder, layer: Layer, name: str, sources: list[Op], call:
     """An Activation layer."""
     function = activation_name(layer.config.get("activation"))
     if function in ("linear", "NoQuantizeActivation"):
-        return build.quantized(layer, sources[0]) if layer.position("post_activation") is not None else sources[0]
+        return build.quantized(layer, sources[0])
     return activation_function(build, layer, name, sources[0], function)
 
 
@@ -110,7 +110,7 @@ def prelu(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call
     alpha = layer.weights.get("alpha")
     if alpha is None:
         raise build.error(layer, "holds no alpha: the file is damaged")
-    slopes = build.parameter(layer, f"{name}_weight", alpha, build.weight_fix(layer, "alpha"), "_fixneuron")
+    slopes = build.parameter(layer, f"{name}_weight", alpha, layer.weight_fix("alpha"), "_fixneuron")
     inputs = {"input": sources, "weight": [slopes]}
     return build.quantized(layer, build.add(layer, name, "prelu", inputs, {}, sources[0].shape))
 

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from softdpu.compiler.builder import Builder
-from softdpu.compiler.graph import Fix, Op
-from softdpu.compiler.keras_h5 import Call, Layer
+from softdpu.compiler.graph import Op
+from softdpu.compiler.keras_model import Call, Layer
 from softdpu.compiler.registry import layer as layer_kind
 from softdpu.keras2.kinds import IDLE, KEEP_SHAPE
 
@@ -30,11 +28,10 @@ def input_layer(build: Builder, layer: Layer, name: str, sources: list[Op], call
 @layer_kind("VitisQuantize")
 def quantize(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
     """A quantizer of its own."""
-    positions = [int(value) for key, value in layer.weights.items() if key.endswith("_pos")]
-    if not positions:
+    fix = layer.output_fix()
+    if fix is None:
         raise build.error(layer, "holds no position: calibrate the model first")
-    bits = int(layer.config["quantizer"]["config"].get("bit_width", 8))
-    return build.fixed(layer, name, sources[0], Fix(positions[0], bits))
+    return build.fixed(layer, name, sources[0], fix)
 
 
 @layer_kind(*IDLE)
@@ -45,12 +42,7 @@ def passed_through(build: Builder, layer: Layer, name: str, sources: list[Op], c
 
 def custom_layer(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
     """A layer that only the user's code knows: an operation of its own kind, its weights as constants."""
-    marks = ("_pos", "_min", "_max", "optimizer_step")
-    constants = [
-        build.constant(layer, f"{layer.paths[key]}_const", value)
-        for key, value in layer.weights.items()
-        if not key.endswith(marks) and np.ndim(value)
-    ]
+    constants = [build.constant(layer, f"{layer.paths[key]}_const", value) for key, value in layer.constants.items()]
     shape = _custom_shape(build, layer, sources)
     attrs = {
         "shape": list(shape),

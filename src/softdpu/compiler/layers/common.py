@@ -9,7 +9,7 @@ import numpy as np
 
 from softdpu.compiler.builder import Builder
 from softdpu.compiler.graph import Op
-from softdpu.compiler.keras_h5 import Layer
+from softdpu.compiler.keras_model import Layer
 
 
 def weight(build: Builder, layer: Layer, key: str, rank: int) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import Any
 
 from softdpu.compiler.builder import Builder
 from softdpu.compiler.graph import Op
-from softdpu.compiler.keras_h5 import Call, Layer
+from softdpu.compiler.keras_model import Call, Layer
 from softdpu.compiler.layers.activation import activation_function
 from softdpu.compiler.layers.arithmetic import elementwise
 from softdpu.compiler.layers.common import image

@@ -6,7 +6,7 @@ import math
 
 from softdpu.compiler.builder import Builder
 from softdpu.compiler.graph import Op
-from softdpu.compiler.keras_h5 import Call, Layer
+from softdpu.compiler.keras_model import Call, Layer
 from softdpu.compiler.layers.common import image, pair, scaled, window
 from softdpu.compiler.registry import layer as layer_kind
 from softdpu.numbers import fixed_point

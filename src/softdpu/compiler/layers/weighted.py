@@ -8,7 +8,7 @@ import numpy as np
 
 from softdpu.compiler.builder import Builder
 from softdpu.compiler.graph import Op
-from softdpu.compiler.keras_h5 import Call, Layer
+from softdpu.compiler.keras_model import Call, Layer
 from softdpu.compiler.layers.activation import activation_function, activation_name
 from softdpu.compiler.layers.common import pair, weight, window
 from softdpu.compiler.registry import layer as layer_kind
@@ -71,7 +71,7 @@ def dense(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call
     kernel = weight(build, layer, "kernel", 2)
     if sources[0].shape[-1] != kernel.shape[0]:
         raise build.error(layer, f"kernel takes {kernel.shape[0]} values, input has {sources[0].shape[-1]}")
-    fix = build.weight_fix(layer, "kernel")
+    fix = layer.weight_fix("kernel")
     weights = build.constant(layer, f"{name}_const_const", kernel)
     if fix is not None:
         weights = build.fixed(layer, f"{name}_const_fix", weights, fix)
@@ -92,8 +92,7 @@ def _convolution(
     shape: tuple[int, ...],
     key: str = "kernel",
 ) -> Op:
-    fix = build.weight_fix(layer, key)
-    parameter = build.parameter(layer, f"{name}_weights", weights, fix, "_fixneuron")
+    parameter = build.parameter(layer, f"{name}_weights", weights, layer.weight_fix(key), "_fixneuron")
     inputs = {"input": [source], "weights": [parameter], **_bias(build, layer, name, shape[-1])}
     return _activated(build, layer, build.add(layer, name, kind, inputs, attrs, shape))
 
@@ -104,7 +103,7 @@ def _bias(build: Builder, layer: Layer, name: str, outputs: int) -> dict[str, li
     bias = weight(build, layer, "bias", 1)
     if bias.size != outputs:
         raise build.error(layer, f"bias has {bias.size} values for {outputs} outputs: the file is damaged")
-    return {"bias": [build.parameter(layer, f"{name}_bias", bias, build.weight_fix(layer, "bias"), "_fixneuron")]}
+    return {"bias": [build.parameter(layer, f"{name}_bias", bias, layer.weight_fix("bias"), "_fixneuron")]}
 
 
 def _activated(build: Builder, layer: Layer, op: Op) -> Op:
