@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 
 from softdpu.dataset import options
-from softdpu.dataset.inspect import contact_sheet
+from softdpu.dataset.contact_sheet import contact_sheet
 from softdpu.output.cli import program
 
 

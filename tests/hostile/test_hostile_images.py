@@ -16,8 +16,8 @@ import pytest
 from mutate import TEXTS, Door, mutate_bytes, tries
 
 from softdpu.dataset import example, images, labels, options, preprocess, tfrecord
+from softdpu.dataset.contact_sheet import contact_sheet
 from softdpu.dataset.folder import ImageFolder, state
-from softdpu.dataset.inspect import contact_sheet
 from softdpu.dataset.make import Choice, make
 from softdpu.dataset.pipeline import Reader
 from softdpu.errors import SoftdpuError

@@ -8,8 +8,8 @@ from typing import Any
 
 from softdpu.onnx_import import ops
 from softdpu.onnx_import.fold import read_graph
-from softdpu.onnx_import.graph import Graph
 from softdpu.onnx_import.load import load
+from softdpu.onnx_import.onnx_graph import Graph
 from softdpu.onnx_import.patterns import join
 from softdpu.onnx_import.split import split_convolutions
 from softdpu.onnx_import.value import Value

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from softdpu.errors import SoftdpuError
-from softdpu.onnx_import.graph import Graph, Node, Shape, all_inputs, check_names, needed
 from softdpu.onnx_import.load import array, opset, require_onnx
+from softdpu.onnx_import.onnx_graph import Graph, Node, Shape, all_inputs, check_names, needed
 
 _LOOPS = ("Loop", "Scan")
 _QUANTIZED = ("QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger", "QGemm", "QLinearAdd")

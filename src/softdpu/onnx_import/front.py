@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from softdpu.onnx_import.convert import graph_of
-from softdpu.onnx_import.graph import Graph, Node
+from softdpu.onnx_import.onnx_graph import Graph, Node
 from softdpu.onnx_import.patterns import Finder
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from softdpu.onnx_import import ops
 from softdpu.onnx_import.convert import graph_of
-from softdpu.onnx_import.graph import Graph, Node
+from softdpu.onnx_import.onnx_graph import Graph, Node
 from softdpu.onnx_import.registry import CPU, OPERATIONS
 
 _HEAVY = ("Conv", "ConvTranspose", "Gemm", "Dense", "MatMul")

@@ -10,8 +10,8 @@ import numpy as np
 
 from softdpu.errors import SoftdpuError
 from softdpu.keras2.api import internal, keras, tf
-from softdpu.onnx_import.graph import Graph, Node, Shape
 from softdpu.onnx_import.names import Names
+from softdpu.onnx_import.onnx_graph import Graph, Node, Shape
 from softdpu.onnx_import.patterns import Finder
 from softdpu.onnx_import.registry import OPERATIONS, Refused
 from softdpu.onnx_import.value import NHWC, Value, image_order

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from softdpu.onnx_import.graph import Graph, Node
+from softdpu.onnx_import.onnx_graph import Graph, Node
 
 
 class Finder:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from softdpu.onnx_import.graph import Node
+from softdpu.onnx_import.onnx_graph import Node
 from softdpu.onnx_import.value import Value
 
 Function = Callable[[Any, Node], "Value | list[Value]"]  # the first is a lower.Lowering

@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from softdpu.onnx_import.graph import Graph, Node
+from softdpu.onnx_import.onnx_graph import Graph, Node
 from softdpu.onnx_import.patterns import Finder
 
 _BETWEEN = ("Swish", "Relu", "LeakyRelu", "HardSwish", "Sigmoid", "HardSigmoid", "Clip", "Mish", "BatchNormalization")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from softdpu.onnx_import.graph import Shape
+from softdpu.onnx_import.onnx_graph import Shape
 
 NHWC = (0, 2, 3, 1)
 

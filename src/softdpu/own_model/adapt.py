@@ -15,7 +15,7 @@ from softdpu.errors import SoftdpuError
 from softdpu.keras2.kinds import SCALING_LAYERS
 from softdpu.own_model.keras3 import is_identity
 from softdpu.quantizer.float_transforms import new_node
-from softdpu.quantizer.graph import Graph, Node, from_model
+from softdpu.quantizer.keras_graph import Graph, Node, from_model
 from softdpu.training.batches import keras
 
 _ENDS = ("softmax", "sigmoid")

@@ -9,7 +9,7 @@ import numpy as np
 
 from softdpu.keras2.api import keras
 from softdpu.keras2.kinds import AUGMENTATIONS
-from softdpu.quantizer.graph import Graph, Node
+from softdpu.quantizer.keras_graph import Graph, Node
 
 _SHORT = ("float16", "bfloat16")
 

@@ -16,7 +16,7 @@ from softdpu.keras2.api import keras
 from softdpu.numbers import fixed_point
 from softdpu.quantizer import datatypes
 from softdpu.quantizer.float_transforms import new_node
-from softdpu.quantizer.graph import Graph, Node
+from softdpu.quantizer.keras_graph import Graph, Node
 from softdpu.quantizer.layers import bfloat16, dpu
 from softdpu.quantizer.strategy import Strategy
 

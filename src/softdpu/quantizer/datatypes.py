@@ -8,7 +8,7 @@ import numpy as np
 
 from softdpu.keras2.api import tf
 from softdpu.quantizer.errors import QuantizerError
-from softdpu.quantizer.graph import Graph, Node
+from softdpu.quantizer.keras_graph import Graph, Node
 
 FLOATS = ("float16", "float32", "float64", "bfloat16")
 INTEGERS = {"int8": 8, "int16": 16, "int32": 32}

@@ -9,7 +9,7 @@ import numpy as np
 from softdpu.keras2.api import keras
 from softdpu.keras2.kinds import AUGMENTATIONS
 from softdpu.quantizer import refine
-from softdpu.quantizer.graph import Graph, Node, from_model
+from softdpu.quantizer.keras_graph import Graph, Node, from_model
 
 _TRAINED = ("TQTQuantizer", "LastValueLogThQuantizer")
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from softdpu.quantizer.float_transforms import kernel_name
-from softdpu.quantizer.graph import Graph, Node
+from softdpu.quantizer.keras_graph import Graph, Node
 
 _KINDS = ("Conv2D", "DepthwiseConv2D")
 

@@ -13,7 +13,7 @@ from softdpu.keras2.api import keras, tf
 from softdpu.output import files
 from softdpu.quantizer import legacy, ops
 from softdpu.quantizer.errors import QuantizerError
-from softdpu.quantizer.graph import as_functional
+from softdpu.quantizer.keras_graph import as_functional
 
 
 def _save_h5(model: keras.Model, path: Path, _opset: int) -> None:

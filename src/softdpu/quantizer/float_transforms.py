@@ -15,7 +15,7 @@ from softdpu.keras2.api import keras, tf
 from softdpu.keras2.kinds import CONVOLUTIONS
 from softdpu.quantizer import legacy
 from softdpu.quantizer.errors import QuantizerError
-from softdpu.quantizer.graph import Graph, Node
+from softdpu.quantizer.keras_graph import Graph, Node
 
 
 def kernel_name(node: Node) -> str:

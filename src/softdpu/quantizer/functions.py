@@ -12,7 +12,7 @@ from softdpu.keras2.api import keras, tf
 from softdpu.quantizer import legacy
 from softdpu.quantizer.errors import QuantizerError
 from softdpu.quantizer.float_transforms import new_node
-from softdpu.quantizer.graph import Graph, Node, _map_refs, from_model
+from softdpu.quantizer.keras_graph import Graph, Node, _map_refs, from_model
 
 _KINDS = ("TFOpLambda", "SlicingOpLambda")
 _IDENTITIES = ("identity", "stop_gradient", "cast")

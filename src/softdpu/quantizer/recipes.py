@@ -8,7 +8,7 @@ from typing import Any, Callable  # noqa: UP035 - not generic in collections.abc
 
 from softdpu.keras2.api import keras
 from softdpu.quantizer.errors import QuantizerError
-from softdpu.quantizer.graph import Graph
+from softdpu.quantizer.keras_graph import Graph
 
 
 class Recipe:

@@ -6,7 +6,7 @@ import logging
 from typing import Any
 
 from softdpu.keras2.api import keras
-from softdpu.quantizer import graph as graphs
+from softdpu.quantizer import keras_graph
 from softdpu.quantizer.errors import QuantizerError
 
 logger = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ def with_input_shape(model: keras.Model, input_shape: Any, custom_objects: dict[
     Raises:
         QuantizerError: for an input that the model does not have, or a shape of another rank.
     """
-    graph = graphs.from_model(model)
+    graph = keras_graph.from_model(model)
     if isinstance(input_shape, str) and ":" in input_shape:
         input_shape = input_shape.split(":")
     if isinstance(input_shape, (list, tuple)) and input_shape and isinstance(input_shape[0], str):

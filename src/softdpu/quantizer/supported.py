@@ -6,7 +6,7 @@ from typing import Any
 
 from softdpu.keras2 import kinds
 from softdpu.quantizer.errors import QuantizerError
-from softdpu.quantizer.graph import Graph, Node
+from softdpu.quantizer.keras_graph import Graph, Node
 from softdpu.quantizer.strategy import Strategy
 
 _INSTEAD = {

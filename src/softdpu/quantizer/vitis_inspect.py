@@ -13,8 +13,7 @@ from typing import Any
 
 from softdpu.keras2.api import keras
 from softdpu.output import files
-from softdpu.quantizer import clean, export, inspect_report, quantizers, reshape, targets
-from softdpu.quantizer import graph as graphs
+from softdpu.quantizer import clean, export, inspect_report, keras_graph, quantizers, reshape, targets
 from softdpu.quantizer.errors import QuantizerError
 from softdpu.quantizer.inspect_report import InspectResult
 from softdpu.quantizer.scope import quantize_scope
@@ -81,7 +80,7 @@ class VitisInspector:
         quantizer = VitisQuantizer(float_model, custom_objects=self._custom_objects)
         quantizer._configure(configs, kwargs)
         with clean.in_float32(), quantize_scope(self._custom_objects):
-            model = graphs.from_model(float_model).to_model(self._custom_objects)
+            model = keras_graph.from_model(float_model).to_model(self._custom_objects)
             if input_shape is not None:
                 model = reshape.with_input_shape(model, input_shape, self._custom_objects)
             for name, tensor in zip(model.input_names, model.inputs):  # noqa: B905
@@ -121,7 +120,7 @@ class VitisInspector:
 
     @staticmethod
     def _readers(model: keras.Model) -> dict[str, list[str]]:
-        graph = graphs.from_model(model)
+        graph = keras_graph.from_model(model)
         readers: dict[str, list[str]] = {node.name: [] for node in graph}
         for node in graph:
             for name in node.inputs():

@@ -22,6 +22,7 @@ from softdpu.quantizer import (
     fast_finetune,
     float_transforms,
     functions,
+    keras_graph,
     loss_search,
     quantizers,
     recipes,
@@ -30,9 +31,6 @@ from softdpu.quantizer import (
     supported,
     targets,
     wrappers,
-)
-from softdpu.quantizer import (
-    graph as graphs,
 )
 from softdpu.quantizer.errors import QuantizerError
 from softdpu.quantizer.scope import own_classes, quantize_scope
@@ -104,7 +102,7 @@ class VitisQuantizer:
             self.set_quantize_strategy(custom_quantize_strategy)
         with clean.in_float32(), quantize_scope(self._custom_objects):
             self._check_layers()
-            graphs.as_functional(float_model)
+            keras_graph.as_functional(float_model)
 
     def _check_layers(self) -> None:
         if wrappers.is_quantized(self._float_model):
@@ -124,10 +122,10 @@ class VitisQuantizer:
             raise QuantizerError(f"configs: expected a dict, got {type(options).__name__}")
         self._strategy.update({**(options or {}), **more})
 
-    def _optimized(self) -> graphs.Graph:
+    def _optimized(self) -> keras_graph.Graph:
         """Return the float graph after stage A."""
         options = self._strategy.options("optimize_pipeline_config")
-        graph = graphs.from_model(self._float_model)
+        graph = keras_graph.from_model(self._float_model)
         graph.ignore(self._ignored())
         clean.apply(graph, options["remove_dropout"])
         if options["convert_tf_op_to_keras"]:
@@ -142,9 +140,11 @@ class VitisQuantizer:
 
     def _ignored(self) -> set[str]:
         user = self._strategy.user
-        return graphs.outside(self._float_model, user["input_layers"], user["output_layers"], user["ignore_layers"])
+        return keras_graph.find_outside(
+            self._float_model, user["input_layers"], user["output_layers"], user["ignore_layers"]
+        )
 
-    def _quantized(self, graph: graphs.Graph, mode: str) -> keras.Model:
+    def _quantized(self, graph: keras_graph.Graph, mode: str) -> keras.Model:
         """Return the Keras model of stage B."""
         custom = frozenset(self._custom_objects)
         supported.check(graph, self._strategy, custom)

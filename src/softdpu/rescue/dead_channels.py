@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from softdpu.quantizer.graph import Graph
+from softdpu.quantizer.keras_graph import Graph
 from softdpu.rescue.channels import by_output, scale_outputs
 from softdpu.rescue.network import Network, Weighted, clip_range
 

@@ -14,7 +14,7 @@ from softdpu.keras2.api import keras
 from softdpu.keras2.kinds import CONVOLUTIONS
 from softdpu.quantizer.errors import QuantizerError
 from softdpu.quantizer.float_transforms import kernel_name
-from softdpu.quantizer.graph import Graph, Node
+from softdpu.quantizer.keras_graph import Graph, Node
 from softdpu.quantizer.recipes import Recipe
 from softdpu.rescue import dead_channels, equalization
 from softdpu.rescue.compensation import ErrorCompensation

@@ -20,7 +20,7 @@ from softdpu.export.qdq import (
 )
 from softdpu.export.qdq.emit import EMITTERS
 from softdpu.export.qdq.flavours import FLAVOURS, Flavour
-from softdpu.export.qdq.graph import FLAT, NCHW, NHWC, Place, QdqGraph
+from softdpu.export.qdq.qdq_graph import FLAT, NCHW, NHWC, Place, QdqGraph
 from softdpu.export.source import Source, is_integer, with_batch
 from softdpu.runtime.program import Node, Program, Value
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from softdpu.errors import SoftdpuError
 from softdpu.export.qdq.emit import Made, activated, activation_of, emitter
-from softdpu.export.qdq.graph import NCHW, QdqGraph
+from softdpu.export.qdq.qdq_graph import NCHW, QdqGraph
 from softdpu.export.source import is_integer
 from softdpu.numbers import fixed_point
 from softdpu.runtime.program import Node, Value

@@ -9,7 +9,7 @@ import numpy as np
 
 from softdpu.errors import SoftdpuError
 from softdpu.export.qdq.emit import Made, activated, common_layout, emitter, hard_sigmoid, relu, relu6
-from softdpu.export.qdq.graph import QdqGraph
+from softdpu.export.qdq.qdq_graph import QdqGraph
 from softdpu.export.source import is_integer
 from softdpu.numbers import fixed_point
 from softdpu.runtime.program import Node

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from softdpu.errors import SoftdpuError
-from softdpu.export.qdq.graph import FLAT, NCHW, NHWC, QdqGraph
+from softdpu.export.qdq.qdq_graph import FLAT, NCHW, NHWC, QdqGraph
 from softdpu.export.source import is_integer
 from softdpu.numbers import fixed_point
 from softdpu.runtime.program import Node, Value

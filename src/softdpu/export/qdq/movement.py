@@ -8,7 +8,7 @@ import numpy as np
 
 from softdpu.errors import SoftdpuError
 from softdpu.export.qdq.emit import Made, axis_in, common_layout, emitter
-from softdpu.export.qdq.graph import FLAT, NCHW, NHWC, QdqGraph
+from softdpu.export.qdq.qdq_graph import FLAT, NCHW, NHWC, QdqGraph
 from softdpu.export.source import is_integer
 from softdpu.runtime.program import Node, Value
 from softdpu.runtime.reference.movement import BLOCK_KINDS, block_move, pad_values, slices

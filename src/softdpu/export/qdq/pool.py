@@ -9,7 +9,7 @@ import numpy as np
 from softdpu.errors import SoftdpuError
 from softdpu.export.qdq.conv import average_as_conv
 from softdpu.export.qdq.emit import Made, axis_in, emitter
-from softdpu.export.qdq.graph import FLAT, NCHW, QdqGraph
+from softdpu.export.qdq.qdq_graph import FLAT, NCHW, QdqGraph
 from softdpu.numbers import fixed_point
 from softdpu.runtime.program import Node
 from softdpu.runtime.reference.conv import float_pads

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from softdpu.onnx_import.graph import Node
 from softdpu.onnx_import.lower import Lowering
+from softdpu.onnx_import.onnx_graph import Node
 from softdpu.onnx_import.ops.shared import convolved, image_value, is_same, pair, read_pads, zero_padded
 from softdpu.onnx_import.registry import DPU, Refused, operation
 from softdpu.onnx_import.value import Value

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from softdpu.keras2.api import tf
-from softdpu.onnx_import.graph import Node
 from softdpu.onnx_import.lower import Lowering
+from softdpu.onnx_import.onnx_graph import Node
 from softdpu.onnx_import.registry import CPU, DPU, Refused, operation
 from softdpu.onnx_import.value import Value
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from softdpu.keras2.api import tf
-from softdpu.onnx_import.graph import Node
 from softdpu.onnx_import.lower import Lowering
+from softdpu.onnx_import.onnx_graph import Node
 from softdpu.onnx_import.ops.shared import chosen_channels, convolved, image_value, same
 from softdpu.onnx_import.registry import BOTH, DPU, Refused, operation
 from softdpu.onnx_import.value import NHWC, Value, image_order

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from softdpu.keras2.api import tf
-from softdpu.onnx_import.graph import Node
 from softdpu.onnx_import.lower import Lowering
+from softdpu.onnx_import.onnx_graph import Node
 from softdpu.onnx_import.patterns import reduced_axes
 from softdpu.onnx_import.registry import BOTH, CPU, Refused, operation
 from softdpu.onnx_import.value import NHWC, Value

@@ -8,8 +8,8 @@ import math
 import numpy as np
 
 from softdpu.keras2.api import tf
-from softdpu.onnx_import.graph import Node, Shape
 from softdpu.onnx_import.lower import Lowering
+from softdpu.onnx_import.onnx_graph import Node, Shape
 from softdpu.onnx_import.registry import BOTH, CPU, NOWHERE, Refused, operation
 from softdpu.onnx_import.value import Value
 

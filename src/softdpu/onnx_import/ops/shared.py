@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from softdpu.onnx_import.graph import Node
 from softdpu.onnx_import.lower import Lowering
+from softdpu.onnx_import.onnx_graph import Node
 from softdpu.onnx_import.registry import Refused
 from softdpu.onnx_import.value import NHWC, Value
 

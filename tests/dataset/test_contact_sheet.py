@@ -8,8 +8,8 @@ import pytest
 from dataset_tools import write_ours
 
 from softdpu.dataset import example
+from softdpu.dataset.contact_sheet import contact_sheet
 from softdpu.dataset.images import encode_jpeg
-from softdpu.dataset.inspect import contact_sheet
 from softdpu.errors import SoftdpuError
 
 COLOURS = ((255, 0, 0), (0, 200, 0), (0, 0, 255))  # red, green, blue

@@ -361,7 +361,7 @@ def from_model(model: keras.Model) -> Graph:
     return graph
 
 
-def outside(model: keras.Model, first: list[str], last: list[str], ignored: list[str]) -> set[str]:
+def find_outside(model: keras.Model, first: list[str], last: list[str], ignored: list[str]) -> set[str]:
     """Return the names of the layers that are not quantized: those in `ignored` and those not between first and last.
 
     Args:
