@@ -112,8 +112,10 @@ class Preprocess:
     def __init__(self, tensor: Any, settings: dict[str, Any]) -> None:
         self.height, self.width = tensor.dims[1:3]
         self.fit = settings.get("fit", "stretch")
-        if self.fit not in ("stretch", "crop") or (self.fit == "crop" and self.height != self.width):
-            raise CardError(f"preprocess.json: fit must be stretch, or crop for a square input, got {self.fit!r}")
+        if self.fit not in ("stretch", "crop", "letterbox") or (self.fit == "crop" and self.height != self.width):
+            raise CardError(
+                f"preprocess.json: fit must be stretch, letterbox, or crop for a square input, got {self.fit!r}"
+            )
         step, divide, subtract = read_scaling(settings.get("scaling", TO_UNIT_RANGE))
         self.order = slice(None, None, step)
         real = np.arange(256, dtype=np.float32)[:, None] / divide - subtract
@@ -134,6 +136,8 @@ class Preprocess:
             return image
         if self.fit == "stretch":
             return cv2.resize(image, (self.width, self.height), interpolation=cv2.INTER_CUBIC)
+        if self.fit == "letterbox":
+            return self.letterboxed(image)
         short, least = self.height * 256 // 224, min(height, width)
         new_width, new_height = width * short // least, height * short // least
         if new_width * new_height > MOST_PIXELS:
@@ -141,6 +145,20 @@ class Preprocess:
         image = cv2.resize(image, (new_width, new_height), interpolation=cv2.INTER_CUBIC)
         top, left = (new_height - self.height) // 2, (new_width - self.width) // 2
         return image[top : top + self.height, left : left + self.width]
+
+    def letterboxed(self, image: np.ndarray) -> np.ndarray:
+        """Return uint8[height, width, 3] with uint8[h, w, 3] in the middle of grey, which fills it along one side."""
+        height, width = image.shape[:2]
+        new_height, new_width = self.height, self.width
+        if height * self.width >= width * self.height:
+            new_width = max(1, (width * self.height + height // 2) // height)
+        else:
+            new_height = max(1, (height * self.width + width // 2) // width)
+        fitted = np.full((self.height, self.width, 3), 114, np.uint8)
+        top, left = (self.height - new_height) // 2, (self.width - new_width) // 2
+        resized = cv2.resize(image, (new_width, new_height), interpolation=cv2.INTER_CUBIC)
+        fitted[top : top + new_height, left : left + new_width] = resized
+        return fitted
 
 
 def read_scaling(scaling: Any) -> tuple[int, np.ndarray, np.ndarray]:

@@ -75,7 +75,7 @@ def test_same_inputs_give_the_same_bytes(build):
     assert snapshot(build("one")) == snapshot(build("two"))
 
 
-@pytest.mark.parametrize("fit", ["stretch", "crop"])
+@pytest.mark.parametrize("fit", ["stretch", "crop", "letterbox"])
 def test_images_are_what_the_network_was_evaluated_on(build, records, fit):
     folder = build(images=45, fit=fit)
     for i, record in enumerate(read_records(records)):

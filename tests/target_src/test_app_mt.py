@@ -88,7 +88,7 @@ def test_scaling_is_the_pipelines(helper, card, fakes, scaling):
     assert pipeline.from_dict(json.loads(json.dumps(chosen.as_dict()))) == chosen
 
 
-@pytest.mark.parametrize("fit", ["stretch", "crop"])
+@pytest.mark.parametrize("fit", ["stretch", "crop", "letterbox"])
 @pytest.mark.parametrize("extension", ["png", "jpg", "bmp"])
 @pytest.mark.parametrize("size", [(12, 12), (31, 17), (17, 31), (9, 9), (64, 100)])
 def test_images_of_another_size_are_fitted_as_in_training(helper, card, fit, extension, size):

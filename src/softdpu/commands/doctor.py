@@ -11,7 +11,7 @@ import numpy as np
 
 from softdpu.commands.models import as_h5
 from softdpu.commands.options import add_trust
-from softdpu.dataset import options
+from softdpu.dataset import options, preprocess
 from softdpu.doctor.examine import examine
 from softdpu.doctor.report import as_text, write
 from softdpu.errors import SoftdpuError
@@ -71,7 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("model", help="the float model, .h5 or .keras")
     add("--records", metavar="DIR", help="folder with .tfrecord files; without it random images")
     add("--calib-images", type=options.positive, default=128, help="images to calibrate with (default: 128)")
-    add("--fit", choices=("stretch", "crop"), default="stretch", help="how an image becomes a square")
+    add("--fit", choices=preprocess.FITS, default=preprocess.STRETCH, help="how an image becomes the input")
     options.add_scaling_argument(parser)
     add("--threads", type=options.positive, default=1, help="threads to compute with (default: 1)")
     add_trust(parser)

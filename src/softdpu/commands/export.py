@@ -37,9 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--golden", type=Path, metavar="DIR", help="check on the vectors of a card's golden/ instead of random ones")
     add("--vectors", type=options.positive, default=3, metavar="N", help="random vectors to check on (default: 3)")
     add("--records", type=Path, metavar="DIR", help="also measure the accuracy on these records")
-    add(
-        "--fit", choices=(preprocess.STRETCH, preprocess.CROP), default=preprocess.STRETCH, help="of images to a square"
-    )
+    add("--fit", choices=preprocess.FITS, default=preprocess.STRETCH, help="of images to the input")
     options.add_scaling_argument(parser)
     add("--threads", type=options.positive, default=1, help="that decode images (default: 1)")
     add("--report", type=Path, metavar="JSON", help="write the check's findings and the accuracy to this file")

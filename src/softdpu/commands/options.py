@@ -31,8 +31,8 @@ def add_data(parser: argparse.ArgumentParser, train: bool = True) -> None:
         "--fit",
         choices=preprocess.FITS,
         default=preprocess.STRETCH,
-        help="how an image becomes a square: stretched, or short side to 256/224 and the middle cut out"
-        " (default: stretch)",
+        help="how an image becomes the input: stretched; crop: short side to 256/224 and the middle cut out; letterbox:"
+        " whole, with grey beside it (default: stretch)",
     )
     add_scaling_argument(parser)
 

@@ -10,7 +10,9 @@ same bytes both give the same int8 tensor, bit for bit. Whole numbers only, unti
    - `stretch`: `cv2.resize(image, (width, height))`, whatever the aspect ratio;
    - `crop` (square inputs): the short side becomes `short = size * 256 // 224`, so the image becomes
      `h * short // min(h, w)` by `w * short // min(h, w)`, and the middle of it is cut out, from row
-     `(new_h - size) // 2` and column `(new_w - size) // 2`.
+     `(new_h - size) // 2` and column `(new_w - size) // 2`;
+   - `letterbox`: resized to fill the input along one side, the aspect ratio kept, so that the other side is
+     `(other * side + one // 2) // one`; it lies in the middle, above and left of it `(size - new) // 2` of grey 114.
 3. Order: blue, green, red becomes red, green, blue.
 4. Scale: `float32(v) / float32(127.5) - float32(1)`, two float32 operations, each pixel in -1..1. A network that was
    trained elsewhere may want other numbers, a divisor and a subtrahend a channel, and the order blue, green, red.
@@ -34,7 +36,9 @@ import numpy as np
 
 STRETCH = "stretch"
 CROP = "crop"
-FITS = (STRETCH, CROP)
+LETTERBOX = "letterbox"
+FITS = (STRETCH, CROP, LETTERBOX)
+GREY = 114  # around an image that does not fill the input, as YOLO has it
 MOST_PIXELS = 1 << 27  # of an image, whatever the settings: 400 MB when decoded
 MOST_RESIZED = 1 << 26
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -135,7 +139,7 @@ def fit_image(image: np.ndarray, height: int, width: int, fit: str) -> np.ndarra
         image: in any order of channels.
         height: of the network's input, in pixels.
         width: of the network's input, in pixels; equal to the height for `crop`.
-        fit: STRETCH or CROP.
+        fit: STRETCH, CROP or LETTERBOX.
 
     Raises:
         ValueError: for another `fit`, or for `crop` to something that is not square.
@@ -144,11 +148,28 @@ def fit_image(image: np.ndarray, height: int, width: int, fit: str) -> np.ndarra
         return image
     if fit == STRETCH:
         return cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC)
+    if fit == LETTERBOX:
+        return letterbox(image, height, width)
     if fit != CROP or height != width:
-        raise ValueError(f"fit must be stretch, or crop to a square, got {fit} {height}x{width}")
+        raise ValueError(f"fit must be stretch, letterbox, or crop to a square, got {fit} {height}x{width}")
     image = resize_short_side(image, height)
     top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
     return image[top : top + height, left : left + width]
+
+
+def letterbox(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Return uint8[height, width, 3] with uint8[h, w, 3] in its middle, which fills it along one side."""
+    old_height, old_width = image.shape[:2]
+    new_height, new_width = height, width
+    if old_height * width >= old_width * height:
+        new_width = max(1, (old_width * height + old_height // 2) // old_height)
+    else:
+        new_height = max(1, (old_height * width + old_width // 2) // old_width)
+    fitted = np.full((height, width, 3), GREY, np.uint8)
+    top, left = (height - new_height) // 2, (width - new_width) // 2
+    resized = cv2.resize(image, (new_width, new_height), interpolation=cv2.INTER_CUBIC)
+    fitted[top : top + new_height, left : left + new_width] = resized
+    return fitted
 
 
 def load(data: bytes, height: int, width: int, fit: str) -> np.ndarray:

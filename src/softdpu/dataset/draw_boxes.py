@@ -1,0 +1,81 @@
+"""A small data set for detection, drawn: discs, squares and triangles of any size and place, with YOLO labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from softdpu.output import files
+
+CLASSES = ("disc", "square", "triangle")
+CLASSES_FILE = "classes.txt"
+SIZE = 96
+_MOST_SHAPES = 4
+_RADII = (7, 26)  # pixels
+_NOISE = 8
+_LEAST_CONTRAST = 150
+
+
+def draw_image(random: np.random.Generator, size: int = SIZE) -> tuple[np.ndarray, np.ndarray]:
+    """Draw one image.
+
+    Returns:
+        uint8[size, size, 3] and float64[n, 5], 1 to 4 boxes: class, middle x and y, width and height in shares of the
+        size. The shapes do not touch.
+    """
+    ground = random.integers(0, 256, 3)
+    image = np.full((size, size, 3), ground, np.uint8)
+    taken = np.zeros((size, size), np.uint8)
+    rows: list[tuple[float, ...]] = []
+    for _ in range(int(random.integers(1, _MOST_SHAPES + 1))):
+        kind = int(random.integers(len(CLASSES)))
+        colour = random.integers(0, 256, 3)
+        while abs(ground - colour).sum() < _LEAST_CONTRAST:
+            colour = random.integers(0, 256, 3)
+        mask = _draw_shape(kind, random, size)
+        left, top, width, height = cv2.boundingRect(mask)
+        if taken[top : top + height, left : left + width].any():
+            continue
+        taken[top : top + height, left : left + width] = 1
+        image[mask > 0] = colour
+        rows.append((kind, (left + width / 2) / size, (top + height / 2) / size, width / size, height / size))
+    noisy = image + random.normal(0, _NOISE, image.shape)
+    return np.clip(noisy, 0, 255).astype(np.uint8), np.array(rows)
+
+
+def _draw_shape(kind: int, random: np.random.Generator, size: int) -> np.ndarray:
+    """Return uint8[size, size], 255 inside of a shape that lies in the image."""
+    mask = np.zeros((size, size), np.uint8)
+    radius = int(random.integers(*_RADII))
+    centre = random.integers(radius + 1, size - radius - 1, 2)
+    if CLASSES[kind] == "disc":
+        cv2.circle(mask, centre.tolist(), radius, 255, -1)
+        return mask
+    corners = 4 if CLASSES[kind] == "square" else 3
+    angles = random.uniform(0, 2 * np.pi) + 2 * np.pi * np.arange(corners) / corners
+    points = centre + radius * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    cv2.fillPoly(mask, [points.round().astype(np.int32)], 255)
+    return mask
+
+
+def draw(folder: files.PathLike, train: int, val: int, seed: int = 1, size: int = SIZE) -> None:
+    """Write images/<split>/<number>.png, labels/<split>/<number>.txt and last classes.txt, as YOLO's tools have them.
+
+    Args:
+        folder: to write to.
+        train: number of images to train with.
+        val: number of images to validate with.
+        seed: of the drawing; equal seeds give equal files.
+        size: height and width of the images in pixels.
+    """
+    root = Path(folder)
+    for number, (split, count) in enumerate((("train", train), ("val", val))):
+        random = np.random.default_rng([seed, number])
+        for i in range(count):
+            image, boxes = draw_image(random, size)
+            lines = [f"{int(kind)} {x:.6f} {y:.6f} {width:.6f} {height:.6f}\n" for kind, x, y, width, height in boxes]
+            files.write_bytes(root / "images" / split / f"{i:05}.png", cv2.imencode(".png", image)[1].tobytes())
+            files.write_text(root / "labels" / split / f"{i:05}.txt", "".join(lines))
+    files.write_text(root / CLASSES_FILE, "".join(f"{name}\n" for name in CLASSES))

@@ -1,0 +1,114 @@
+"""The loss of the heads of YOLOv8: which cell learns which box, and how far it is from it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from softdpu.detection.network import BINS, STRIDES
+from softdpu.keras2.api import tf
+
+_BEST = 10  # cells that learn one box
+_SCORE_POWER, _OVERLAP_POWER = 0.5, 6.0
+_BOX, _CLASS, _BINS = 7.5, 0.5, 1.5  # weights of the three parts
+_TINY = 1e-9
+
+
+class DetectionLoss:
+    """The loss of a batch. Sources: task-aligned assignment, arXiv 2108.07755; complete IoU, arXiv 1911.08287;
+    distribution focal loss, arXiv 2006.04388; with the numbers of YOLOv8.
+    """
+
+    def __init__(self, size: int, classes: int) -> None:
+        """Make the loss of a network with a square input of `size` pixels."""
+        self._classes = classes
+        middles, strides = [], []
+        for stride in STRIDES:
+            count = size // stride
+            rows, columns = np.mgrid[:count, :count].reshape(2, -1) + 0.5
+            middles.append(np.stack([columns, rows], axis=1) * stride)
+            strides.append(np.full((count * count, 1), stride))
+        self._middles = tf.constant(np.concatenate(middles), tf.float32)  # [cells, 2], pixels
+        self._strides = tf.constant(np.concatenate(strides), tf.float32)
+        self._size = float(size)
+
+    def __call__(self, truth: Any, cells: Any) -> Any:
+        """Return the loss, a number.
+
+        Args:
+            truth: float32[n, boxes, 5], left, top, right, bottom in shares of the input, class; -1 for no box.
+            cells: float32[n, cells, 4 * BINS + classes], as network.as_cells has them.
+        """
+        boxes, kinds = truth[..., :4] * self._size, tf.cast(truth[..., 4], tf.int32)
+        bins = tf.reshape(cells[..., : 4 * BINS], (-1, self._middles.shape[0], 4, BINS))
+        logits = cells[..., 4 * BINS :]
+        distances = tf.reduce_sum(tf.nn.softmax(bins) * tf.range(BINS, dtype=tf.float32), -1) * self._strides
+        corners = tf.concat([self._middles - distances[..., :2], self._middles + distances[..., 2:]], -1)
+        chosen, weights = self._assign(boxes, kinds, tf.stop_gradient(corners), tf.stop_gradient(logits))
+        has_box = tf.cast(weights > 0, tf.float32)
+        total = tf.maximum(tf.reduce_sum(weights), 1.0)
+
+        wanted = tf.one_hot(tf.gather(kinds, chosen, batch_dims=1), self._classes) * weights[..., None]
+        of_class = tf.reduce_sum(tf.nn.sigmoid_cross_entropy_with_logits(wanted, logits)) / total
+        box = tf.gather(boxes, chosen, batch_dims=1)
+        of_box = tf.reduce_sum((1 - complete_overlap(corners, box)) * weights * has_box) / total
+        sides = tf.concat([self._middles - box[..., :2], box[..., 2:] - self._middles], -1) / self._strides
+        of_bins = tf.reduce_sum(_bins_loss(bins, sides) * weights) / total
+        return _BOX * of_box + _CLASS * of_class + _BINS * of_bins
+
+    def _assign(self, boxes: Any, kinds: Any, corners: Any, logits: Any) -> tuple[Any, Any]:
+        """Return for each cell the number of its box, int[n, cells], and its weight, 0 for cells without one."""
+        inside = tf.concat(
+            [self._middles - boxes[:, :, None, :2], boxes[:, :, None, 2:] - self._middles], -1
+        )  # [n, boxes, cells, 4]
+        allowed = tf.cast((tf.reduce_min(inside, -1) > _TINY) & (kinds >= 0)[..., None], tf.float32)
+        scores = tf.gather(tf.transpose(tf.sigmoid(logits), (0, 2, 1)), tf.maximum(kinds, 0), batch_dims=1)
+        overlaps = tf.maximum(overlap(boxes[:, :, None], corners[:, None]), 0.0) * allowed
+        fits = scores**_SCORE_POWER * overlaps**_OVERLAP_POWER * allowed
+        least = tf.math.top_k(fits, min(_BEST, self._middles.shape[0])).values[..., -1:]
+        fits = tf.where(fits >= tf.maximum(least, _TINY), fits, 0.0)
+        rivals = tf.where(fits > 0, overlaps, -1.0)
+        chosen = tf.argmax(rivals, axis=1, output_type=tf.int32)  # of several boxes, the one that overlaps most
+        fits *= tf.transpose(tf.one_hot(chosen, tf.shape(fits)[1]), (0, 2, 1))
+        best = tf.reduce_max(fits, -1, keepdims=True)
+        best_overlap = tf.reduce_max(tf.where(fits > 0, overlaps, 0.0), -1, keepdims=True)
+        return chosen, tf.reduce_max(fits / (best + _TINY) * best_overlap, axis=1)
+
+
+def overlap(one: Any, other: Any) -> Any:
+    """Return the intersection over union of boxes, [..., 4] left, top, right, bottom."""
+    common = tf.maximum(tf.minimum(one[..., 2:], other[..., 2:]) - tf.maximum(one[..., :2], other[..., :2]), 0.0)
+    area = common[..., 0] * common[..., 1]
+    return area / (_area(one) + _area(other) - area + _TINY)
+
+
+def complete_overlap(found: Any, wanted: Any) -> Any:
+    """Return the overlap less how far the middles and the shapes are apart; only `found` gets a gradient of shapes."""
+    value = overlap(found, wanted)
+    around = tf.maximum(found[..., 2:], wanted[..., 2:]) - tf.minimum(found[..., :2], wanted[..., :2])
+    apart = (found[..., :2] + found[..., 2:] - wanted[..., :2] - wanted[..., 2:]) / 2
+    distance = tf.reduce_sum(apart**2, -1) / (tf.reduce_sum(around**2, -1) + _TINY)
+    angles = [
+        tf.atan((box[..., 2] - box[..., 0]) / (tf.maximum(box[..., 3] - box[..., 1], 0.0) + 1e-3))
+        for box in (found, wanted)
+    ]
+    shape = 4 / np.pi**2 * (angles[0] - angles[1]) ** 2
+    share = tf.stop_gradient(shape / (shape - value + 1 + 1e-7))
+    return value - distance - share * shape
+
+
+def _area(box: Any) -> Any:
+    sides = tf.maximum(box[..., 2:] - box[..., :2], 0.0)
+    return sides[..., 0] * sides[..., 1]
+
+
+def _bins_loss(bins: Any, sides: Any) -> Any:
+    """Return the cross entropy of the two bins beside each distance, weighted by how near they are; [n, cells]."""
+    sides = tf.clip_by_value(sides, 0.0, BINS - 1 - 0.01)
+    below = tf.floor(sides)
+    share = sides - below
+    place = tf.cast(below, tf.int32)
+    logs = tf.nn.log_softmax(bins)
+    wanted = tf.one_hot(place, BINS) * (1 - share)[..., None] + tf.one_hot(place + 1, BINS) * share[..., None]
+    return -tf.reduce_mean(tf.reduce_sum(wanted * logs, -1), -1)

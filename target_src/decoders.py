@@ -1,0 +1,1 @@
+../src/softdpu/detection/decoders.py
