@@ -16,8 +16,6 @@ from softdpu.numbers import fixed_point
 from softdpu.runtime.engine import evaluate_graph
 
 ZCU102 = ["2.0", "2.5", "3.0"]
-# AMD's 2.0 compiler leaves a "(MoveReshape)" in the names of a reshape on the CPU; the later ones do not.
-_RENAMED = {"quant_dense_sigmoid_sigmoid_fix(MoveReshape)_reshaped(MoveReshape)": "quant_dense_sigmoid_sigmoid_fix"}
 _MEANING = ("kernel", "stride", "dilation", "pad", "nonlinear", "hsigmoid_in", "shift_hsigmoid", "type", "shape")
 # All images for one board and a few for the others, which compute the same.
 FEW = {"zcu102": slice(None), "vck190": slice(4), "vek280": slice(4), "u50": slice(4)}
@@ -26,10 +24,7 @@ _WORK = ("workload", "workload_on_arch")
 
 def plain(name: str) -> str:
     """Return a tensor's name without what marks it as copied across a border."""
-    name = re.sub(r"_(up|down)load_0$", "", name)
-    for old, new in _RENAMED.items():
-        name = name.replace(old, new)
-    return name
+    return re.sub(r"_(up|down)load_0$", "", name)
 
 
 def operations(graph: xir.Graph) -> dict[tuple[str, str], Any]:

@@ -379,6 +379,8 @@ def compare(
     images = {name: rng.normal(0, 2.0, (3, *shape)).astype(np.float32) for name, shape in shapes.items()}
     expected, got = (evaluate(tmp_path / f"{name}.xmodel", images) for name in ("front", "made"))
     assert len(got) == len(outputs)
+    marks = "(MoveReshape)_reshaped(MoveReshape)"  # which AMD's compiler leaves in names up to 2.0
+    got = {name.removesuffix(marks): value for name, value in got.items()}
     assert expected.keys() <= got.keys()  # the evaluation of the float graph shows what nobody reads
     for name, value in expected.items():
         if name.endswith("_fix"):

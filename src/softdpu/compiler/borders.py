@@ -8,6 +8,7 @@ import numpy as np
 
 from softdpu.compiler.graph import Graph, Op
 from softdpu.compiler.limits import ADVICE
+from softdpu.compiler.names import MOVED, RESHAPED
 from softdpu.compiler.parameters import as_float
 from softdpu.compiler.rules.operations import explicit_pad
 
@@ -111,7 +112,8 @@ def _float(producer: Op, reader: Op, converted: dict[Op, Op], ops: list[Op]) -> 
 
 
 def _final(producer: Op, ops: list[Op]) -> Op:
-    op = _fix2float(producer, producer.name + "_", producer.tensor + "_")
+    name = producer.name + MOVED if producer.name.endswith(MOVED + RESHAPED) else producer.tensor
+    op = _fix2float(producer, name + "_", producer.tensor + "_")
     ops.append(op)
     return op
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from softdpu.compiler.graph import Graph, Op
 from softdpu.compiler.limits import pad_fits
+from softdpu.compiler.names import MOVED, RESHAPED
 from softdpu.numbers.boards import Dpu
 
 _WINDOWED = ("conv2d-fix", "depthwise-conv2d-fix")
@@ -54,19 +55,19 @@ def sink_reshapes(graph: Graph) -> Graph:
             continue
         image = before.input
         moved = Op(
-            f"{op.name}(MoveReshape)",
+            op.name + MOVED,
             op.kind,
             {"input": [image]},
             op.attrs,
             image.shape,
-            f"{op.tensor}(MoveReshape)",
+            op.tensor + MOVED,
             op.fix,
             None,
             op.layer,
             dict(op.quant),
         )
         replaced[op] = Op(
-            f"{op.tensor}(MoveReshape)_reshaped",
+            op.tensor + MOVED + RESHAPED,
             "reshape-fix",
             {"input": [moved]},
             {"shape": list(op.shape)},

@@ -16,6 +16,7 @@ from softdpu.compiler.graph import Graph, Op
 from softdpu.compiler.keras_h5 import damage_in_one_line, read_keras_model
 from softdpu.compiler.keras_model import KerasModel
 from softdpu.compiler.lower import lower
+from softdpu.compiler.names import give_names
 from softdpu.compiler.parameters import fold_parameters
 from softdpu.compiler.partition import DPU, Group, partition
 from softdpu.compiler.placement import Place, placement
@@ -78,6 +79,7 @@ def compile_keras(model: KerasModel, target: Target) -> Compiled:
     graph = front = front_end(model)
     for _, step in PASSES:
         graph = step(graph, target.dpu)
+    graph = give_names(graph, target.vitis_ai)
     graph, groups = partition(graph, target.dpu)
     return Compiled(model, front, graph, groups, target)
 

@@ -2,6 +2,7 @@
 
 A Dense on a flattened image is a convolution whose kernel covers the image, if the DPU's kernel limits allow; any other
 is a 1 x 1 convolution over an image of one pixel a row. The result is reshaped back where it had fewer dimensions.
+`compiler/names.py` numbers the tensors that are made here.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 from softdpu.compiler.chain import Chain, NotForDpu, fused_attributes
 from softdpu.compiler.graph import Op
 from softdpu.compiler.limits import conv_fits
+from softdpu.compiler.names import DENSE, INSERTED, RESHAPED
 from softdpu.compiler.parameters import integer_constant
 from softdpu.compiler.registry import rule
 
@@ -27,10 +29,10 @@ def matmul(chain: Chain) -> Op:
     assert weights.data is not None and weights.fix is not None
     image, (height, width, channels) = _as_image(chain, source, *weights.data.shape)
     kernel = weights.data.reshape(height, width, channels, -1).transpose(3, 0, 1, 2)
-    name = f"{core.name}(TransferMatMulToConv2d)"
+    name = core.name + DENSE
     constant = integer_constant(
         f"{weights.name}(reshaped)",
-        f"{weights.name}(reshaped)_inserted_fix_0",
+        f"{weights.name}(reshaped){INSERTED}0",
         np.ascontiguousarray(kernel),
         weights.fix,
         core.layer,
@@ -45,12 +47,13 @@ def matmul(chain: Chain) -> Op:
     }
     shape = (1, image.shape[1] // height, image.shape[2] // width, kernel.shape[0])
     is_image = shape == core.shape
-    op = chain.op("conv2d-fix", attrs, name, chain.tensor if is_image else f"{name}_inserted_fix_1")
+    inserted = f"{name}{INSERTED}1"
+    op = chain.op("conv2d-fix", attrs, name, chain.tensor if is_image else inserted)
     op.inputs = {"input": [image], "weights": [constant], **{k: v for k, v in chain.inputs.items() if k == "bias"}}
     op.shape = shape
     if is_image:
         return op
-    result = Op(f"{chain.tensor}_reshaped", "reshape-fix", {"input": [op]}, {"shape": list(core.shape)}, core.shape)
+    result = Op(inserted + RESHAPED, "reshape-fix", {"input": [op]}, {"shape": list(core.shape)}, core.shape)
     result.tensor, result.fix, result.layer, result.quant = chain.tensor, chain.fix, core.layer, dict(chain.quant)
     return result
 
@@ -69,7 +72,7 @@ def _as_image(chain: Chain, source: Op, length: int, outputs: int) -> tuple[Op, 
     shape = (1, 1, math.prod(flat.shape) // length, length)
     if len(source.shape) == 4 and source.shape == shape:
         return source, (1, 1, length)
-    name = f"{chain.core.name}_as_image"
+    name = flat.tensor + RESHAPED
     reshaped = Op(name, "reshape-fix", {"input": [flat]}, {"shape": list(shape)}, shape, "", flat.fix)
     reshaped.layer = chain.core.layer
     return reshaped, (1, 1, length)
