@@ -109,12 +109,12 @@ class LogHandler(LogHandlerBase):
         elif event == LogEvent.RUN_INFO:
             self._total = int(record.__dict__.get("stats", {}).get("total", 0))
         elif event == LogEvent.JOB_INFO:
-            self._started(record.__dict__)
+            self._start(record.__dict__)
         elif event == LogEvent.JOB_FINISHED:
-            self._finished(record.__dict__["job_id"])
+            self._finish(record.__dict__["job_id"])
         elif event == LogEvent.JOB_ERROR:
-            self._failed(record.__dict__)
-        elif record.levelno >= logging.WARNING or (event is None and _says_something(record)):
+            self._fail(record.__dict__)
+        elif record.levelno >= logging.WARNING or (event is None and _is_for_the_user(record)):
             self._tell(str(record.msg or record.getMessage()))
 
     def close(self) -> None:
@@ -127,12 +127,12 @@ class LogHandler(LogHandlerBase):
         if not text.startswith(SAID_ALREADY):
             self._bars.write(text)
 
-    def _started(self, told: dict[str, Any]) -> None:
-        text = str(told["rule_msg"] or told["rule_name"])
-        self._jobs[told["jobid"]] = Job(text, list(told["log"]), time.monotonic())
-        self._bars.add(told["jobid"], text, told["log"])
+    def _start(self, event: dict[str, Any]) -> None:
+        text = str(event["rule_msg"] or event["rule_name"])
+        self._jobs[event["jobid"]] = Job(text, list(event["log"]), time.monotonic())
+        self._bars.add(event["jobid"], text, event["log"])
 
-    def _finished(self, number: int) -> None:
+    def _finish(self, number: int) -> None:
         job = self._jobs.pop(number, None)
         if job is None:
             return
@@ -142,14 +142,14 @@ class LogHandler(LogHandlerBase):
         for line in _notes(job.logs):
             self._bars.write(f"{'':{len(self._count()) + 11}}{line}")
 
-    def _failed(self, told: dict[str, Any]) -> None:
-        job = self._jobs.pop(told["jobid"], None)
-        self._bars.remove(told["jobid"])
+    def _fail(self, event: dict[str, Any]) -> None:
+        job = self._jobs.pop(event["jobid"], None)
+        self._bars.remove(event["jobid"])
         if self._stopped:
             return
         took = f" after {duration(time.monotonic() - job.start)}" if job else ""
-        self._bars.write(f"FAILED{took}: {job.text if job else told['rule_name']}")
-        for log in told["log"]:
+        self._bars.write(f"FAILED{took}: {job.text if job else event['rule_name']}")
+        for log in event["log"]:
             lines = _lines(log)
             left_out = f", its last {LAST_LINES} lines" if len(lines) > LAST_LINES else ""
             self._bars.write(f"{log}{left_out}:")
@@ -161,7 +161,7 @@ class LogHandler(LogHandlerBase):
         return f"{self._done:>{width}}/{self._total}"
 
 
-def _says_something(record: logging.LogRecord) -> bool:
+def _is_for_the_user(record: logging.LogRecord) -> bool:
     """Tell whether a message without an event is for the user: not those about the machine and the progress."""
     text = str(record.msg or "").strip()
     return bool(text) and not hasattr(record, "quietness") and not text.startswith(NOISE)

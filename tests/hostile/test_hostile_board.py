@@ -156,7 +156,7 @@ class Liar:
 )
 def test_why_a_folder_cannot_be_written_is_told_whatever_the_board_says(told: str) -> None:
     board: connection.Connection = Liar(told)  # type: ignore[assignment]
-    for text in (copying._no_folder(board, "f", told), copying._full(board, "f", 5)):
+    for text in (copying._explain_folder(board, "f", told), copying._full(board, "f", 5)):
         assert is_clean(text)
 
 

@@ -189,8 +189,8 @@ def _tell(error: jsonschema.ValidationError) -> str:
         wrong = next(key for key in error.instance if key not in known)
         near = difflib.get_close_matches(str(wrong), known, n=1)
         shown = _shown(wrong) if len(str(wrong)) > _MOST_SHOWN else str(wrong)
-        told = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
-        return f"unknown key {where}{'.' if where else ''}{shown}: {told}"
+        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+        return f"unknown key {where}{'.' if where else ''}{shown}: {hint}"
     if error.validator == "required":
         missing = next(key for key in error.validator_value if key not in error.instance)
         return f"missing key {where + '.' if where else ''}{missing}"

@@ -112,14 +112,14 @@ def examine(config: Mapping[str, Any], machine: Machine, build: str = "build") -
 
 def text(rows: Iterable[Row]) -> str:
     """Return the table for people."""
-    lines = list(rows)
-    width = max(len(row.what) for row in lines)
-    told = []
-    for row in lines:
-        told.append(f"{row.what:{width}}  {row.state:7}  {row.found}")
+    rows = list(rows)
+    width = max(len(row.what) for row in rows)
+    lines = []
+    for row in rows:
+        lines.append(f"{row.what:{width}}  {row.state:7}  {row.found}")
         if row.how:
-            told.append(f"{'':{width}}  {'':7}  -> {row.how}")
-    return "\n".join(told)
+            lines.append(f"{'':{width}}  {'':7}  -> {row.how}")
+    return "\n".join(lines)
 
 
 def missing(rows: Iterable[Row]) -> list[str]:

@@ -30,10 +30,10 @@ def reference(schema_path: Path) -> str:
 
 
 def _rows(keys: dict[str, Any], prefix: str, sections: list[str], root: dict[str, Any]) -> Iterator[list[str]]:
-    for key, told in keys.items():
-        told = _resolved(told, root)
-        inner = told.get("properties")
-        meaning = " ".join(str(told.get("description", "")).split())
+    for key, schema in keys.items():
+        schema = _resolve(schema, root)
+        inner = schema.get("properties")
+        meaning = " ".join(str(schema.get("description", "")).split())
         if inner and not prefix:
             place = len(sections)
             sections.append("")
@@ -42,34 +42,34 @@ def _rows(keys: dict[str, Any], prefix: str, sections: list[str], root: dict[str
         elif inner:
             yield from _rows(inner, f"{prefix}{key}.", sections, root)
         else:
-            default = "" if "default" not in told else f"`{json.dumps(told['default'])}`"
-            yield [f"`{prefix}{key}`", meaning, _values(told), default]
+            default = "" if "default" not in schema else f"`{json.dumps(schema['default'])}`"
+            yield [f"`{prefix}{key}`", meaning, _values(schema), default]
 
 
-def _resolved(told: dict[str, Any], root: dict[str, Any]) -> dict[str, Any]:
+def _resolve(schema: dict[str, Any], root: dict[str, Any]) -> dict[str, Any]:
     """Follow a reference to a definition in the same file."""
-    if "$ref" not in told:
-        return told
+    if "$ref" not in schema:
+        return schema
     found: Any = root
-    for part in told["$ref"].lstrip("#/").split("/"):
+    for part in schema["$ref"].lstrip("#/").split("/"):
         found = found[part]
-    return {**found, **{key: value for key, value in told.items() if key != "$ref"}}
+    return {**found, **{key: value for key, value in schema.items() if key != "$ref"}}
 
 
-def _values(told: dict[str, Any]) -> str:
+def _values(schema: dict[str, Any]) -> str:
     """Return what a key may be, in words."""
-    if "enum" in told:
-        return ", ".join(json.dumps(value).strip('"') for value in told["enum"])
-    if "const" in told:
-        return str(told["const"])
+    if "enum" in schema:
+        return ", ".join(json.dumps(value).strip('"') for value in schema["enum"])
+    if "const" in schema:
+        return str(schema["const"])
     for alternatives in ("anyOf", "oneOf"):
-        if alternatives in told:
-            return " or ".join(dict.fromkeys(_values(one) for one in told[alternatives]))
-    kinds = told.get("type", "any")
+        if alternatives in schema:
+            return " or ".join(dict.fromkeys(_values(one) for one in schema[alternatives]))
+    kinds = schema.get("type", "any")
     names: dict[str, str] = {"string": "text", "integer": "whole number", "array": "list", "object": "keys and values"}
     kind = " or ".join(names.get(str(one), str(one)) for one in (kinds if isinstance(kinds, list) else [kinds]))
     limits = {"minimum": "from", "exclusiveMinimum": "above", "maximum": "to", "exclusiveMaximum": "below"}
-    return " ".join([kind, *(f"{word} {told[key]}" for key, word in limits.items() if key in told)])
+    return " ".join([kind, *(f"{word} {schema[key]}" for key, word in limits.items() if key in schema)])
 
 
 def _table(rows: list[list[str]]) -> str:

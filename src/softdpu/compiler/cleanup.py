@@ -26,13 +26,13 @@ def fold_pads(graph: Graph) -> Graph:
             pad = [own + more for own, more in zip(op.attrs["pad"], (left, right, top, bottom), strict=True)]
             source, wanted = op.input, op.attrs["pad"]
             op.inputs["input"] = [source.input]
-            op.attrs["pad"] = _reached(op, pad)
+            op.attrs["pad"] = _cut_unreached(op, pad)
             if not pad_fits(op.attrs["pad"]):
                 op.inputs["input"], op.attrs["pad"] = [source], wanted
     return graph.drop_unused()
 
 
-def _reached(op: Op, pad: list[int]) -> list[int]:
+def _cut_unreached(op: Op, pad: list[int]) -> list[int]:
     """Return `pad` without the columns and rows after the image that no window covers."""
     for axis in (0, 1):
         reach = (op.attrs["kernel"][axis] - 1) * op.attrs["dilation"][axis] + 1

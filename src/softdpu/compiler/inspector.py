@@ -39,7 +39,7 @@ def inspect_model(model: str | Path, target: Target) -> list[Place]:
         if keras.is_quantized:
             return compile_keras(keras, target).places()
         dressing = _Dressing(keras)
-        places = compile_keras(dressing.dressed(), target).places()
+        places = compile_keras(dressing.dress(), target).places()
     shown = [place for place in places if place.kind != "VitisQuantize"]
     known = {place.layer: place for place in shown}
     for name, kind, into in dressing.folded:
@@ -53,14 +53,14 @@ def inspect_model(model: str | Path, target: Target) -> list[Place]:
 
 def as_quantized(model: KerasModel) -> KerasModel:
     """Return a float model as the quantizer would leave it, with made-up positions; a quantized one as it is."""
-    return model if model.is_quantized else _Dressing(model).dressed()
+    return model if model.is_quantized else _Dressing(model).dress()
 
 
 class _Dressing:
     """Walks a float model and makes the layers of the quantized one."""
 
     def __init__(self, model: KerasModel) -> None:
-        self.model = model = _with_single_calls(model)
+        self.model = model = _split_calls(model)
         self.layers: list[Layer] = []
         # By the names of Keras' layers, as they are before the quantizer puts its own in their place.
         self._quantized = {kinds.plain(name): kind for name, kind in kinds.QUANTIZED.items()}
@@ -75,37 +75,37 @@ class _Dressing:
         self._uses = Counter(key for layer in model.layers for call in layer.calls for key in call.inputs)
         self._outputs = {name for name, _ in model.outputs}
 
-    def dressed(self) -> KerasModel:
+    def dress(self) -> KerasModel:
         """Return the model with quantizers on every layer that the quantizer knows."""
         for layer in self.model.layers:
-            self._dress(replace(layer, calls=tuple(self._renamed(call) for call in layer.calls)))
+            self._dress_layer(replace(layer, calls=tuple(self._rename(call) for call in layer.calls)))
         outputs = tuple(self._as[key] for key in self.model.outputs)
         return replace(self.model, layers=tuple(self.layers), outputs=outputs)
 
-    def _dress(self, layer: Layer) -> None:
+    def _dress_layer(self, layer: Layer) -> None:
         if layer.kind in kinds.IDLE:
             self._vanish(layer)
         elif layer.kind == "InputLayer":
             self._add(layer, "InputLayer")
             self._add_quantizer(layer)
         elif layer.kind == "BatchNormalization":
-            self._batch_normalization(layer)
+            self._dress_normalization(layer)
         elif layer.kind == "SeparableConv2D":
-            self._separable(layer)
+            self._split_separable(layer)
         elif layer.kind in kinds.KERNELS:
-            self._weighted(layer, kinds.KERNELS[layer.kind])
+            self._dress_weighted(layer, kinds.KERNELS[layer.kind])
         elif layer.kind == "Activation":
-            self._activation(layer, activation_name(layer.config.get("activation")))
+            self._dress_activation(layer, activation_name(layer.config.get("activation")))
         elif layer.kind in self._quantized and (layer.kind not in kinds.ACTIVATION_LAYERS or self._joins(layer)):
-            self._output_quantized(layer, self._quantized[layer.kind])
+            self._quantize_output(layer, self._quantized[layer.kind])
         else:
             self._add(layer, layer.kind)
             if layer.kind == "TFOpLambda" and layer.config.get("function") in kinds.QUANTIZED_FUNCTIONS:
                 self._add_quantizer(layer)
             else:
-                self._quantizer(layer)
+                self._quantize_for_reader(layer)
 
-    def _renamed(self, call: Call) -> Call:
+    def _rename(self, call: Call) -> Call:
         return replace(call, inputs=tuple(self._as[key] for key in call.inputs))
 
     def _add(self, layer: Layer, kind: str, wrapper: str = "", name: str = "", **weights: Any) -> None:
@@ -117,7 +117,7 @@ class _Dressing:
         for number in range(len(layer.calls)):
             self._as[layer.name, number] = name, number
 
-    def _follow(self, layer: Layer) -> Layer:
+    def _read_from(self, layer: Layer) -> Layer:
         """Return `layer` as read by a further layer made of it."""
         calls = tuple(Call((self._as[layer.name, number],)) for number in range(len(layer.calls)))
         return replace(layer, calls=calls)
@@ -127,7 +127,7 @@ class _Dressing:
             self._as[layer.name, number] = call.inputs[0]
         self.folded.append((layer.name, layer.kind, layer.calls[0].inputs[0][0]))
 
-    def _quantizer(self, layer: Layer) -> None:
+    def _quantize_for_reader(self, layer: Layer) -> None:
         """Add a quantizer behind a float layer whose only reader is a quantized layer with this one input."""
         readers = self._readers[layer.name]
         while len(readers) == 1 and readers[0].kind in kinds.IDLE:
@@ -140,15 +140,15 @@ class _Dressing:
 
     def _add_quantizer(self, layer: Layer) -> None:
         config = {"quantizer": {"config": {"bit_width": 8}}}
-        quantizer = replace(self._follow(layer), config=config)
+        quantizer = replace(self._read_from(layer), config=config)
         self._add(quantizer, "VitisQuantize", "VitisQuantize", f"quant_{layer.name}", pos_pos=_POSITIONS["pos"])
 
-    def _weighted(self, layer: Layer, key: str) -> None:
+    def _dress_weighted(self, layer: Layer, key: str) -> None:
         outputs = layer.weights.get("bias", np.zeros(0)).size or self._output_channels(layer, key)
         function = activation_name(layer.config.get("activation"))
         weights: dict[str, Any] = {f"{key}_pos": _POSITIONS["kernel_pos"], "bias_pos": _POSITIONS["bias_pos"]}
         weights["bias"] = np.zeros(outputs, np.float32)
-        if function == "linear" and not self._joined(layer):
+        if function == "linear" and not self._is_joined(layer):
             weights["post_activation_pos"] = _POSITIONS["pos"]
         joined = function in ("relu", "relu6", "leaky_relu")
         if function != "linear" and not joined and function not in _INPUT_QUANTIZED:
@@ -156,7 +156,7 @@ class _Dressing:
         config = {**layer.config, "use_bias": True, "activation": "linear"}
         self._add(replace(layer, config=config), layer.kind, "QuantizeWrapper", **weights)
         if function != "linear":
-            self._activation(replace(self._follow(layer), weights={}), function, f"{layer.name}_{function}")
+            self._dress_activation(replace(self._read_from(layer), weights={}), function, f"{layer.name}_{function}")
 
     def _output_channels(self, layer: Layer, key: str) -> int:
         kernel = layer.weights[key]
@@ -164,7 +164,7 @@ class _Dressing:
             return int(kernel.shape[2] * kernel.shape[3])
         return int(kernel.shape[2] if layer.kind == "Conv2DTranspose" else kernel.shape[-1])
 
-    def _joined(self, layer: Layer) -> bool:
+    def _is_joined(self, layer: Layer) -> bool:
         """Whether the only reader, behind folded batch normalizations, is an activation that takes the result in."""
         while True:
             readers = self._readers[layer.name]
@@ -192,7 +192,7 @@ class _Dressing:
     def _has_one_reader(self, key: tuple[str, int]) -> bool:
         return self._uses[key] == 1 and key[0] not in self._outputs
 
-    def _separable(self, layer: Layer) -> None:
+    def _split_separable(self, layer: Layer) -> None:
         first = replace(
             layer,
             kind="DepthwiseConv2D",
@@ -208,14 +208,14 @@ class _Dressing:
         self._add(replace(first, config=config), "DepthwiseConv2D", "QuantizeWrapper", name, **more)
         plain = {"padding": "valid", "strides": [1, 1], "dilation_rate": [1, 1]}
         second = replace(
-            self._follow(layer),
+            self._read_from(layer),
             kind="Conv2D",
             config={**layer.config, **plain},
             weights={"kernel": layer.weights["pointwise_kernel"]},
         )
-        self._weighted(second, "kernel")
+        self._dress_weighted(second, "kernel")
 
-    def _batch_normalization(self, layer: Layer) -> None:
+    def _dress_normalization(self, layer: Layer) -> None:
         source = layer.calls[0].inputs[0]
         before = next((made for made in self.layers if made.name == source[0]), None)
         original = next((key for key, now in self._as.items() if now == source), source)
@@ -226,7 +226,7 @@ class _Dressing:
         if self._is_of_vectors(source):
             config = {"use_bias": True, "activation": "linear"}
             kernel = {"kernel": np.eye(channels, dtype=np.float32), "bias": np.zeros(channels, np.float32)}
-            self._weighted(replace(layer, kind="Dense", config=config, weights=kernel), "kernel")
+            self._dress_weighted(replace(layer, kind="Dense", config=config, weights=kernel), "kernel")
             return
         weights: dict[str, Any] = {
             "depthwise_kernel": np.ones((1, 1, channels, 1), np.float32),
@@ -234,7 +234,7 @@ class _Dressing:
             "bias": np.zeros(channels, np.float32),
             "bias_pos": _POSITIONS["bias_pos"],
         }
-        if not self._joined(layer):
+        if not self._is_joined(layer):
             weights["post_activation_pos"] = _POSITIONS["pos"]
         config = {"padding": "valid", "strides": [1, 1], "use_bias": True, "activation": "linear"}
         self._add(replace(layer, config=config, weights={}), "DepthwiseConv2D", "QuantizeWrapper", **weights)
@@ -251,40 +251,40 @@ class _Dressing:
             return len(layer.config.get("batch_input_shape") or ()) == 2
         return layer.kind in ("Dense", "Flatten") or (layer.kind.startswith("Global") and not layer.config["keepdims"])
 
-    def _activation(self, layer: Layer, function: str, name: str = "") -> None:
+    def _dress_activation(self, layer: Layer, function: str, name: str = "") -> None:
         name = name or layer.name
         if function == "linear":
             self._vanish(layer)
         elif function == "sigmoid":
             self._add(layer, "VitisSigmoid", "QuantizeWrapper", name, output_0_pos=np.float32(7))
         elif function in ("swish", "silu"):
-            self._swish(layer, name)
+            self._split_swish(layer, name)
         elif name == layer.name and not self._joins(layer):
             self._add(layer, "Activation")
-            self._quantizer(layer)
+            self._quantize_for_reader(layer)
         else:
             config = {**layer.config, "activation": function}
             key = "pre_activation_pos" if function in _INPUT_QUANTIZED else "post_activation_pos"
             self._add(replace(layer, config=config), "Activation", "QuantizeWrapper", name, **{key: _POSITIONS["pos"]})
 
-    def _swish(self, layer: Layer, name: str) -> None:
+    def _split_swish(self, layer: Layer, name: str) -> None:
         before = layer.calls
         self._add(layer, "VitisSigmoid", "QuantizeWrapper", name, output_0_pos=np.float32(7))
         calls = tuple(Call((*call.inputs, (name, number))) for number, call in enumerate(before))
         product = replace(layer, calls=calls, weights={})
         self._add(product, "Multiply", "QuantizeWrapper", f"{name}_mul", output_0_pos=_POSITIONS["pos"])
 
-    def _output_quantized(self, layer: Layer, kind: kinds.Quantized) -> None:
+    def _quantize_output(self, layer: Layer, kind: kinds.Quantized) -> None:
         config = dict(layer.config)
         if layer.kind == "LeakyReLU" and abs(float(config.get("alpha", 0.3)) - 0.1) < 1e-7:
             config["alpha"] = fixed_point.LEAKY_RELU_ALPHA
         weights: dict[str, Any] = {f"{name}_pos": _POSITIONS["kernel_pos"] for name in kind.weights}
-        if kind.output and not (kind.takes_in and not kind.keeps and self._joined(layer)):
+        if kind.output and not (kind.takes_in and not kind.keeps and self._is_joined(layer)):
             weights["output_0_pos"] = _POSITIONS["pos"]
         self._add(replace(layer, config=config), layer.kind, "QuantizeWrapper", **weights)
 
 
-def _with_single_calls(model: KerasModel) -> KerasModel:
+def _split_calls(model: KerasModel) -> KerasModel:
     """Return the model with a layer for each use of a layer, as the quantizer makes them, each behind what it reads."""
     named = {
         (layer.name, number): layer.name if number == 0 else f"{layer.name}_{number}"

@@ -68,14 +68,14 @@ def _read(path: Path, file: h5py.File) -> KerasModel:
     kind = model.get("class_name")
     if kind not in MODELS:
         raise SoftdpuError(f"{path}: expected a Functional or Sequential Keras model, got {kind}")
-    reader = _Reader(path, file["model_weights"], _noted_shapes(file, config))
+    reader = _Reader(path, file["model_weights"], _read_shapes(file, config))
     inputs, outputs = reader.read(config, kind == "Sequential")
-    layers = tuple(_replaced(layer, reader.instead) for layer in reader.layers)
-    outputs = tuple(_final(key, reader.instead) for key in outputs)
+    layers = tuple(_replace_inputs(layer, reader.instead) for layer in reader.layers)
+    outputs = tuple(_follow(key, reader.instead) for key in outputs)
     return KerasModel(config["name"], path, layers, inputs, outputs)
 
 
-def _noted_shapes(file: h5py.File, config: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+def _read_shapes(file: h5py.File, config: dict[str, Any]) -> dict[str, tuple[int, ...]]:
     """Return the output shapes that the file notes by layer: the quantizer's, and those of add_shape_info=True."""
     shapes = {name: tuple(int(size) for size in shape) for name, shape in config.get("output_shapes", {}).items()}
     for name, values in file.get("optimizer_weights", {}).items():
@@ -103,31 +103,31 @@ class _Reader:
         """
         items = list(config["layers"])
         if is_chain and items[0]["class_name"] != "InputLayer":
-            items.insert(0, _implied_input(items[0]["config"]))
+            items.insert(0, _make_input(items[0]["config"]))
         last: tuple[Call, ...] = (Call(()),)
         for item in items:
             name = prefix + (item.get("name") or item["config"]["name"])
-            calls = last if is_chain else _calls(self.path, item)
+            calls = last if is_chain else _read_calls(self.path, item)
             if prefix and not is_chain:
                 calls = tuple(replace(c, inputs=tuple((prefix + n, at) for n, at in c.inputs)) for c in calls)
             if item["class_name"] in MODELS and "layers" in item["config"]:
-                last = (Call((self._inside(item, name, calls, group),)),)
+                last = (Call((self._append_inside(item, name, calls, group),)),)
             else:
-                self.layers.append(_layer(item, name, calls, self.weights, group, self.shapes))
+                self.layers.append(_read_layer(item, name, calls, self.weights, group, self.shapes))
                 last = (Call(((name, 0),)),)
         if is_chain:
-            return ((prefix + _name(items[0]), 0),), last[0].inputs
-        ends = (_ends(self.path, config[key]) for key in ("input_layers", "output_layers"))
+            return ((prefix + _read_name(items[0]), 0),), last[0].inputs
+        ends = (_read_ends(self.path, config[key]) for key in ("input_layers", "output_layers"))
         inputs, outputs = (tuple((prefix + name, number) for name, number in end) for end in ends)
         return inputs, outputs
 
-    def _inside(self, item: dict[str, Any], name: str, calls: tuple[Call, ...], group: str) -> tuple[str, int]:
+    def _append_inside(self, item: dict[str, Any], name: str, calls: tuple[Call, ...], group: str) -> tuple[str, int]:
         """Append a model inside once for each use of it; Keras counts these from 1. Return the last one's output."""
         for number, call in enumerate(calls, 1):
             prefix = f"{name}/" if number == 1 else f"{name}_{number - 1}/"
             start = len(self.layers)
             inputs, outputs = self.read(
-                item["config"], item["class_name"] == "Sequential", prefix, group or _name(item)
+                item["config"], item["class_name"] == "Sequential", prefix, group or _read_name(item)
             )
             if len(outputs) != 1:
                 raise SoftdpuError(f"{self.path}: model '{name}' inside the model makes several tensors: build it flat")
@@ -139,44 +139,44 @@ class _Reader:
         return name, len(calls)
 
 
-def _replaced(layer: Layer, instead: dict[tuple[str, int], tuple[str, int]]) -> Layer:
-    calls = (replace(call, inputs=tuple(_final(key, instead) for key in call.inputs)) for call in layer.calls)
+def _replace_inputs(layer: Layer, instead: dict[tuple[str, int], tuple[str, int]]) -> Layer:
+    calls = (replace(call, inputs=tuple(_follow(key, instead) for key in call.inputs)) for call in layer.calls)
     return replace(layer, calls=tuple(calls))
 
 
-def _final(key: tuple[str, int], instead: dict[tuple[str, int], tuple[str, int]]) -> tuple[str, int]:
+def _follow(key: tuple[str, int], instead: dict[tuple[str, int], tuple[str, int]]) -> tuple[str, int]:
     while key in instead:
         key = instead[key]
     return key
 
 
-def _name(item: dict[str, Any]) -> str:
+def _read_name(item: dict[str, Any]) -> str:
     return str(item.get("name") or item["config"]["name"])
 
 
-def _implied_input(config: dict[str, Any]) -> dict[str, Any]:
+def _make_input(config: dict[str, Any]) -> dict[str, Any]:
     """Return the InputLayer that a Sequential model does without."""
     name = config["name"] + "_input"
     return {"class_name": "InputLayer", "config": {"batch_input_shape": config["batch_input_shape"], "name": name}}
 
 
-def _ends(path: Path, items: Any) -> tuple[tuple[str, int], ...]:
+def _read_ends(path: Path, items: Any) -> tuple[tuple[str, int], ...]:
     """Read input_layers or output_layers: [name, 0, 0], or a list or dict of such."""
     if isinstance(items, dict):
         items = list(items.values())
     if items and isinstance(items[0], str):
         items = [items]
-    return tuple(_tensor(path, item) for item in items)
+    return tuple(_read_tensor(path, item) for item in items)
 
 
-def _calls(path: Path, item: dict[str, Any]) -> tuple[Call, ...]:
+def _read_calls(path: Path, item: dict[str, Any]) -> tuple[Call, ...]:
     nodes = item.get("inbound_nodes") or []
     if any(isinstance(node, dict) for node in nodes):
         raise SoftdpuError(f"{path}: a Keras 3 file: save the model with Keras 2 (tf_keras)")
-    return tuple(_call(path, node) for node in nodes) or (Call(()),)
+    return tuple(_read_call(path, node) for node in nodes) or (Call(()),)
 
 
-def _call(path: Path, node: list[Any]) -> Call:
+def _read_call(path: Path, node: list[Any]) -> Call:
     """Read one call: [[layer, call, tensor, {arguments}], ...]; a TFOpLambda has a single such entry without list.
 
     Where a function's first operand is a number, the entry is ["_CONSTANT_VALUE", -1, number, {arguments}].
@@ -188,16 +188,16 @@ def _call(path: Path, node: list[Any]) -> Call:
         if entry[0] == "_CONSTANT_VALUE":
             arguments["x"] = entry[2]
         else:
-            inputs.append(_tensor(path, entry))
+            inputs.append(_read_tensor(path, entry))
         for key, value in (entry[3] if len(entry) > 3 else {}).items():
             if isinstance(value, list) and len(value) >= 3 and isinstance(value[0], str):
-                inputs.append(_tensor(path, value))
+                inputs.append(_read_tensor(path, value))
             elif value is not None and key != "name":
                 arguments[key] = value
     return Call(tuple(inputs), arguments)
 
 
-def _tensor(path: Path, entry: list[Any]) -> tuple[str, int]:
+def _read_tensor(path: Path, entry: list[Any]) -> tuple[str, int]:
     """Read [layer, call, tensor, ...]."""
     if int(entry[2]) != 0:
         raise SoftdpuError(
@@ -207,7 +207,7 @@ def _tensor(path: Path, entry: list[Any]) -> tuple[str, int]:
     return str(entry[0]), int(entry[1])
 
 
-def _weight_names(group: h5py.Group) -> list[str]:
+def _read_weight_names(group: h5py.Group) -> list[str]:
     """Return the names in the attribute weight_names, which Keras cuts into weight_names0, ... above 64 KiB."""
     stored, part = list(group.attrs.get("weight_names", [])), 0
     while f"weight_names{part}" in group.attrs:
@@ -216,13 +216,13 @@ def _weight_names(group: h5py.Group) -> list[str]:
     return [raw.decode() if isinstance(raw, bytes) else str(raw) for raw in stored]
 
 
-def _own(names: list[str], layer: str) -> list[str]:
+def _select_own(names: list[str], layer: str) -> list[str]:
     """Return those of a whole model's weight names that belong to one layer, whose own name may hold slashes."""
     exact = [name for name in names if name.rpartition("/")[0] == layer]
     return exact or [name for name in names if name.rpartition("/")[0].endswith(f"/{layer}")]
 
 
-def _layer(
+def _read_layer(
     item: dict[str, Any],
     name: str,
     calls: tuple[Call, ...],
@@ -242,8 +242,8 @@ def _layer(
     values: dict[str, np.ndarray] = {}
     paths: dict[str, str] = {}
     group = weights.get(within or name)
-    names = _weight_names(group) if group is not None else []
-    for full in _own(names, _name(item)) if within else names:
+    names = _read_weight_names(group) if group is not None else []
+    for full in _select_own(names, _read_name(item)) if within else names:
         short = full.split("/")[-1].split(":")[0]
         short = short if short not in values else full
         values[short] = group[full][()]

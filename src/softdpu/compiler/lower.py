@@ -31,11 +31,11 @@ class Lowering:
         """Return the lowered graph; operations that were absorbed are gone."""
         for op in self.graph.ops:
             if op.kind == "fix":
-                self.new[op] = self._fix(op)
+                self.new[op] = self._lower_fix(op)
             elif op.kind in MOVERS and self._of(op.input).is_integer:
-                self.new[op] = MOVERS[op.kind](op, self._of(op.input)) or self._kept(op)
+                self.new[op] = MOVERS[op.kind](op, self._of(op.input)) or self._keep(op)
             else:
-                self.new[op] = self._kept(op)
+                self.new[op] = self._keep(op)
         ops = list(dict.fromkeys(self.new.values()))
         graph = Graph(self.graph.name, ops, [self._of(op) for op in self.graph.outputs], self.graph.attrs)
         return graph.copy().drop_unused()
@@ -43,14 +43,14 @@ class Lowering:
     def _of(self, op: Op) -> Op:
         return self.new[op]
 
-    def _kept(self, op: Op) -> Op:
+    def _keep(self, op: Op) -> Op:
         """Copy an operation that is not (yet) part of a chain."""
         inputs = {name: [self._of(producer) for producer in producers] for name, producers in op.inputs.items()}
         copy = Op(op.name, op.kind, inputs, dict(op.attrs), op.shape, op.tensor, op.fix, op.data, op.layer)
         copy.reason = op.reason
         return copy
 
-    def _fix(self, op: Op) -> Op:
+    def _lower_fix(self, op: Op) -> Op:
         """Return the integer operation that ends in `op`, or a float2fix behind the float operations."""
         source = op.input
         assert op.fix is not None
@@ -58,24 +58,24 @@ class Lowering:
             if op.fix.bit_width != 8:
                 raise NotForDpu(f"quantized to {op.fix.bit_width} bits: the DPU computes with 8")
             if source.kind == "data" and len(self.readers[source]) == 1 and source not in self._outputs:
-                self.new[source] = self._input(op)
+                self.new[source] = self._lower_input(op)
                 return self.new[source]
             if self.new[source].is_integer:
-                return self._shifted(op)
-            core = self._absorbed(op)[-1]
+                return self._shift(op)
+            core = self._collect(op)[-1]
             if core.kind not in RULES:
                 raise NotForDpu(no_form(core))
-            return RULES[core.kind](self._chain(op))
+            return RULES[core.kind](self._make_chain(op))
         except NotForDpu as problem:
             self.new[source].reason = self.new[source].reason or str(problem)
-            for old in self._absorbed(op):
+            for old in self._collect(op):
                 self.new[old].reason = self.new[old].reason or str(problem)
-            kept = self._kept(op)
+            kept = self._keep(op)
             kept.kind = "float2fix"
             kept.quant = _quant(op)
             return kept
 
-    def _shifted(self, op: Op) -> Op:
+    def _shift(self, op: Op) -> Op:
         """Round what is rounded already: nothing to do, or a shift to another position."""
         source = self.new[op.input]
         if source.fix == op.fix:
@@ -83,7 +83,7 @@ class Lowering:
         attrs = {"type": "ADD", "nonlinear": "NONE"}
         return Op(op.name, "eltwise-fix", {"input": [source]}, attrs, op.shape, "", op.fix, None, op.layer, _quant(op))
 
-    def _input(self, op: Op) -> Op:
+    def _lower_input(self, op: Op) -> Op:
         data = op.input
         marks = {key: value for key, value in data.attrs.items() if key.startswith("quant_")}
         attrs = {"shape": list(data.shape), "data_type": "XINT8", **marks}
@@ -91,8 +91,8 @@ class Lowering:
             data.name, "data-fix", {}, attrs, data.shape, tensor=op.name, fix=op.fix, layer=data.layer, quant=_quant(op)
         )
 
-    def _chain(self, op: Op) -> Chain:
-        parts = self._absorbed(op)
+    def _make_chain(self, op: Op) -> Chain:
+        parts = self._collect(op)
         core = parts[-1]
         for part in parts:
             if len(self.readers[part]) != 1 or part in self._outputs:
@@ -109,7 +109,7 @@ class Lowering:
         assert op.fix is not None
         return Chain(core, inputs, activation, factor, op.fix, op.name, _quant(op), self.dpu)
 
-    def _absorbed(self, op: Op) -> list[Op]:
+    def _collect(self, op: Op) -> list[Op]:
         """Return what `op` rounds, last operation first, core last."""
         last = op.input
         if _is_factor(last):

@@ -43,13 +43,13 @@ def placement(model: KerasModel, front: Graph, compiled: Graph) -> list[Place]:
         front: the front end's graph of it.
         compiled: the graph after partitioning.
     """
-    own = _by_layer(op for op in compiled.ops if op.kind not in _BORDERS)
-    before = _by_layer(front.ops)
-    neighbours = _neighbours(front)
+    own = _group_by_layer(op for op in compiled.ops if op.kind not in _BORDERS)
+    before = _group_by_layer(front.ops)
+    neighbours = _find_neighbours(front)
     return [_place(layer.name, layer.kind, own, before, neighbours) for layer in model.layers]
 
 
-def _by_layer(ops: Iterable[Op]) -> dict[str, list[Op]]:
+def _group_by_layer(ops: Iterable[Op]) -> dict[str, list[Op]]:
     found: dict[str, list[Op]] = {}
     for op in ops:
         if not op.is_constant:
@@ -57,7 +57,7 @@ def _by_layer(ops: Iterable[Op]) -> dict[str, list[Op]]:
     return found
 
 
-def _neighbours(front: Graph) -> dict[str, tuple[list[str], list[str]]]:
+def _find_neighbours(front: Graph) -> dict[str, tuple[list[str], list[str]]]:
     """Return for each layer the layers that it reads and those that read it."""
     near: dict[str, tuple[list[str], list[str]]] = {}
     for op in front.ops:
@@ -88,7 +88,7 @@ def _place(
     # An activation went into the layer before it, padding and reshapes into the one behind it.
     moves = before[name][0].kind in ("pad", "flatten", "reshape")
     for direction in (1, 0) if moves else (0, 1):
-        holder = _nearest(name, direction, own, neighbours)
+        holder = _find_nearest(name, direction, own, neighbours)
         if holder:
             place = _place(holder, kind, own, before, neighbours)
             into = f"in {holder}" if place.device != "USER" else "in the input"
@@ -96,7 +96,7 @@ def _place(
     return Place(name, kind, "USER", "in the input", "")
 
 
-def _nearest(
+def _find_nearest(
     name: str, direction: int, own: dict[str, list[Op]], neighbours: dict[str, tuple[list[str], list[str]]]
 ) -> str:
     """Follow the first neighbours in one direction to a layer that has an operation."""

@@ -215,9 +215,9 @@ class Batches:
     def start(self, epoch: int) -> None:
         """Go to an epoch, counted from 0; its order and augmentations depend on the seed and its number alone."""
         self._epoch = epoch
-        self._order = self._shuffled()
+        self._order = self._shuffle()
 
-    def _shuffled(self) -> np.ndarray:
+    def _shuffle(self) -> np.ndarray:
         if self._seed is None:
             return np.arange(self.images)
         return np.random.default_rng([self._seed, self._epoch]).permutation(self.images)

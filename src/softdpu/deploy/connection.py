@@ -76,27 +76,27 @@ class Connection:
         """Start the session that the others go through. It ends with its input, and so with this program."""
         self._ssh += ["-S", f"{self._scratch.name}/ssh", "-T"]
         self._ssh += ["-o", "LogLevel=INFO", "-o", "RemoteCommand=none", "-o", "ClearAllForwardings=yes"]
-        told = Path(self._scratch.name, "stderr")
-        with open(told, "wb") as stderr:
+        said = Path(self._scratch.name, "stderr")
+        with open(said, "wb") as stderr:
             command = [*self._ssh, "-M", self.address, f"printf '%s\\n' '{_READY.decode().strip()}'; exec cat"]
             self._master = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr)
-        if not self._greeted():
+        if not self._wait_for_greeting():
             self._hang_up()
-            raise SoftdpuError(explain(told.read_text(encoding="utf-8", errors="replace"), self.address))
+            raise SoftdpuError(explain(said.read_text(encoding="utf-8", errors="replace"), self.address))
         self._ssh += ["-o", "ControlMaster=no"]
 
-    def _greeted(self) -> bool:
+    def _wait_for_greeting(self) -> bool:
         """Wait for the board's first line, behind whatever its login prints; it is given time for a password."""
         assert self._master.stdout
         impatience = threading.Timer(PATIENCE, self._master.kill)
         impatience.daemon = True
         impatience.start()
         try:
-            told = b""
+            said = b""
             for _ in range(MOST_LINES):
                 line = self._master.stdout.readline(LONGEST_LINE)
-                told = (told + line)[-2 * LONGEST_LINE :]
-                if not line or told.endswith(_READY):
+                said = (said + line)[-2 * LONGEST_LINE :]
+                if not line or said.endswith(_READY):
                     return bool(line)
             return False
         finally:
@@ -136,9 +136,9 @@ class Connection:
         """Start a shell command on the board; `pipes` are those of subprocess.Popen."""
         return subprocess.Popen([*self._ssh, self.address, command], **pipes)  # type: ignore[call-overload]
 
-    def broken(self, told: str) -> str:
-        """Return the one line for a connection that broke, from what ssh told."""
-        return f"the connection to {self.address} broke ({last_line(told) or 'no reason told'}): start again"
+    def broken(self, said: str) -> str:
+        """Return the one line for a connection that broke, from what ssh said."""
+        return f"the connection to {self.address} broke ({last_line(said) or 'no reason given'}): start again"
 
 
 def collect(
@@ -158,12 +158,12 @@ def collect(
         given.write(stdin.encode())
         given.seek(0)
         process = subprocess.Popen(command, stdin=given, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env)
-    told: dict[str, bytes] = {}
+    said: dict[str, bytes] = {}
     too_much = threading.Event()
 
     def read(name: str, pipe: IO[bytes]) -> None:
-        told[name] = pipe.read(limit + 1)
-        if len(told[name]) > limit:
+        said[name] = pipe.read(limit + 1)
+        if len(said[name]) > limit:
             too_much.set()
             process.kill()
 
@@ -187,28 +187,28 @@ def collect(
             pipe.close()
     if too_much.is_set():
         raise SoftdpuError(f"{address} answers with more than {limit >> 10} KiB: that is no answer of a board's tools")
-    output, errors = (_decode(told.get(name, b"")) for name in pipes)
+    output, errors = (_decode(said.get(name, b"")) for name in pipes)
     return subprocess.CompletedProcess(list(command), process.returncode, output, errors)
 
 
-def _decode(told: bytes) -> str:
-    return told.decode(errors="replace").replace("\r\n", "\n").replace("\r", "\n")
+def _decode(said: bytes) -> str:
+    return said.decode(errors="replace").replace("\r\n", "\n").replace("\r", "\n")
 
 
-def last_line(told: str) -> str:
+def last_line(said: str) -> str:
     """Return the last line that is not empty, printable and not too long."""
-    lines = [line.strip() for line in told.splitlines() if line.strip()]
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
     return one_line(lines[-1], 300) if lines else ""
 
 
-def explain(told: str, address: str) -> str:
-    """Return in one line why there is no connection, from what ssh told."""
+def explain(said: str, address: str) -> str:
+    """Return in one line why there is no connection, from what ssh said."""
     host = address.rpartition("@")[2]
     for pattern, text in _REASONS:
-        match = re.search(pattern, told)
+        match = re.search(pattern, said)
         if match:
-            return text.format(address=address, host=host, told=one_line(match[0], 300))
-    return f"no connection to {address}: {last_line(told) or 'ssh gave no reason'}"
+            return text.format(address=address, host=host, said=one_line(match[0], 300))
+    return f"no connection to {address}: {last_line(said) or 'ssh gave no reason'}"
 
 
 _REASONS = (
@@ -225,7 +225,7 @@ _REASONS = (
     ),
     (
         r"Permission denied \(.*\)|Too many authentication failures",
-        "{address} does not let you in: wrong user, key or password ({told}). AMD's images have the user root with the"
+        "{address} does not let you in: wrong user, key or password ({said}). AMD's images have the user root with the"
         " password root; ssh-copy-id {address} spares the password from then on",
     ),
     (
@@ -238,7 +238,7 @@ _REASONS = (
     ),
     (
         r"Connection timed out|No route to host|Network is unreachable|Host is down|timed out during banner exchange",
-        "{host} does not answer ({told}): is the board on, its cable plugged, its address right (ifconfig on its serial"
+        "{host} does not answer ({said}): is the board on, its cable plugged, its address right (ifconfig on its serial"
         " console), and this machine in the same network?",
     ),
 )

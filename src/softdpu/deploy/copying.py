@@ -67,7 +67,7 @@ def copy(connection: Connection, contents: Mapping[str, Entry], folder: str, rsy
         sent, sent_bytes, resumed = _stream(connection, contents, folder)
         means = "ssh"
     _remove_leftovers(connection, contents, folder)
-    damaged = _different(connection, contents, folder)
+    damaged = _list_different(connection, contents, folder)
     if damaged:
         raise SoftdpuError(
             f"{len(damaged)} files on {connection.address} are damaged after the copy, {damaged[0]} first: deploy"
@@ -80,19 +80,19 @@ def _make_folder(connection: Connection, folder: str) -> None:
     place = shlex.quote(shell_safe(folder))
     done = connection.run(f"mkdir -p {place} && cd {place} && test -w .")
     if done.returncode:
-        raise SoftdpuError(_no_folder(connection, folder, done.stderr))
+        raise SoftdpuError(_explain_folder(connection, folder, done.stderr))
 
 
-def _no_folder(connection: Connection, folder: str, told: str) -> str:
+def _explain_folder(connection: Connection, folder: str, reply: str) -> str:
     """Return why `folder` of the board cannot be written."""
-    if "No space left" in told:
+    if "No space left" in reply:
         return _full(connection, folder, 0)
     place = shlex.quote(folder)
     asked = connection.run(f'id -un; ls -ld {place} || ls -ld "$(dirname {place})"').stdout.splitlines()
     words = [one_line(line, 200).split() for line in asked[:2]]
     user = words[0][0] if words and words[0] else "you"
     owner = words[1][2] if len(words) > 1 and len(words[1]) > 2 else "another user"
-    reason = f"it belongs to {owner}, and you are {user}" if owner != user else last_line(told) or "no permission"
+    reason = f"it belongs to {owner}, and you are {user}" if owner != user else last_line(reply) or "no permission"
     return (
         f"{connection.address} does not let you write the folder {folder}: {reason}; log in as its owner, give the"
         " folder away there (chown), or name another with deploy.folder"
@@ -101,8 +101,8 @@ def _no_folder(connection: Connection, folder: str, told: str) -> str:
 
 def _full(connection: Connection, folder: str, needed: int) -> str:
     place = shlex.quote(folder)
-    told = connection.run(f'df -Pk {place} || df -Pk "$(dirname {place})"').stdout
-    free_blocks = re.search(r"^[^\n]*\n\S+ +\d+ +\d+ +(\d{1,15}) ", told, re.A)
+    reply = connection.run(f'df -Pk {place} || df -Pk "$(dirname {place})"').stdout
+    free_blocks = re.search(r"^[^\n]*\n\S+ +\d+ +\d+ +(\d{1,15}) ", reply, re.A)
     free = f", {megabytes(1024 * int(free_blocks[1]))} are free" if free_blocks else ""
     wanted = f": the folder needs {megabytes(needed)}{free}" if needed else free
     return f"the disk of {connection.address} is full{wanted}; delete something there, and deploy again"
@@ -129,7 +129,7 @@ def _rsync(connection: Connection, contents: Mapping[str, Entry], folder: str) -
         line = [*command, f"{root}/", place]
         done = collect(line, "\n".join(names), connection.address, env={**os.environ, "LC_ALL": "C"})
         if done.returncode:
-            raise SoftdpuError(_failed(connection, contents, folder, done.stderr))
+            raise SoftdpuError(_explain_failure(connection, contents, folder, done.stderr))
         labels = ("Number of regular files transferred", "Literal data", "Matched data")
         for i, label in enumerate(labels):
             match = re.search(rf"^{label}: (\d[\d,.]{{0,30}})", done.stdout, re.M | re.A)
@@ -137,25 +137,25 @@ def _rsync(connection: Connection, contents: Mapping[str, Entry], folder: str) -
     return totals[0], totals[1], totals[2]
 
 
-def _failed(connection: Connection, contents: Mapping[str, Entry], folder: str, told: str) -> str:
-    """Return in one line why a copy failed, from what the tools told."""
-    if "No space left" in told:
+def _explain_failure(connection: Connection, contents: Mapping[str, Entry], folder: str, reply: str) -> str:
+    """Return in one line why a copy failed, from what the tools said."""
+    if "No space left" in reply:
         return _full(connection, folder, sum(entry.size for entry in contents.values()))
-    if "Permission denied" in told or "Read-only file system" in told or "Operation not permitted" in told:
-        return _no_folder(connection, folder, told)
-    if re.search(r"connection (unexpectedly )?closed|Broken pipe|closed by remote|code 255|not responding", told):
-        lines = [line for line in told.splitlines() if "rsync" not in line and line.strip()]
+    if "Permission denied" in reply or "Read-only file system" in reply or "Operation not permitted" in reply:
+        return _explain_folder(connection, folder, reply)
+    if re.search(r"connection (unexpectedly )?closed|Broken pipe|closed by remote|code 255|not responding", reply):
+        lines = [line for line in reply.splitlines() if "rsync" not in line and line.strip()]
         reason = one_line(lines[0], 300) if lines else "it was closed"
         return (
             f"the connection to {connection.address} broke while copying ({reason}): deploy again, it goes on"
             " where it stopped"
         )
-    return f"copying to {connection.address} failed: {last_line(told)}"
+    return f"copying to {connection.address} failed: {last_line(reply)}"
 
 
 def _stream(connection: Connection, contents: Mapping[str, Entry], folder: str) -> tuple[int, int, int]:
     """Return files sent, bytes sent and bytes that were there, through plain ssh."""
-    different = {name: contents[name] for name in _different(connection, contents, folder)}
+    different = {name: contents[name] for name in _list_different(connection, contents, folder)}
     resumed = 0
     small = {name: entry for name, entry in different.items() if entry.size < LARGE}
     if small:
@@ -166,7 +166,7 @@ def _stream(connection: Connection, contents: Mapping[str, Entry], folder: str) 
     return len(different), sum(entry.size for entry in different.values()) - resumed, resumed
 
 
-def _different(connection: Connection, contents: Mapping[str, Entry], folder: str) -> list[str]:
+def _list_different(connection: Connection, contents: Mapping[str, Entry], folder: str) -> list[str]:
     """Return the names whose file on the board is missing or has another content."""
     names = "\n".join(shell_safe(name) for name in contents) + "\n"
     done = connection.run(f"cd {shlex.quote(folder)} && xargs sha256sum 2>/dev/null; true", names)
@@ -195,8 +195,8 @@ def _send_large(connection: Connection, contents: Mapping[str, Entry], name: str
     """Send a file, from where an earlier attempt stopped, and return how many bytes were there."""
     entry = contents[name]
     part = f".part-{entry.sha256[:16]}"
-    told = connection.run(f"cd {shlex.quote(folder)} && test -f {part} && wc -c <{part}").stdout.strip()
-    there = int(told) if re.fullmatch(r"[0-9]{1,18}", told) and int(told) <= entry.size else 0
+    reply = connection.run(f"cd {shlex.quote(folder)} && test -f {part} && wc -c <{part}").stdout.strip()
+    there = int(reply) if re.fullmatch(r"[0-9]{1,18}", reply) and int(reply) <= entry.size else 0
     into = f"cat {'>>' if there else '>'}{part}"
     parent = os.path.dirname(name) or "."
     command = f"cd {shlex.quote(folder)} && {into} && mkdir -p {parent}"
@@ -212,14 +212,16 @@ def _finish(
     connection: Connection, contents: Mapping[str, Entry], folder: str, process: subprocess.Popen[bytes]
 ) -> None:
     stderr: IO[bytes] | None = process.stderr
-    told = stderr.read(MOST).decode(errors="replace") if stderr else ""
-    if len(told) >= MOST:
+    reply = stderr.read(MOST).decode(errors="replace") if stderr else ""
+    if len(reply) >= MOST:
         process.kill()
     code = process.wait()
     if stderr:
         stderr.close()
     if code:
-        raise SoftdpuError(_failed(connection, contents, folder, told if code != 255 else f"{told}\ncode 255"))
+        raise SoftdpuError(
+            _explain_failure(connection, contents, folder, reply if code != 255 else f"{reply}\ncode 255")
+        )
 
 
 def _remove_leftovers(connection: Connection, contents: Mapping[str, Entry], folder: str) -> None:

@@ -86,7 +86,7 @@ def deploy(card: Card, address: Address) -> None:
     Raises:
         SoftdpuError: a model that the board cannot run, no connection, no room, no permission.
     """
-    with _deployed(card, address):
+    with _deploy_for_a_run(card, address):
         pass
 
 
@@ -97,7 +97,7 @@ def board_run(card: Card, address: Address, trial: Trial) -> None:
         SoftdpuError: as for deploy; the app fails; or, after the findings are written, board and PC differ.
     """
     pc = results.read(trial.pc)
-    with _deployed(card, address, for_run=True) as (connection, board, model, folder):
+    with _deploy_for_a_run(card, address, for_run=True) as (connection, board, model, folder):
         on_arm = not model.for_dpu
         command = _app_command(card.target, trial, board, on_arm, pc["images"])
         report, faults = _run_app(connection, folder, command, card.target)
@@ -136,7 +136,7 @@ def write_card(card: Card, mount: Path) -> None:
 
 
 @contextlib.contextmanager
-def _deployed(
+def _deploy_for_a_run(
     card: Card, address: Address, for_run: bool = False
 ) -> Iterator[tuple[Connection, query.Board, content.Model, str]]:
     """Connect, see that the folder fits the board, copy it, and yield what a run needs."""
@@ -186,14 +186,14 @@ def _run_app(connection: Connection, folder: str, command: str, target: str) -> 
     print(f"{connection.address}:{folder}$ {command}", flush=True)
     process = connection.start(f"cd {folder} && rm -f {RESULT} && {command} 2>&1", stdout=-1)
     assert process.stdout
-    told = _show(connection, process, process.stdout)
+    said = _show(connection, process, process.stdout)
     code = process.wait()
     if code == 255:
-        raise SoftdpuError(connection.broken(told))
+        raise SoftdpuError(connection.broken(said))
     fetched = connection.run(f"cat {folder}/{RESULT}")
-    told = told[-_KEPT:]
+    said = said[-_KEPT:]
     if fetched.returncode:
-        raise SoftdpuError(_why_failed(told, code, connection.address, target))
+        raise SoftdpuError(_explain_failure(said, code, connection.address, target))
     try:
         report = results.check(json.loads(fetched.stdout), f"{connection.address}:{folder}/{RESULT}")
     except (ValueError, RecursionError) as error:
@@ -211,12 +211,12 @@ def _show(connection: Connection, process: subprocess.Popen[bytes], output: IO[b
     impatience.daemon = True
     impatience.start()
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    told, size = "", 0
+    said, size = "", 0
     try:
         for block in iter(lambda: os.read(output.fileno(), 1 << 16), b""):
             size += len(block)
             text = decoder.decode(block).replace("\r\n", "\n")
-            told = (told + text)[-_KEPT:]
+            said = (said + text)[-_KEPT:]
             sys.stdout.write(printable(text))
             sys.stdout.flush()
             if size > MOST:
@@ -229,14 +229,14 @@ def _show(connection: Connection, process: subprocess.Popen[bytes], output: IO[b
         if size > MOST:
             process.kill()
             process.wait()
-    return told
+    return said
 
 
-def _why_failed(told: str, code: int, board: str, target: str) -> str:
+def _explain_failure(said: str, code: int, board: str, target: str) -> str:
     """Return in one line why the app left no results."""
-    numbers = re.search(r"model_fingerprint (0x[0-9a-f]{1,16}).*?dpu_fingerprint\s*(0x[0-9a-f]{1,16})", told, re.S)
+    numbers = re.search(r"model_fingerprint (0x[0-9a-f]{1,16}).*?dpu_fingerprint\s*(0x[0-9a-f]{1,16})", said, re.S)
     if numbers:
         return query.mismatch(int(numbers[1], 16), int(numbers[2], 16), target)
-    errors = re.findall(r"^(?:error: |.*Error: |F\d{4} ).*$", told, re.M)
-    last = errors[-1] if errors else (told.strip().splitlines() or ["nothing"])[-1]
+    errors = re.findall(r"^(?:error: |.*Error: |F\d{4} ).*$", said, re.M)
+    last = errors[-1] if errors else (said.strip().splitlines() or ["nothing"])[-1]
     return f"{APP} failed on {board} (exit code {code}): {one_line(last, 300)}; docs/board.md has a table of reasons"

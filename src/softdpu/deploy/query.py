@@ -83,9 +83,9 @@ def ask(connection: Connection) -> Board:
     return read(connection.run("exec sh -s", script + "\ntrue\n", timeout=_PATIENCE, limit=_MOST).stdout)
 
 
-def read(told: str) -> Board:
+def read(reply: str) -> Board:
     """Return what the answers of a board say, behind whatever its login prints; what is no answer counts as none."""
-    parts = re.split(r"^@@(\w+)$", told, flags=re.M)
+    parts = re.split(r"^@@(\w+)$", reply, flags=re.M)
     answers = {name: text.strip() for name, text in zip(parts[1::2], parts[2::2], strict=True) if name in _QUESTIONS}
     python = re.findall(r"^(\d{1,2})\.(\d{1,3})((?: [\w.]+)*)\s*$", answers.get("python", ""), re.M | re.A)
     major, minor, modules = python[-1] if python else ("0", "0", "")
@@ -102,24 +102,24 @@ def read(told: str) -> Board:
     )
 
 
-def read_dpu(told: str) -> tuple[tuple[int, ...], int, str]:
+def read_dpu(reply: str) -> tuple[tuple[int, ...], int, str]:
     """Return (fingerprints, DPU cores, Vitis AI version) from what xdputil, show_dpu or dexplorer printed.
 
     xdputil prints JSON, between lines of logging: {"DPU IP Spec": ..., "VAI Version": {library: text}, "kernels":
     [{"fingerprint": "0x..."}]}. show_dpu prints a line with "fingerprint = 0x..." a core. dexplorer tells none.
     """
-    found = re.findall(r'fingerprint["\s]*[=:][\s"]*(0x[0-9a-fA-F]{1,16})(?![0-9a-fA-F])', told)
+    found = re.findall(r'fingerprint["\s]*[=:][\s"]*(0x[0-9a-fA-F]{1,16})(?![0-9a-fA-F])', reply)
     numbers = [number for number in (int(text, 16) for text in found[:_MOST_CORES]) if number]  # softmax has none
-    versions = _json(told).get("VAI Version")
+    versions = _json(reply).get("VAI Version")
     library = versions.get("libvart-runner.so") if isinstance(versions, dict) else None
     version = re.search(r"Version: (\d{1,2}\.\d{1,2})(?!\d)", library, re.A) if isinstance(library, str) else None
     return tuple(dict.fromkeys(numbers)), len(numbers), version[1] if version else ""
 
 
-def _json(told: str) -> dict[str, Any]:
-    for start in itertools.islice(re.finditer(r"^\{", told, re.M), 100):  # between lines of logging
+def _json(reply: str) -> dict[str, Any]:
+    for start in itertools.islice(re.finditer(r"^\{", reply, re.M), 100):  # between lines of logging
         try:
-            value = json.JSONDecoder().raw_decode(told, start.start())[0]
+            value = json.JSONDecoder().raw_decode(reply, start.start())[0]
         except ValueError:
             continue
         except RecursionError:

@@ -43,7 +43,7 @@ def write(contents: Mapping[str, Entry], folder: Path) -> int:
     Raises:
         SoftdpuError: no room, no permission, or the card does not give back what was written.
     """
-    changed = {name: entry for name, entry in contents.items() if not _same(folder / name, entry)}
+    changed = {name: entry for name, entry in contents.items() if not _is_same(folder / name, entry)}
     needed, free = sum(entry.size for entry in changed.values()), shutil.disk_usage(folder.parent).free
     if changed and needed + _SPARE > free:
         raise SoftdpuError(
@@ -73,10 +73,10 @@ def write(contents: Mapping[str, Entry], folder: Path) -> int:
 
 def verify(contents: Mapping[str, Entry], folder: Path) -> list[str]:
     """Return the names of the files that are missing in `folder` or differ from their checksum."""
-    return [name for name, entry in contents.items() if not _same(folder / name, entry)]
+    return [name for name, entry in contents.items() if not _is_same(folder / name, entry)]
 
 
-def _same(path: Path, entry: Entry) -> bool:
+def _is_same(path: Path, entry: Entry) -> bool:
     try:
         return path.stat().st_size == entry.size and files.sha256(path) == entry.sha256
     except OSError:

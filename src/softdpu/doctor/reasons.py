@@ -63,8 +63,8 @@ def reasons(found: Examination, name: str) -> list[str]:
             f"the channels stay below {np.median(layer.ranges):.3g}: their weights have few steps"
         )
     lines += _bias(layer)
-    if layer.output_pos is not None and _clipped(layer) > 0.01:
-        lines.append(f"its output clips {_clipped(layer):.0%} of the values at position {layer.output_pos}")
+    if layer.output_pos is not None and _measure_clipping(layer) > 0.01:
+        lines.append(f"its output clips {_measure_clipping(layer):.0%} of the values at position {layer.output_pos}")
     if not lines:
         lines.append(f"no single channel stands out; the weights have {layer.weight_sqnr:.1f} dB in eight bits")
     return lines
@@ -82,7 +82,7 @@ def _bias(layer: LayerState) -> list[str]:
     ]
 
 
-def _clipped(layer: LayerState) -> float:
+def _measure_clipping(layer: LayerState) -> float:
     assert layer.output_pos is not None
     return float(np.mean((layer.sample > 127.5 * 2.0**-layer.output_pos) & (layer.sample > 0)))
 

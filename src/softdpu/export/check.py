@@ -146,18 +146,18 @@ def check_file(path: Path, program: Program, vectors: Sequence[Vector], qdq: Any
     runner = open_runner(path)
     finding = Finding(path.name, files.sha256(path), len(vectors))
     ops: dict[str, OpFinding] = {}
-    session = _all_numbers(path, qdq) if qdq is not None else None
+    session = _open_with_all_numbers(path, qdq) if qdq is not None else None
     for vector in vectors:
         expected = run_program(program, vector)
         inputs = [real(vector[value.key], value) for value in program.inputs]
         outputs = runner.run(inputs)
         for value, found in zip(program.outputs, outputs, strict=True):
             finding.outputs += found.size
-            finding.different += _different(program, value, expected[value.key], found)
+            finding.different += _count_different(program, value, expected[value.key], found)
         if session is not None:
             slow = _look_at_ops(ops, qdq, session, inputs, vector)
             for value, found, plain in zip(program.outputs, outputs, slow, strict=True):
-                finding.fused += _different(program, value, plain, found)
+                finding.fused += _count_different(program, value, plain, found)
     finding.ops = [op for op in ops.values() if op.different]
     for op in ops.values():
         finding.op_numbers += op.numbers
@@ -192,7 +192,7 @@ def real(array: np.ndarray, value: Value) -> np.ndarray:
     return fixed_point.dequantize(array, value.position) if is_integer(value) else array
 
 
-def _different(program: Program, value: Value, expected: np.ndarray, found: np.ndarray) -> int:
+def _count_different(program: Program, value: Value, expected: np.ndarray, found: np.ndarray) -> int:
     """Return how many numbers of an output differ; those behind a fix2float must be equal."""
     node = next((node for node in program.nodes if node.key == value.key), None)
     exact = is_integer(value) or (node is not None and node.kind == "fix2float")
@@ -201,7 +201,7 @@ def _different(program: Program, value: Value, expected: np.ndarray, found: np.n
     return int((distance > (0 if exact else TOLERANCE)).sum())
 
 
-def _all_numbers(path: Path, qdq: Any) -> Any:
+def _open_with_all_numbers(path: Path, qdq: Any) -> Any:
     """Return a session of the file that also yields every tensor before its QuantizeLinear, computed op by op."""
     try:
         import onnx

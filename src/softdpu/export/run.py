@@ -70,15 +70,15 @@ class OnnxRunner:
         parts = []
         for start in range(0, count, size):
             some = [filled(array[start : start + size], size) for array in inputs]
-            feed = {entry.name: self._turned(array) for entry, array in zip(self._inputs, some, strict=True)}
-            parts.append([self._back(array) for array in self._session.run(None, feed)])
+            feed = {entry.name: self._turn(array) for entry, array in zip(self._inputs, some, strict=True)}
+            parts.append([self._turn_back(array) for array in self._session.run(None, feed)])
         return [np.concatenate(column)[:count] for column in zip(*parts, strict=True)]
 
-    def _turned(self, array: np.ndarray) -> np.ndarray:
+    def _turn(self, array: np.ndarray) -> np.ndarray:
         array = array.astype(np.float32, copy=False)
         return np.ascontiguousarray(array.transpose(0, 3, 1, 2)) if self._nchw and array.ndim == 4 else array
 
-    def _back(self, array: np.ndarray) -> np.ndarray:
+    def _turn_back(self, array: np.ndarray) -> np.ndarray:
         return array.transpose(0, 2, 3, 1) if self._nchw and array.ndim == 4 else array
 
 
@@ -105,9 +105,9 @@ class TfliteRunner:
         for start in range(0, count, size):
             for entry, array in zip(self._inputs, inputs, strict=True):
                 some = filled(array[start : start + size], size)
-                self._interpreter.set_tensor(entry["index"], _quantized(some, entry))
+                self._interpreter.set_tensor(entry["index"], _quantize(some, entry))
             self._interpreter.invoke()
-            parts.append([_real(self._interpreter.get_tensor(entry["index"]), entry) for entry in self._outputs])
+            parts.append([_dequantize(self._interpreter.get_tensor(entry["index"]), entry) for entry in self._outputs])
         return [np.concatenate(column)[:count] for column in zip(*parts, strict=True)]
 
 
@@ -118,7 +118,7 @@ def filled(array: np.ndarray, size: int) -> np.ndarray:
     return np.concatenate([array, np.zeros((size - len(array), *array.shape[1:]), array.dtype)])
 
 
-def _quantized(array: np.ndarray, entry: dict[str, Any]) -> np.ndarray:
+def _quantize(array: np.ndarray, entry: dict[str, Any]) -> np.ndarray:
     scale, zero = entry["quantization"]
     if not scale:
         return array.astype(entry["dtype"])
@@ -126,6 +126,6 @@ def _quantized(array: np.ndarray, entry: dict[str, Any]) -> np.ndarray:
     return (numbers + zero).astype(entry["dtype"])
 
 
-def _real(array: np.ndarray, entry: dict[str, Any]) -> np.ndarray:
+def _dequantize(array: np.ndarray, entry: dict[str, Any]) -> np.ndarray:
     scale, zero = entry["quantization"]
     return np.asarray((array.astype(np.float32) - zero) * np.float32(scale)) if scale else array

@@ -90,7 +90,7 @@ def with_batch(program: Program, batch: int) -> Program:
             node,
             inputs={name: tuple(map(at, group)) for name, group in node.inputs.items()},
             output=at(node.output),
-            attrs=_batched(node, batch),
+            attrs=_set_batch(node, batch),
         )
         for node in program.nodes
     )
@@ -98,7 +98,7 @@ def with_batch(program: Program, batch: int) -> Program:
     return Program(program.name, nodes, program.constants, inputs, outputs)
 
 
-def _batched(node: Node, batch: int) -> dict[str, object]:
+def _set_batch(node: Node, batch: int) -> dict[str, object]:
     """Return the attributes of an op, where one holds the batch with the new one."""
     attrs = dict(node.attrs)
     if node.kind.startswith("strided_slice"):

@@ -13,7 +13,7 @@ def _names(text: str) -> set[str]:
     return set(text.split())
 
 
-def _numbered(text: str, numbers: str = "1D 2D 3D") -> set[str]:
+def _number(text: str, numbers: str = "1D 2D 3D") -> set[str]:
     return {name + number for name in _names(text) for number in _names(numbers)}
 
 
@@ -22,10 +22,10 @@ LAYERS = frozenset(
         *kinds.MODELS,
         *kinds.IDLE,
         *kinds.SCALING_LAYERS,
-        *_numbered("Conv Convolution Cropping SpatialDropout UpSampling ZeroPadding ConvLSTM AveragePooling AvgPool"),
-        *_numbered("GlobalAveragePooling GlobalAvgPool GlobalMaxPool GlobalMaxPooling MaxPool MaxPooling"),
-        *(name + "Transpose" for name in _numbered("Conv Convolution")),
-        *_numbered("DepthwiseConv LocallyConnected SeparableConv SeparableConvolution", "1D 2D"),
+        *_number("Conv Convolution Cropping SpatialDropout UpSampling ZeroPadding ConvLSTM AveragePooling AvgPool"),
+        *_number("GlobalAveragePooling GlobalAvgPool GlobalMaxPool GlobalMaxPooling MaxPool MaxPooling"),
+        *(name + "Transpose" for name in _number("Conv Convolution")),
+        *_number("DepthwiseConv LocallyConnected SeparableConv SeparableConvolution", "1D 2D"),
         *_names("InputLayer Activation Dense EinsumDense Embedding Identity Masking RepeatVector Flatten Reshape"),
         *_names("Add Average Concatenate Dot Maximum Minimum Multiply Subtract Permute"),
         *_names("ELU LeakyReLU PReLU ReLU Softmax ThresholdedReLU"),

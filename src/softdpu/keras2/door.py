@@ -56,7 +56,7 @@ def check_classes(model: Any, where: PathLike) -> None:
     Raises:
         SoftdpuError: naming the class, and what to do.
     """
-    known = _registered()
+    known = _list_registered()
     for value in structure.walk(model):
         if isinstance(value, dict):
             if "class_name" in value:
@@ -96,7 +96,7 @@ def _is_ours(module: Any) -> bool:
     return module is None or (isinstance(module, str) and module.split(".")[0] in allowed.MODULES)
 
 
-def _registered() -> frozenset[str]:
+def _list_registered() -> frozenset[str]:
     """Return the names that code of this program, or of the user's extensions, has registered with Keras."""
     try:
         scope = vars(internal("saving.object_registration")._THREAD_LOCAL_CUSTOM_OBJECTS)
@@ -164,7 +164,7 @@ def building(size: int, path: PathLike, trust: bool = False) -> Iterator[None]:
         path: of the file, for messages.
         trust: whether code may be unpacked.
     """
-    with _safe_mode(not trust), _no_more_variables(size, path):
+    with _safe_mode(not trust), _forbid_variables(size, path):
         yield
 
 
@@ -186,7 +186,7 @@ def _safe_argument(trust: bool) -> dict[str, bool]:
 
 
 @contextlib.contextmanager
-def _no_more_variables(size: int, path: PathLike) -> Iterator[None]:
+def _forbid_variables(size: int, path: PathLike) -> Iterator[None]:
     """Refuse a model whose variables are larger than the weights in its file, before they take memory."""
     left = size + _SPARE_VARIABLES
 

@@ -23,20 +23,20 @@ def check_graph(config: dict[str, Any], where: PathLike) -> None:
     """
     layers = {_name(entry): entry for entry in config["layers"]}
     calls = {name: _calls(entry, where) for name, entry in layers.items()}
-    first = {name: _first(entry, calls[name]) for name, entry in layers.items()}
+    first = {name: _find_first(entry, calls[name]) for name, entry in layers.items()}
     last = {name: first[name] + len(calls[name]) - 1 for name in layers}
     reads: dict[Any, list[Any]] = {}
     for name, found in calls.items():
         for number, refs in enumerate(found):
             # Keras makes the calls of a layer in their order.
             before = [(name, first[name] + number - 1)] if number else []
-            reads[name, first[name] + number] = before + [_checked(ref, first, last, name, where) for ref in refs]
+            reads[name, first[name] + number] = before + [_check_ref(ref, first, last, name, where) for ref in refs]
     for key in ("input_layers", "output_layers"):
         ends = list(_refs(config.get(key)))
         if not ends:
             raise SoftdpuError(f"{where} is damaged: {key} names no layer; save the model again")
         for ref in ends:
-            _checked(ref, first, last, key, where)
+            _check_ref(ref, first, last, key, where)
     _refuse_circles(reads, where)
 
 
@@ -77,7 +77,7 @@ def _calls(entry: dict[str, Any], where: PathLike) -> list[list[Any]]:
     return [list(_refs(node)) for node in nodes]  # none for a layer that is never called: nothing can read it
 
 
-def _first(entry: dict[str, Any], calls: list[Any]) -> int:
+def _find_first(entry: dict[str, Any], calls: list[Any]) -> int:
     """Return the number of a layer's first call: 1 for a model of Keras 2, whose making is its call 0."""
     nodes, config = entry.get("inbound_nodes") or [], entry["config"]
     if entry["class_name"] not in MODELS or "layers" not in config or any(isinstance(node, dict) for node in nodes):
@@ -109,7 +109,7 @@ def _refs(value: Any) -> Iterator[Any]:
                 waiting.extend(item)
 
 
-def _checked(ref: Any, first: dict[str, int], last: dict[str, int], reader: str, where: PathLike) -> Any:
+def _check_ref(ref: Any, first: dict[str, int], last: dict[str, int], reader: str, where: PathLike) -> Any:
     """Return (layer, call number) of a tensor that is there."""
     if not isinstance(ref, list) or len(ref) < 3 or not (isinstance(ref[1], int) and isinstance(ref[2], int)):
         raise SoftdpuError(f"{where} is damaged: {reader!r} reads {str(ref)[:200]}, which names no tensor")

@@ -98,14 +98,14 @@ def _check_model(model: dict[str, Any], where: PathLike) -> int:
             or not isinstance(entry.get("class_name"), str)
         ):
             raise SoftdpuError(
-                f"{where} is damaged: model {_name(model)!r} has a layer without class_name or config: {_short(entry)}"
+                f"{where} is damaged: model {_name(model)!r} has a layer without class_name or config: {_quote(entry)}"
             )
         name = _name(entry)
         if not isinstance(name, str) or not name or not name.isprintable() or len(name) > 1000:
-            raise SoftdpuError(f"{where} is damaged: a {_short(entry['class_name'])} has the name {_short(name)}")
+            raise SoftdpuError(f"{where} is damaged: a {_quote(entry['class_name'])} has the name {_quote(name)}")
         if entry["config"].get("name", name) != name:
             raise SoftdpuError(
-                f"{where} is damaged: layer {name!r} is {_short(entry['config']['name'])} in its own configuration"
+                f"{where} is damaged: layer {name!r} is {_quote(entry['config']['name'])} in its own configuration"
             )
         if name in names:
             raise SoftdpuError(f"{where} is damaged: two layers have the name {name!r}; save the model again")
@@ -123,7 +123,7 @@ def _name(entry: dict[str, Any]) -> Any:
     return entry.get("name") or (config.get("name") if isinstance(config, dict) else None)
 
 
-def _short(value: Any) -> str:
+def _quote(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."
 
@@ -188,15 +188,15 @@ def _check_entry(entry: dict[str, Any], where: PathLike) -> None:
     """Check an object {"class_name", "config"} anywhere in a configuration, by what its keys may hold."""
     kind, config = entry["class_name"], entry.get("config")
     if isinstance(kind, str) and (len(kind) > 200 or not kind.isprintable()):
-        raise SoftdpuError(f"{where} is damaged: class_name is {_short(kind)}; save the model again")
+        raise SoftdpuError(f"{where} is damaged: class_name is {_quote(kind)}; save the model again")
     if not isinstance(kind, str):
-        raise SoftdpuError(f"{where} is damaged: class_name is {_short(kind)}, not a text; save the model again")
+        raise SoftdpuError(f"{where} is damaged: class_name is {_quote(kind)}, not a text; save the model again")
     if not isinstance(config, dict):
         return
     for key, value in config.items():
         test = _OF_CLASS.get((bare(kind), key)) or _KEYS.get(key)
         if test and value is not None and not test[0](value):
             raise SoftdpuError(
-                f"{where}: layer {config.get('name')!r} ({kind[:80]}) has {key} {_short(value)}, expected {test[1]};"
+                f"{where}: layer {config.get('name')!r} ({kind[:80]}) has {key} {_quote(value)}, expected {test[1]};"
                 " correct the layer and save the model again"
             )

@@ -194,7 +194,7 @@ class _Reader:
             value = np.asarray(node.attrs.get("value", np.zeros(1, np.float32))).reshape(-1)[0]
             results = [np.full(tuple(self.constants[node.inputs[0]].tolist()), value)]
         elif node.op in ("QuantizeLinear", "DequantizeLinear"):
-            results = [_dequantized(node, *(self.constants[name] for name in node.inputs if name))]
+            results = [_dequantize(node, *(self.constants[name] for name in node.inputs if name))]
         elif node.op == "Constant" and isinstance(node.attrs.get("value"), np.ndarray):
             results = [node.attrs["value"]]
         else:
@@ -263,10 +263,10 @@ class _Reader:
                 self.shapes[name] = tuple(sizes)
         if node.attrs.get("ceil_mode") and node.outputs[0] in self.shapes:
             source = self.shapes[node.inputs[0]]
-            self.shapes[node.outputs[0]] = _without_empty_windows(node, source, self.shapes[node.outputs[0]])
+            self.shapes[node.outputs[0]] = _drop_empty_windows(node, source, self.shapes[node.outputs[0]])
 
 
-def _dequantized(node: Node, value: np.ndarray, scale: np.ndarray, zero: np.ndarray | int = 0) -> np.ndarray:
+def _dequantize(node: Node, value: np.ndarray, scale: np.ndarray, zero: np.ndarray | int = 0) -> np.ndarray:
     """Return the real numbers of an integer weight; those of a real one are left as they are."""
     if value.dtype.kind == "f":
         return value
@@ -277,7 +277,7 @@ def _dequantized(node: Node, value: np.ndarray, scale: np.ndarray, zero: np.ndar
     return (value.astype(np.float32) - zero) * scale.reshape(spread)
 
 
-def _without_empty_windows(node: Node, source: Shape, out: Shape) -> Shape:
+def _drop_empty_windows(node: Node, source: Shape, out: Shape) -> Shape:
     """Return what pooling with ceil_mode makes: no last window begins behind the image, as frameworks have it."""
     count = len(source) - 2
     strides, pads = node.attrs.get("strides") or [1] * count, node.attrs.get("pads") or [0] * 2 * count

@@ -23,10 +23,10 @@ def scalings(path: Path, outputs: list[str] | None, size: tuple[int, int]) -> li
         SoftdpuError: as convert.graph_of.
     """
     graph = graph_of(path, outputs, size)
-    return _leading(graph) if len(graph.inputs) == 1 else []
+    return _find_leading(graph) if len(graph.inputs) == 1 else []
 
 
-def _leading(graph: Graph) -> list[tuple[np.ndarray, np.ndarray]]:
+def _find_leading(graph: Graph) -> list[tuple[np.ndarray, np.ndarray]]:
     finder, name = Finder(graph), graph.inputs[0]
     found = []
     while finder.is_private(name):

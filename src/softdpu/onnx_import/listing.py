@@ -95,7 +95,7 @@ def _body(graph: Graph) -> set[int]:
             entry
             and sized
             and all(id(one) in image for one in before)
-            and (entry.runs != CPU or _continues(graph, node))
+            and (entry.runs != CPU or _has_more(graph, node))
         ):
             image.add(id(node))
     while True:
@@ -113,7 +113,7 @@ def _body(graph: Graph) -> set[int]:
         image.difference_update(id(node) for node in ended)
 
 
-def _continues(graph: Graph, node: Node) -> bool:
+def _has_more(graph: Graph, node: Node) -> bool:
     """Tell whether a convolution still comes behind a node of the CPU."""
     readers, waiting, seen = graph.consumers(), [node], set()
     while waiting:

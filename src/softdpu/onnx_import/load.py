@@ -54,7 +54,7 @@ def load(path: Path) -> Any:
         model = inliner.inline_local_functions(model)
     try:
         if model.ByteSize() < 1 << 31:
-            onnx.checker.check_model(_without_weights(onnx, model))
+            onnx.checker.check_model(_strip_weights(onnx, model))
     except onnx.checker.ValidationError as error:
         raise SoftdpuError(f"{path} is not valid ONNX: {_line(error)}; export it again") from None
     return model
@@ -96,13 +96,13 @@ def _read_external(path: Path, model: Any) -> None:
     external = [tensor for tensor in _tensors(model.graph) if tensor.data_location == 1]
     for tensor in external:
         entries = {entry.key: entry.value for entry in tensor.external_data}
-        data = _external_bytes(path, tensor.name, entries)
+        data = _read_external_bytes(path, tensor.name, entries)
         tensor.raw_data = data
         tensor.data_location = 0
         del tensor.external_data[:]
 
 
-def _external_bytes(path: Path, name: str, entries: dict[str, str]) -> bytes:
+def _read_external_bytes(path: Path, name: str, entries: dict[str, str]) -> bytes:
     location = entries.get("location", "")
     folder = Path(os.path.realpath(path.parent))
     file = Path(os.path.realpath(folder / location))
@@ -128,7 +128,7 @@ def _external_bytes(path: Path, name: str, entries: dict[str, str]) -> bytes:
         return source.read(length)
 
 
-def _without_weights(onnx: Any, model: Any) -> Any:
+def _strip_weights(onnx: Any, model: Any) -> Any:
     """Return a model to check whose initializers are inputs instead, because checking copies everything."""
     shell = onnx.ModelProto()
     shell.ir_version = max(model.ir_version, 4)

@@ -39,7 +39,7 @@ def find_sources(script: Path, packages: Path) -> frozenset[Path]:
         if file in found:
             continue
         found.add(file)
-        for module in _imported(file, packages):
+        for module in _list_imports(file, packages):
             queue.extend(_files_of(module, packages))
             beside = file.with_name(f"{module}.py")  # as the app's helpers lie beside it
             if packages not in file.parents and beside.is_file():
@@ -65,7 +65,7 @@ def _find_files(parts: list[str], packages: Path) -> Iterator[Path]:
 
 
 @functools.cache
-def _imported(file: Path, packages: Path) -> tuple[str, ...]:
+def _list_imports(file: Path, packages: Path) -> tuple[str, ...]:
     """Return the dotted names that a Python file imports; `from a import b` may name a module a.b, so both count."""
     if file.suffix != ".py":
         return ()

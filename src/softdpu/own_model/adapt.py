@@ -42,7 +42,7 @@ def adapt(model: Any, path: Any, classes: int, bgr: bool = False) -> Any:
     if model.output_shape[-1] == 1:
         _two_outputs(graph, path)
     if model.input_shape[3] == 1:
-        _grey(graph, bgr)
+        _take_grey(graph, bgr)
     return graph.to_model()
 
 
@@ -81,13 +81,13 @@ def _take_out_front(graph: Graph) -> None:
         graph.remove(readers[0])
 
 
-def _last(graph: Graph) -> Node:
+def _find_last(graph: Graph) -> Node:
     return graph.nodes[graph.output_refs[0][0]]
 
 
 def _end_in_logits(graph: Graph) -> None:
     """Remove a softmax or sigmoid at the end."""
-    last = _last(graph)
+    last = _find_last(graph)
     if last.class_name == "Softmax" or (last.class_name == "Activation" and last.config["activation"] in _ENDS):
         graph.remove(last)
     elif last.class_name in _WEIGHTED and last.config.get("activation") in _ENDS:
@@ -96,14 +96,14 @@ def _end_in_logits(graph: Graph) -> None:
 
 def _two_outputs(graph: Graph, path: Any) -> None:
     """Give a network with one output z for two classes the outputs 0 and z."""
-    last = _last(graph)
+    last = _find_last(graph)
     if last.class_name != "Dense":
         raise SoftdpuError(f"{path} has one output that no Dense layer makes; end it with Dense(2) (model.file)")
     last.config["units"] = 2
     last.weights = {key: np.concatenate([np.zeros_like(value), value], axis=-1) for key, value in last.weights.items()}
 
 
-def _grey(graph: Graph, bgr: bool) -> None:
+def _take_grey(graph: Graph, bgr: bool) -> None:
     """Let a network of grey images take colour: a 1 x 1 convolution makes their brightness.
 
     On a grey image, whose channels are equal, the quantized layer gives exactly that channel: its weights become 38, 75

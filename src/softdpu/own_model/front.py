@@ -53,7 +53,7 @@ def leading(model: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for entry in _chain(model["config"], model["class_name"]):
         if entry["class_name"] in MODELS:
             yield from leading(entry)
-            if not _only_front(entry):
+            if not _is_only_front(entry):
                 return
         elif entry["class_name"] in SCALING_LAYERS or is_identity(entry["class_name"], entry["config"]):
             yield entry
@@ -61,7 +61,7 @@ def leading(model: dict[str, Any]) -> Iterator[dict[str, Any]]:
             return
 
 
-def _only_front(model: dict[str, Any]) -> bool:
+def _is_only_front(model: dict[str, Any]) -> bool:
     inner = [entry for entry in model["config"]["layers"] if entry["class_name"] != "InputLayer"]
     return len(list(leading(model))) == len(inner)
 

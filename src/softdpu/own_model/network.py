@@ -29,10 +29,10 @@ def network(path: Path, size: int, outputs: list[str] | None = None) -> Any:
     imported = import_onnx(path, outputs, (size, size))
     for note in imported.notes:
         print(f"note: {path}: {note}")
-    return _with_vector(imported.model)
+    return _flatten_answer(imported.model)
 
 
-def _with_vector(model: Any) -> Any:
+def _flatten_answer(model: Any) -> Any:
     """Return a classifier whose answer has a height and width of 1 with a plain vector of logits at its end."""
     if len(model.outputs) != 1 or tuple(model.output_shape[1:-1]) != (1, 1):
         return model

@@ -42,21 +42,21 @@ class _Input:
             return None
         if array.dtype == tf.string or (isinstance(array, np.ndarray) and array.dtype.kind in "OUSmM"):
             return None
-        if _same(shape[1:], self.shape) and shape:
+        if _is_same(shape[1:], self.shape) and shape:
             return array, True
-        if _same(shape, self.shape):
+        if _is_same(shape, self.shape):
             return array[None], False
         if self.shape and self.shape[-1] == 1:  # grey images without an axis for the one channel
-            if _same(shape[1:], self.shape[:-1]) and shape:
+            if _is_same(shape[1:], self.shape[:-1]) and shape:
                 return array[..., None], True
-            if _same(shape, self.shape[:-1]):
+            if _is_same(shape, self.shape[:-1]):
                 return array[None, ..., None], False
-        if shape and shape[-1] == 1 and _same(shape[1:-1], self.shape):
+        if shape and shape[-1] == 1 and _is_same(shape[1:-1], self.shape):
             return array[..., 0], True
         return None
 
 
-def _same(shape: tuple[Any, ...], wanted: tuple[int | None, ...]) -> bool:
+def _is_same(shape: tuple[Any, ...], wanted: tuple[int | None, ...]) -> bool:
     return len(shape) == len(wanted) and all(want in (None, size) for size, want in zip(shape, wanted))  # noqa: B905
 
 
@@ -75,7 +75,7 @@ class _Reader:
         Labels and what else stands beside the inputs are left out.
         """
         if isinstance(item, dict):
-            return self._in_dict(item)
+            return self._read_dict(item)
         if isinstance(item, (list, tuple)):
             together = self._fitting(list(item)) if len(item) == len(self.inputs) else None
             if together is not None:
@@ -89,7 +89,7 @@ class _Reader:
             return self.find(item[0])
         return None
 
-    def _in_dict(self, item: dict[str, Any]) -> tuple[list[Any], bool] | None:
+    def _read_dict(self, item: dict[str, Any]) -> tuple[list[Any], bool] | None:
         names = [head.name for head in self.inputs]
         if set(names) <= set(item):
             return self._fitting([item[name] for name in names])
@@ -108,7 +108,7 @@ class _Reader:
         if isinstance(dataset, (list, tuple)) and len(self.inputs) == 1 and len(dataset) > 1:
             items = [self.inputs[0].fit(item) for item in dataset]
             if all(item is not None and not item[1] for item in items):  # images, one by one
-                return _joined([[item[0]] for item in items if item])
+                return _join([[item[0]] for item in items if item])
             if isinstance(dataset, list) and items[0] is not None:
                 if not items[0][1]:
                     raise self.wrong(dataset)
@@ -165,7 +165,7 @@ def batches(model: keras.Model, dataset: Any, batch_size: int | None, steps: int
     """
     reader, size = _Reader(model), batch_size or 32
     if callable(dataset) and not hasattr(dataset, "__iter__") and not hasattr(dataset, "__getitem__"):
-        dataset = _called(dataset)
+        dataset = _call(dataset)
     if steps is None and _is_endless(dataset):
         raise QuantizerError(f"calib_dataset: a tf.data set that repeats without end; {_ENDLESS}")
     if isinstance(dataset, (list, tuple, dict)) or _is_array(dataset):
@@ -175,11 +175,11 @@ def batches(model: keras.Model, dataset: Any, batch_size: int | None, steps: int
             return _inputs(itertools.islice(slices, steps))
         if not isinstance(dataset, (list, tuple)):
             raise reader.wrong(dataset)
-    source = itertools.islice(_grouped(reader, _items(reader, dataset), size, dataset), steps)
-    return _inputs(source if steps is not None or _has_length(dataset) else _until_the_end(source))
+    source = itertools.islice(_group(reader, _items(reader, dataset), size, dataset), steps)
+    return _inputs(source if steps is not None or _has_length(dataset) else _read_to_the_end(source))
 
 
-def _called(function: Callable[[], Any]) -> Any:
+def _call(function: Callable[[], Any]) -> Any:
     try:
         return function()
     except TypeError as error:
@@ -216,7 +216,7 @@ def _items(reader: _Reader, dataset: Any) -> Iterator[Any]:
     return iter(dataset)
 
 
-def _grouped(reader: _Reader, items: Iterator[Any], size: int, dataset: Any) -> Iterator[list[Any]]:
+def _group(reader: _Reader, items: Iterator[Any], size: int, dataset: Any) -> Iterator[list[Any]]:
     """Yield one array an input a batch: batches as they come, single images by `size`."""
     waiting: list[list[Any]] = []
     for number, item in enumerate(items):
@@ -231,13 +231,13 @@ def _grouped(reader: _Reader, items: Iterator[Any], size: int, dataset: Any) -> 
             continue
         waiting.append(arrays)
         if len(waiting) == size:
-            yield _joined(waiting)
+            yield _join(waiting)
             waiting = []
     if waiting:
-        yield _joined(waiting)
+        yield _join(waiting)
 
 
-def _joined(images: list[list[Any]]) -> list[np.ndarray]:
+def _join(images: list[list[Any]]) -> list[np.ndarray]:
     try:
         return [np.concatenate([np.asarray(array) for array in arrays]) for arrays in zip(*images)]  # noqa: B905
     except ValueError:
@@ -246,7 +246,7 @@ def _joined(images: list[list[Any]]) -> list[np.ndarray]:
         ) from None
 
 
-def _until_the_end(source: Iterator[list[Any]]) -> Iterator[list[Any]]:
+def _read_to_the_end(source: Iterator[list[Any]]) -> Iterator[list[Any]]:
     """Yield all batches of a source that may have no end, or raise a QuantizerError that asks for calib_steps.
 
     As many as fit are read before the first is given on, so that the answer comes before the work.

@@ -45,21 +45,19 @@ def apply(graph: Graph, remove_idle: bool) -> None:
 
 def _to_float32(node: Node) -> None:
     """Let a layer of a model trained in mixed precision, or in half, compute in float32; its weights are float32."""
-    node.config = _without_short(node.config)
+    node.config = _widen(node.config)
     for name, weight in node.weights.items():
         if weight.dtype.name in _SHORT:
             node.weights[name] = weight.astype(np.float32)
 
 
-def _without_short(value: Any) -> Any:
+def _widen(value: Any) -> Any:
     """Return a configuration in which every `dtype` of 16 bits, or policy that has one, is float32."""
     if isinstance(value, (list, tuple)):
-        return [_without_short(item) for item in value] if any(isinstance(item, dict) for item in value) else value
+        return [_widen(item) for item in value] if any(isinstance(item, dict) for item in value) else value
     if not isinstance(value, dict):
         return value
-    return {
-        key: "float32" if key == "dtype" and _is_short(item) else _without_short(item) for key, item in value.items()
-    }
+    return {key: "float32" if key == "dtype" and _is_short(item) else _widen(item) for key, item in value.items()}
 
 
 def _is_short(dtype: Any) -> bool:

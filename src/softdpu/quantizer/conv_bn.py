@@ -121,7 +121,7 @@ class _ConvBNQuantize(_ConvBN):
     def _kernel(self) -> tf.Variable:
         return getattr(self.conv_layer, self.kernel_name)
 
-    def _folded(self, mean: tf.Tensor, variance: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def _fold(self, mean: tf.Tensor, variance: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Return (multiplier, folded kernel, folded bias) for the given statistics.
 
         The multiplier is the float32 one of the float transforms, gamma / sqrt(variance + epsilon). Each step is
@@ -136,10 +136,10 @@ class _ConvBNQuantize(_ConvBN):
 
     def parameter(self, attribute: str) -> tf.Tensor:
         """Return the folded kernel or bias of inference."""
-        _, kernel, bias = self._folded(self.bn_layer.moving_mean, self.bn_layer.moving_variance)
+        _, kernel, bias = self._fold(self.bn_layer.moving_mean, self.bn_layer.moving_variance)
         return bias if attribute == "bias" else kernel
 
-    def _quantized(self, kind: str, value: tf.Tensor, training: Any) -> tf.Tensor:
+    def _quantize(self, kind: str, value: tf.Tensor, training: Any) -> tf.Tensor:
         if self.mode == ANALYSE:
             return value
         mode = EVALUATE if self.mode == CALIBRATE else self.mode
@@ -154,22 +154,22 @@ class _ConvBNQuantize(_ConvBN):
             return self.conv_layer.call(inputs)
 
     def _add_bias(self, outputs: tf.Tensor, bias: tf.Tensor, training: Any) -> tf.Tensor:
-        return tf.nn.bias_add(outputs, self._quantized("bias", bias, training))
+        return tf.nn.bias_add(outputs, self._quantize("bias", bias, training))
 
-    def _with_moving_statistics(self, inputs: tf.Tensor, training: Any) -> tf.Tensor:
-        _, kernel, bias = self._folded(self.bn_layer.moving_mean, self.bn_layer.moving_variance)
-        return self._add_bias(self._convolve(inputs, self._quantized("weight", kernel, training)), bias, training)
+    def _convolve_by_moving_statistics(self, inputs: tf.Tensor, training: Any) -> tf.Tensor:
+        _, kernel, bias = self._fold(self.bn_layer.moving_mean, self.bn_layer.moving_variance)
+        return self._add_bias(self._convolve(inputs, self._quantize("weight", kernel, training)), bias, training)
 
-    def _with_batch_statistics(self, inputs: tf.Tensor) -> tf.Tensor:
+    def _convolve_by_batch_statistics(self, inputs: tf.Tensor) -> tf.Tensor:
         """Convolve with the inference kernel and rescale the result to the batch's statistics."""
         outputs = self.conv_layer.call(inputs)
         mean, variance, count = replicas.moments(outputs)
         self._update_statistics(mean, variance, count)
         moving_variance = tf.stop_gradient(tf.identity(self.bn_layer.moving_variance))
-        _, kernel, _ = self._folded(mean, moving_variance)
-        _, _, bias = self._folded(mean, variance)
+        _, kernel, _ = self._fold(mean, moving_variance)
+        _, _, bias = self._fold(mean, variance)
         correction = tf.sqrt(moving_variance + self.bn_layer.epsilon) / tf.sqrt(variance + self.bn_layer.epsilon)
-        outputs = self._convolve(inputs, self._quantized("weight", kernel, True)) * correction
+        outputs = self._convolve(inputs, self._quantize("weight", kernel, True)) * correction
         return self._add_bias(outputs, bias, True)
 
     def _update_statistics(self, mean: tf.Tensor, variance: tf.Tensor, count: tf.Tensor) -> None:
@@ -183,21 +183,21 @@ class _ConvBNQuantize(_ConvBN):
     def _train(self, inputs: tf.Tensor) -> tf.Tensor:
         self.optimizer_step.assign_add(1)
         if self.freeze_bn_delay is None or self.freeze_bn_delay < 0:
-            return self._with_batch_statistics(inputs)
+            return self._convolve_by_batch_statistics(inputs)
         return tf.cond(
             self.optimizer_step >= self.freeze_bn_delay,
-            lambda: self._with_moving_statistics(inputs, True),
-            lambda: self._with_batch_statistics(inputs),
+            lambda: self._convolve_by_moving_statistics(inputs, True),
+            lambda: self._convolve_by_batch_statistics(inputs),
         )
 
     @tf.autograph.experimental.do_not_convert
     def call(self, inputs: tf.Tensor, training: Any = None) -> tf.Tensor:
         """Return the fake-quantized activation of the folded convolution."""
         if training is None or self.mode != TRAIN:
-            outputs = self._with_moving_statistics(inputs, False)
+            outputs = self._convolve_by_moving_statistics(inputs, False)
         else:
             outputs = control_flow_util.smart_cond(
-                training, lambda: self._train(inputs), lambda: self._with_moving_statistics(inputs, False)
+                training, lambda: self._train(inputs), lambda: self._convolve_by_moving_statistics(inputs, False)
             )
         activation = self.activation
         for slot in self._slots:

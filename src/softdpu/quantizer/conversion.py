@@ -80,13 +80,13 @@ def _is_function(node: Node, function: str, constant: float) -> bool:
     """Tell whether a node adds a constant to, or multiplies by it, its one tensor."""
     if node.class_name != "TFOpLambda" or node.config["function"] != function or len(node.refs()) != 1:
         return False
-    numbers = [value for value in _leaves(node.inbound) if isinstance(value, float)]
+    numbers = [value for value in _list_leaves(node.inbound) if isinstance(value, float)]
     return len(numbers) == 1 and abs(numbers[0] - constant) < 1e-3
 
 
-def _leaves(value: Any) -> list[Any]:
+def _list_leaves(value: Any) -> list[Any]:
     items = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else None
-    return [value] if items is None else [leaf for item in items for leaf in _leaves(item)]
+    return [value] if items is None else [leaf for item in items for leaf in _list_leaves(item)]
 
 
 def convert_average_pooling(graph: Graph) -> None:

@@ -167,7 +167,7 @@ def _on_channels(bn: Node, layer: Node) -> bool:
     return axis == 1 if first else axis in (-1, (bn.input_rank or 4) - 1)
 
 
-def _foldable(graph: Graph, conv: Node, bn: Node) -> bool:
+def _is_foldable(graph: Graph, conv: Node, bn: Node) -> bool:
     linear = conv.config["activation"] == "linear"
     return linear and len(graph.consumers(conv.name)) == 1 and _on_channels(bn, conv)
 
@@ -178,7 +178,7 @@ def fold_batch_normalization(graph: Graph) -> None:
         if bn.class_name != "BatchNormalization":
             continue
         conv = graph.only_input(bn)
-        if conv is None or conv.ignored or conv.class_name not in CONVOLUTIONS or not _foldable(graph, conv, bn):
+        if conv is None or conv.ignored or conv.class_name not in CONVOLUTIONS or not _is_foldable(graph, conv, bn):
             continue
         multiplier, bias = scale_and_shift(bn, conv.weights.get("bias"))
         name = kernel_name(conv)
@@ -211,7 +211,7 @@ def join_batch_normalization(graph: Graph) -> None:
     classes = {"Conv2D": "Vitis>VitisConvBN", "DepthwiseConv2D": "Vitis>VitisDepthwiseConvBN"}
     for bn in graph.candidates():
         conv = graph.only_input(bn) if bn.class_name == "BatchNormalization" else None
-        if conv is None or conv.ignored or conv.class_name not in classes or not _foldable(graph, conv, bn):
+        if conv is None or conv.ignored or conv.class_name not in classes or not _is_foldable(graph, conv, bn):
             continue
         layers = {
             key: {"class_name": node.class_name, "config": {"name": node.name, **node.config}}

@@ -70,7 +70,7 @@ def _trace(graph: Graph, node: Node, lambdas: dict[str, Any], shapes: dict[str, 
     try:
         output = layer.function(inputs[0] if len(inputs) == 1 else inputs, **layer.arguments)
         inner = from_model(keras.Model(inputs, output))
-        (result,) = _single(inner.output_refs)
+        (result,) = _take_single(inner.output_refs)
     except Exception as error:
         why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise QuantizerError(
@@ -103,7 +103,7 @@ def _trace(graph: Graph, node: Node, lambdas: dict[str, Any], shapes: dict[str, 
     graph.output_refs = _map_refs(graph.output_refs, read)
 
 
-def _single(refs: Any) -> list[Any]:
+def _take_single(refs: Any) -> list[Any]:
     flat = [refs] if refs and isinstance(refs[0], str) else list(refs)
     if len(flat) != 1:
         raise ValueError("it makes several tensors")
@@ -319,6 +319,6 @@ FUNCTIONS: dict[str, Callable[[Graph, Node, dict[str, Any]], None]] = {
 }
 
 
-def known(kind: str) -> bool:
+def is_known(kind: str) -> bool:
     """Tell whether a function becomes layers here."""
     return kind.replace("compat.v1.", "") in FUNCTIONS

@@ -231,7 +231,7 @@ def choose_position(x: tf.Tensor, f_min: tf.Tensor, f_max: tf.Tensor, method: in
 
 
 @functools.lru_cache(maxsize=None)  # noqa: UP033 - functools.cache is not in Python 3.7
-def _traced_choice(method: int, form: Format) -> Any:
+def _trace_choice(method: int, form: Format) -> Any:
     """Return the choice of a position as a function that is traced once and called for every tensor of a model.
 
     A model has some hundred quantizers; tracing the search anew for each would take longer than many training steps.
@@ -246,7 +246,7 @@ def _traced_choice(method: int, form: Format) -> Any:
 
 
 def _choice_over_replicas(x: tf.Tensor, method: int, form: Format) -> tuple:
-    """Return what `_traced_choice` would for the whole of a tensor of which each device has a part.
+    """Return what `_trace_choice` would for the whole of a tensor of which each device has a part.
 
     All candidates are tried, because the devices must exchange their errors the same number of times.
     """
@@ -264,7 +264,7 @@ def fake_quantize_by_range(x: tf.Tensor, method: int, form: Format) -> tuple:
     if replicas.has_several():
         quantized, f_min, f_max, position = _choice_over_replicas(values, method, form)
     elif form.channel_axis is None:
-        quantized, f_min, f_max, position = _traced_choice(method, form)(values)
+        quantized, f_min, f_max, position = _trace_choice(method, form)(values)
     else:
         f_min, f_max = full_range(values, form)
         position = choose_position(values, f_min, f_max, method, form)

@@ -122,7 +122,7 @@ def _layers(model: keras.Model, kinds: Any) -> list[QuantizeWrapper]:
     return [x for x in quantized_layers(model) if isinstance(x, QuantizeWrapper) and isinstance(x.layer, kinds)]
 
 
-def _known(positions: list[Position | None]) -> list[Position]:
+def _take_known(positions: list[Position | None]) -> list[Position]:
     """Return the positions if all are known, otherwise an empty list."""
     known = [position for position in positions if position is not None]
     return known if len(known) == len(positions) else []
@@ -145,7 +145,7 @@ def adjust_sigmoid(model: keras.Model) -> None:
 def adjust_shift_read(model: keras.Model) -> None:
     """Add, Multiply: the largest input position is at most 15 above the smallest."""
     for layer in _layers(model, (L.Add, L.Multiply)):
-        sources = _known(input_positions(layer))
+        sources = _take_known(input_positions(layer))
         for _ in sources:
             smallest = min(source.value for source in sources)
             largest = max(sources, key=lambda source: source.value)
@@ -156,7 +156,7 @@ def adjust_shift_read(model: keras.Model) -> None:
 def adjust_shift_write(model: keras.Model) -> None:
     """Add, Multiply: the smallest input position minus the output's is in -15..15, by changing the output's."""
     for layer in _layers(model, (L.Add, L.Multiply)):
-        sources, result = _known(input_positions(layer)), output_position(layer)
+        sources, result = _take_known(input_positions(layer)), output_position(layer)
         if sources and result is not None:
             smallest = min(source.value for source in sources)
             result.set(smallest - _clamp(smallest - result.value, *SHIFT_WRITE_RANGE))
@@ -174,7 +174,7 @@ def _is_swish(layer: QuantizeWrapper) -> bool:
 def adjust_shift_swish(model: keras.Model) -> None:
     """Swish's Multiply: the sum of the input positions minus the output's is in 0..15, by changing the output's."""
     for layer in _layers(model, L.Multiply):
-        sources, result = _known(input_positions(layer)), output_position(layer)
+        sources, result = _take_known(input_positions(layer)), output_position(layer)
         if _is_swish(layer) and sources and result is not None:
             total = sum(source.value for source in sources)
             result.set(total - _clamp(total - result.value, *SWISH_SHIFT_RANGE))
@@ -183,7 +183,7 @@ def adjust_shift_swish(model: keras.Model) -> None:
 def adjust_shift_cut(model: keras.Model) -> None:
     """Convolutions, Dense: shift_cut in 0..16, by changing the weights' position."""
     for layer in _layers(model, _CONVOLUTIONS):
-        positions = _known([input_position(layer), parameter(layer, "kernel"), output_position(layer)])
+        positions = _take_known([input_position(layer), parameter(layer, "kernel"), output_position(layer)])
         if positions:
             source, weight, result = positions
             cut = fixed_point.shift_cut(source.value, weight.value, result.value)
@@ -191,7 +191,7 @@ def adjust_shift_cut(model: keras.Model) -> None:
 
 
 def _adjust_bias(layer: QuantizeWrapper, minimum: Callable[[int], int]) -> None:
-    positions = _known(
+    positions = _take_known(
         [input_position(layer), parameter(layer, "kernel"), parameter(layer, "bias"), output_position(layer)]
     )
     if positions:

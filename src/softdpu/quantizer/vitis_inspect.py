@@ -94,7 +94,7 @@ class VitisInspector:
             if dump_model:
                 held = VitisQuantizer(model, custom_objects=self._custom_objects)
                 held._configure(configs, kwargs)
-                export.save_h5(held._quantized(held._optimized(), quantizers.EVALUATE), dump_model_file)
+                export.save_h5(held._quantize_graph(held._optimize(), quantizers.EVALUATE), dump_model_file)
         print("\n".join(lines))
         if dump_results:
             files.write_text(dump_results_file, "\n".join([*lines, *inspect_report.details(found)]) + "\n")

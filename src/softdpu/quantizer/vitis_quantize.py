@@ -122,11 +122,11 @@ class VitisQuantizer:
             raise QuantizerError(f"configs: expected a dict, got {type(options).__name__}")
         self._strategy.update({**(options or {}), **more})
 
-    def _optimized(self) -> keras_graph.Graph:
+    def _optimize(self) -> keras_graph.Graph:
         """Return the float graph after stage A."""
         options = self._strategy.options("optimize_pipeline_config")
         graph = keras_graph.from_model(self._float_model)
-        graph.ignore(self._ignored())
+        graph.ignore(self._list_ignored())
         clean.apply(graph, options["remove_dropout"])
         if options["convert_tf_op_to_keras"]:
             functions.convert(graph, _lambdas(self._float_model), self._custom_objects)
@@ -138,13 +138,13 @@ class VitisQuantizer:
         datatypes.apply_layer_config(graph, self._strategy.user["layer_config"])
         return graph
 
-    def _ignored(self) -> set[str]:
+    def _list_ignored(self) -> set[str]:
         user = self._strategy.user
         return keras_graph.find_outside(
             self._float_model, user["input_layers"], user["output_layers"], user["ignore_layers"]
         )
 
-    def _quantized(self, graph: keras_graph.Graph, mode: str) -> keras.Model:
+    def _quantize_graph(self, graph: keras_graph.Graph, mode: str) -> keras.Model:
         """Return the Keras model of stage B."""
         custom = frozenset(self._custom_objects)
         supported.check(graph, self._strategy, custom)
@@ -155,7 +155,7 @@ class VitisQuantizer:
         """Return the float model after the float transforms: the same function, ready to be quantized."""
         self._configure(configs, kwargs)
         with clean.in_float32(), quantize_scope(self._custom_objects):
-            return self._optimized().to_model(self._custom_objects)
+            return self._optimize().to_model(self._custom_objects)
 
     def convert_model(self, target_dtype: str = "float16", **kwargs: Any) -> keras.Model:
         """Return the float model with folded BatchNormalization, computing in another float type.
@@ -169,7 +169,7 @@ class VitisQuantizer:
         datatypes.check_float(target_dtype)
         self._configure({"remove_dropout": False, "include_cle": False}, {})
         with clean.in_float32(), quantize_scope(self._custom_objects):
-            graph = self._optimized()
+            graph = self._optimize()
             datatypes.convert(graph, target_dtype)
             return graph.to_model(self._custom_objects)
 
@@ -181,13 +181,13 @@ class VitisQuantizer:
         """Give layers their own types from now on and return these: {layer: float16, ..., int8, int16 or int32}."""
         self._strategy.update({"layer_config": dict(layer_config or {})})
         with clean.in_float32(), quantize_scope(self._custom_objects):
-            self._optimized()  # which names a layer or type that is not known
+            self._optimize()  # which names a layer or type that is not known
         return dict(layer_config or {})
 
     def get_analysed_model(self, dataset: Any) -> tuple[keras.Model, dict[str, Any]]:
         """Return the model with quantizers that change nothing, and the range and position of every tensor."""
         with clean.in_float32(), quantize_scope(self._custom_objects):
-            model = self._quantized(self._optimized(), quantizers.EVALUATE)
+            model = self._quantize_graph(self._optimize(), quantizers.EVALUATE)
             return model, calibration.analyse(model, calib_data.batches(model, dataset, None, None))
 
     def quantize_model(
@@ -234,12 +234,12 @@ class VitisQuantizer:
             if dtype:
                 model = self.convert_model(dtype)
             else:
-                model, held = self._calibrated(
+                model, held = self._calibrate(
                     quantizers.EVALUATE, calib_dataset, calib_batch_size, calib_steps, verbose
                 )
                 if loss is not None:
                     loss_search.search(model, loss, metrics, eval_dataset, verbose)
-                model = self._refined(model, held, calib_batch_size, verbose)
+                model = self._refine(model, held, calib_batch_size, verbose)
             if input_shape is not None:
                 model = reshape.with_input_shape(model, input_shape, self._custom_objects)
             if add_shape_info or self._custom_objects:
@@ -247,14 +247,14 @@ class VitisQuantizer:
             export.save(model, self._strategy.options("finalize_pipeline_config"))
         return model
 
-    def _calibrated(
+    def _calibrate(
         self, mode: str, dataset: Any, size: int | None, steps: int | None, verbose: int = 0
     ) -> tuple[keras.Model, _Held]:
         """Return the quantized model with every position set, by AMD's rules and then by the recipe's own."""
-        graph = self._optimized()
+        graph = self._optimize()
         tunes = self._strategy.options("refine_pipeline_config")["include_fast_ft"]
         held = _Held(graph.to_model(self._custom_objects) if tunes else None, [])
-        model = self._quantized(graph, mode)
+        model = self._quantize_graph(graph, mode)
         batches = calib_data.batches(model, dataset, size, steps)
         if self._recipe.wants_data or tunes:
             held.batches.extend(batches)
@@ -266,7 +266,7 @@ class VitisQuantizer:
         self._recipe.after_calibration(model, held.batches, lambda: refine.apply(model, rules))
         return model, held
 
-    def _refined(self, model: keras.Model, held: _Held, size: int | None, verbose: int = 0) -> keras.Model:
+    def _refine(self, model: keras.Model, held: _Held, size: int | None, verbose: int = 0) -> keras.Model:
         """Return the calibrated model with positions that the DPU has, and tuned weights if that is asked for."""
         options = self._strategy.options("refine_pipeline_config")
         if options.get("convert_to_pof2s_quantize_strategy"):
@@ -303,12 +303,12 @@ class VitisQuantizer:
             )
         with clean.in_float32(), quantize_scope(self._custom_objects):
             if not init_quant:
-                return self._quantized(self._optimized(), quantizers.TRAIN)
-            model, held = self._calibrated(quantizers.TRAIN, calib_dataset, calib_batch_size, calib_steps)
+                return self._quantize_graph(self._optimize(), quantizers.TRAIN)
+            model, held = self._calibrate(quantizers.TRAIN, calib_dataset, calib_batch_size, calib_steps)
             if self._strategy.trains_thresholds:
                 self._strategy.options("refine_pipeline_config")["convert_to_pof2s_quantize_strategy"] = False
             wrappers.set_mode(model, quantizers.EVALUATE)
-            model = self._refined(model, held, calib_batch_size)
+            model = self._refine(model, held, calib_batch_size)
             wrappers.set_mode(model, quantizers.TRAIN)
         return model
 

@@ -36,7 +36,7 @@ class Slot:
 _REPLACED: dict[int, dict[str, Any]] = {}  # attributes of the layers that are inside `replaced`, by their id
 
 
-def _checked_mode(mode: str) -> str:
+def _check_mode(mode: str) -> str:
     if mode not in MODES:
         raise QuantizerError(f"expected a mode of {', '.join(MODES)}, got {mode}")
     return mode
@@ -60,7 +60,7 @@ class VitisQuantize(keras.layers.Layer):
     def __init__(self, quantizer: Quantizer, mode: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.quantizer = quantizer
-        self.mode = _checked_mode(mode)
+        self.mode = _check_mode(mode)
 
     def build(self, input_shape: Any) -> None:
         """Create the variables `<layer>_min`, `_max`, `_pos` (or `_log_th`) and `optimizer_step`."""
@@ -134,7 +134,7 @@ class QuantizeWrapper(_Wrapper):
         kwargs.setdefault("name", "quant_" + layer.name)
         super().__init__(layer, **kwargs)
         self.quantize_config = quantize_config
-        self.mode = _checked_mode(mode)
+        self.mode = _check_mode(mode)
         self._slots: list[Slot] = []
         for attribute, _ in quantize_config.pairs("activation"):
             self._check_activation(getattr(layer, attribute))
@@ -287,4 +287,4 @@ def is_quantized(model: keras.Model) -> bool:
 def set_mode(model: keras.Model, mode: str) -> None:
     """Set the mode of every quantized layer; functions that Keras has traced before keep the old one."""
     for layer in quantized_layers(model):
-        layer.mode = _checked_mode(mode)
+        layer.mode = _check_mode(mode)

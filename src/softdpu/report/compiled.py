@@ -61,7 +61,7 @@ def operations(found: dict[str, Any]) -> list[Operation]:
                 continue
             weights = sum(constants.get(name, 0) for name in sources)
             shape, work = tuple(op["shape"]), op["workload"] or 0
-            name = _short(op["name"])
+            name = _shorten(op["name"])
             result.append(Operation(name, op["type"], part["device"], work, weights, math.prod(shape), shape))
     return result
 
@@ -175,6 +175,6 @@ def _advice(inspected: dict[str, Any]) -> str:
     return table(["layer on the CPU", "kind", "why, and what to change"], rows)
 
 
-def _short(name: str) -> str:
+def _shorten(name: str) -> str:
     """Return an operation's name without what the quantizer and the compiler put around the layer's."""
     return printable(name.split("(")[0].removeprefix("quant_"), 28)

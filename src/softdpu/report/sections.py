@@ -75,7 +75,7 @@ def target(
     Raises:
         SoftdpuError: if a file cannot be read.
     """
-    run, xmodel, sweep, labels = (_needed(files, key) for key in ("run", "xmodel", "sweep", "labels"))
+    run, xmodel, sweep, labels = (_require(files, key) for key in ("run", "xmodel", "sweep", "labels"))
     paths = {stage: _file(measured, stage, METRICS) for stage in measured}
     steps = ladder.read_steps({**paths, "target": run})
     ladder.draw_ladder(output / "ladder.svg", steps, f"{built}, {name}")
@@ -117,7 +117,7 @@ def _file(measured: Mapping[str, Sequence[Path]], stage: str, name: str) -> Path
     return next((path for path in measured.get(stage, ()) if path.name == name), None)
 
 
-def _needed(files: Mapping[str, Path | None], name: str) -> Path:
+def _require(files: Mapping[str, Path | None], name: str) -> Path:
     path = files[name]
     assert path is not None, name
     return path

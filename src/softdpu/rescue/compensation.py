@@ -48,13 +48,13 @@ class ErrorCompensation:
         moments = Moments(x)
         fits = [fit_layer(item, x, y, moments, ridge, self.fits) for ridge in self.ridges]
         best = min(fits, key=lambda fit: clipped_error(item, *unseen, *fit))
-        kernel, bias, position = self._rounded(item, moments, *best)
+        kernel, bias, position = self._round(item, moments, *best)
         found = to_matrices(kernel, item.reference), bias.reshape(best[1].shape)
         if clipped_error(item, *unseen, *found) < clipped_error(item, *unseen, *correct_layer(item, x, y)):
             item.fit(kernel, bias, position)
             self.layers += 1
 
-    def _rounded(self, item: Weighted, moments: Moments, weights: np.ndarray, bias: np.ndarray) -> tuple:
+    def _round(self, item: Weighted, moments: Moments, weights: np.ndarray, bias: np.ndarray) -> tuple:
         """Return (kernel, bias, position of the bias) on their grids; what is rounded later takes the errors so far.
 
         The bias comes first. It is the weight of an input that is always one, so that the others take its error by

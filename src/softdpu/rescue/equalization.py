@@ -48,7 +48,7 @@ def pairs(net: Network) -> list[Pair]:
     found = []
     for tail in net.by_name.values():
         clip = np.inf
-        before = _only_input(tail.reference)
+        before = _find_only_input(tail.reference)
         while before is not None and len(before.outbound_nodes) == 1 and not _is_output(net, before):
             if before.name in net.by_name:
                 axis = input_axis(tail.reference)
@@ -59,7 +59,7 @@ def pairs(net: Network) -> list[Pair]:
             if limit is None:
                 break
             clip = min(clip, limit)
-            before = _only_input(before)
+            before = _find_only_input(before)
     return found
 
 
@@ -67,7 +67,7 @@ def _is_output(net: Network, layer: keras.layers.Layer) -> bool:
     return any(output._keras_history.layer is layer for output in net.reference.outputs)
 
 
-def _only_input(layer: keras.layers.Layer) -> keras.layers.Layer | None:
+def _find_only_input(layer: keras.layers.Layer) -> keras.layers.Layer | None:
     if len(layer.inbound_nodes) != 1:
         return None
     before = layer.inbound_nodes[0].inbound_layers

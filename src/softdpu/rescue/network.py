@@ -226,7 +226,7 @@ class Network:
         self.reference = reference
         self.refine = refine
         self.batches = _chunks(batches, _image_limit(reference))
-        self.weighted = _weighted(model, reference)
+        self.weighted = _collect_weighted(model, reference)
         by_name = {item.name: item for item in self.weighted.values()}
         self.by_name: dict[str, Weighted] = by_name
         self._targets = self._measure_reference()
@@ -240,7 +240,7 @@ class Network:
                 self.by_name[layer.name].statistics = _statistics(outputs, clip_range(layer))
             return outputs
 
-        return _comparable(run(self.reference, self.batches, call))
+        return _make_comparable(run(self.reference, self.batches, call))
 
     @property
     def held_out(self) -> int:
@@ -263,7 +263,7 @@ class Network:
         """
         noise = signal = 0.0
         images = sum(len(parts[0]) for parts in outputs[-batches:])
-        for output, target in zip(_comparable(outputs), self._targets):  # noqa: B905
+        for output, target in zip(_make_comparable(outputs), self._targets):  # noqa: B905
             output, target = output[-images:], target[-images:]
             noise += float(np.sum((output - target) ** 2, dtype=np.float64))
             signal += float(np.sum(target**2, dtype=np.float64))
@@ -286,7 +286,7 @@ class Network:
             item.statistics, item.fitted = kept[2][name]
 
 
-def _weighted(model: keras.Model, reference: keras.Model) -> dict[str, Weighted]:
+def _collect_weighted(model: keras.Model, reference: keras.Model) -> dict[str, Weighted]:
     """Return the convolutions and Dense layers by the name of their quantized layer."""
     twins = {layer.name: layer for layer in reference.layers}
     found = {}
@@ -353,7 +353,7 @@ def mean(outputs: list[tf.Tensor]) -> np.ndarray:
     return np.average([tf.reduce_mean(y, axes) for y in outputs], axis=0, weights=counts).astype(np.float32)
 
 
-def _comparable(outputs: list[list[tf.Tensor]]) -> list[np.ndarray]:
+def _make_comparable(outputs: list[list[tf.Tensor]]) -> list[np.ndarray]:
     """Return each of the model's outputs over all batches, probabilities as centred logarithms."""
     joined = [np.concatenate([np.asarray(part) for part in parts]) for parts in zip(*outputs)]  # noqa: B905
     return [_logarithms(x) if _is_probability(x) else x for x in joined]

@@ -87,62 +87,62 @@ class _Visitor:
     def __call__(self, layer: keras.layers.Layer, arguments: Arguments) -> list:
         item = self._net.weighted.get(layer.name)
         if item is not None:
-            return self._weighted(item, [args[0] for args, _ in arguments])
+            return self._pass_weighted(item, [args[0] for args, _ in arguments])
         if isinstance(layer, VitisQuantize):
-            return self._finished([args[0] for args, _ in arguments], layer.quantizer)
+            return self._finish([args[0] for args, _ in arguments], layer.quantizer)
         if isinstance(layer, QuantizeWrapper):
-            return self._wrapped(layer, arguments)
+            return self._pass_wrapped(layer, arguments)
         return [layer(*args, **kwargs) for args, kwargs in arguments]
 
-    def _weighted(self, item: Weighted, inputs: list[tf.Tensor]) -> list:
+    def _pass_weighted(self, item: Weighted, inputs: list[tf.Tensor]) -> list:
         if self._hook is not None:
             self._hook(item, inputs)
-        kernel = self._quantized(item.kernel, item.kernel_slot.quantizer)
+        kernel = self._quantize(item.kernel, item.kernel_slot.quantizer)
         bias = item.float_bias
         if self._correct and not item.fitted and bias is not None and item.bias_slot is not None:
             results = [item.accumulate(x, kernel, bias) for x in inputs]
             correct_bias(item, results, bias)
-            change = self._quantized(item.layer.layer.bias, item.bias_slot.quantizer) - bias
+            change = self._quantize(item.layer.layer.bias, item.bias_slot.quantizer) - bias
             results = [y + change for y in results]
         else:
             if item.bias_slot is not None:
-                bias = self._quantized(item.layer.layer.bias, item.bias_slot.quantizer)
+                bias = self._quantize(item.layer.layer.bias, item.bias_slot.quantizer)
             results = [item.accumulate(x, kernel, bias) for x in inputs]
         for slot in item.layer.slots():
             if slot.kind == "activation":
-                return self._activated(getattr(item.layer.layer, slot.attribute), results, slot.quantizer)
+                return self._activate(getattr(item.layer.layer, slot.attribute), results, slot.quantizer)
         return results
 
-    def _wrapped(self, layer: QuantizeWrapper, arguments: Arguments) -> list:
+    def _pass_wrapped(self, layer: QuantizeWrapper, arguments: Arguments) -> list:
         """Pass a layer whose weights, if any, are small (PReLU's alpha, a lone normalization's)."""
         values: dict[str, Any] = {}
         activation = None
         for slot in layer.slots():
             if slot.kind in ("weight", "bias"):
-                values[slot.attribute] = self._quantized(layer.parameter(slot.attribute), slot.quantizer)
+                values[slot.attribute] = self._quantize(layer.parameter(slot.attribute), slot.quantizer)
             elif slot.kind == "activation":
                 activation = slot
                 values[slot.attribute] = keras.activations.linear
         with substitute(layer.layer, values):
             results = [layer._inner_call(args[0], False, **kwargs) for args, kwargs in arguments]
         if activation is not None:
-            return self._activated(getattr(layer.layer, activation.attribute), results, activation.quantizer)
+            return self._activate(getattr(layer.layer, activation.attribute), results, activation.quantizer)
         for slot in layer.slots():
             if slot.kind == "output":
-                return self._finished(results, slot.quantizer)
+                return self._finish(results, slot.quantizer)
         return results
 
-    def _activated(self, function: Any, results: list[tf.Tensor], quantizer: Quantizer) -> list:
+    def _activate(self, function: Any, results: list[tf.Tensor], quantizer: Quantizer) -> list:
         if configs.activation_name(function) in PRE_ACTIVATIONS:
-            return [function(y) for y in self._finished(results, quantizer)]
-        return self._finished([function(y) for y in results], quantizer)
+            return [function(y) for y in self._finish(results, quantizer)]
+        return self._finish([function(y) for y in results], quantizer)
 
-    def _finished(self, results: list[tf.Tensor], quantizer: Quantizer) -> list[tf.Tensor]:
+    def _finish(self, results: list[tf.Tensor], quantizer: Quantizer) -> list[tf.Tensor]:
         if self._choose:
             choose_activation_position(results, quantizer)
-        return [self._quantized(y, quantizer) for y in results]
+        return [self._quantize(y, quantizer) for y in results]
 
-    def _quantized(self, x: Any, quantizer: Quantizer) -> tf.Tensor:
+    def _quantize(self, x: Any, quantizer: Quantizer) -> tf.Tensor:
         return (
             fake_quantize(x, quantizer)
             if self._only is None or quantizer.key in self._only

@@ -105,7 +105,7 @@ class Trial:
         self.net = net
         self.correct_biases = False
         self._judged = 0
-        self._outputs = self._settled = run_quantized(net, correct=False, choose=False)
+        self._outputs = self._reached = run_quantized(net, correct=False, choose=False)
 
     def run(self) -> None:
         """Try every step of the recipe; one that does not lower the output error is undone, and the log says so."""
@@ -118,12 +118,12 @@ class Trial:
         self._judged = self.net.held_out if name in LEARNING else 0
         start, before = time.perf_counter(), self.net.error(self._outputs, self._judged)
         snapshot, correct = self.net.snapshot(), self.correct_biases
-        self._settled = self._outputs
+        self._reached = self._outputs
         detail = step(self)
-        after = self.net.error(self._settled, self._judged)
-        kept = after < before and self.net.error(self._settled) < self.net.error(self._outputs)
+        after = self.net.error(self._reached, self._judged)
+        kept = after < before and self.net.error(self._reached) < self.net.error(self._outputs)
         if kept:
-            self._outputs = self._settled
+            self._outputs = self._reached
         else:
             self.net.restore(snapshot)
             self.correct_biases = correct
@@ -142,7 +142,7 @@ class Trial:
         if self.net.positions() != positions:
             outputs = run_quantized(self.net, self.correct_biases, choose=False)
             self.net.refine()
-        self._settled = outputs
+        self._reached = outputs
 
     def choose_anew(self) -> None:
         """Choose all positions anew after float weights have changed."""

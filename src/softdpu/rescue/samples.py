@@ -59,7 +59,7 @@ def sample(
         rows.append(tf.reshape(found, [-1, found.shape[-1]])[::step])
         results.append(tf.reshape(target, [-1, target.shape[-1]])[::step])
     groups = _groups(layer, item.kernel.shape)
-    return _patches_by_group(tf.concat(rows, 0).numpy(), layer, groups), _by_group(
+    return _patches_by_group(tf.concat(rows, 0).numpy(), layer, groups), _split_by_group(
         tf.concat(results, 0).numpy(), groups
     )
 
@@ -77,7 +77,7 @@ def _patches_by_group(x: np.ndarray, layer: keras.layers.Layer, groups: int) -> 
     return np.ascontiguousarray(split.transpose(2, 0, 1, 3)).reshape(groups, len(x), -1)
 
 
-def _by_group(x: np.ndarray, groups: int) -> np.ndarray:
+def _split_by_group(x: np.ndarray, groups: int) -> np.ndarray:
     """[n, groups * outputs] -> [groups, n, outputs]."""
     return np.ascontiguousarray(x.reshape(len(x), groups, -1).transpose(1, 0, 2))
 

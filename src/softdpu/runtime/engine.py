@@ -93,7 +93,7 @@ def evaluate_graph(
         SoftdpuError: for missing inputs, wrong shapes, unknown ops.
     """
     program = read_graph(graph)
-    given = _by_key(program, inputs)
+    given = _sort_by_key(program, inputs)
     batches = {_batches(value, given[value.key]) for value in program.inputs}
     if len(batches) != 1:
         raise SoftdpuError(f"graph '{program.name}': its inputs hold different numbers of images")
@@ -104,7 +104,7 @@ def evaluate_graph(
     return {value.name: np.concatenate([part[value.key] for part in parts]) for value in program.outputs}
 
 
-def _by_key(program: Program, inputs: Mapping[str, np.ndarray] | np.ndarray) -> dict[str, np.ndarray]:
+def _sort_by_key(program: Program, inputs: Mapping[str, np.ndarray] | np.ndarray) -> dict[str, np.ndarray]:
     if not isinstance(inputs, Mapping):
         if len(program.inputs) != 1:
             names = ", ".join(value.name for value in program.inputs)

@@ -90,7 +90,7 @@ def _versal_kernel(outputs: int, height: int, width: int, inputs: int) -> np.nda
     """Blocks of 4 outputs x 16 inputs. Of 32 outputs the blocks go 0, 16, 4, 20, 8, 24, 12, 28; of fewer in order."""
     whole, rest = outputs // 32 * 32, outputs % 32
     if rest > 20:
-        return None  # no genuine file has told yet
+        return None  # no genuine file has shown yet
     starts = [group + 16 * half + 4 * q for group in range(0, whole, 32) for q in range(4) for half in (0, 1)]
     order = {start: rank for rank, start in enumerate([*starts, *range(whole, outputs, 4)])}
     o, h, w, i = np.ogrid[:outputs, :height, :width, :inputs]

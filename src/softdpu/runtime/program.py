@@ -147,10 +147,10 @@ def _program(name: str, ops: list[Any], outside: dict[str, Value], outputs: list
             inputs.append(value)
         else:
             nodes.append(_node(op, value, values))
-    return Program(name, tuple(nodes), constants, _sorted(inputs), _sorted(outputs))
+    return Program(name, tuple(nodes), constants, _sort(inputs), _sort(outputs))
 
 
-def _sorted(values: Iterable[Value]) -> tuple[Value, ...]:
+def _sort(values: Iterable[Value]) -> tuple[Value, ...]:
     return tuple(sorted(values, key=lambda value: value.name))
 
 

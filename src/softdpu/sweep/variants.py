@@ -53,7 +53,7 @@ def expand(config: Mapping[str, Any], schema: Path, folders: Mapping[str, str]) 
     seen = {stage: {_settings(plain, stage): folders[stage]} for stage in STAGES}
     variants = []
     for name, changes in config["variants"].items():
-        whole = _merged(name, plain, changes, schema)
+        whole = _merge(name, plain, changes, schema)
         build = f"{folders['build']}/{name}"
         paths = {"build": build, "logs": f"{folders['logs']}/{name}", "records": folders["records"]}
         for stage in STAGES:
@@ -87,13 +87,13 @@ def results(build: str, compared: str) -> list[str]:
     return [f"{folder}/{name.format(target)}" for name in files_of_target]
 
 
-def _merged(name: str, plain: Mapping[str, Any], changes: Any, schema: Path) -> dict[str, Any]:
+def _merge(name: str, plain: Mapping[str, Any], changes: Any, schema: Path) -> dict[str, Any]:
     if not _NAME.fullmatch(str(name)):
         raise SoftdpuError(f"variants: expected a name of letters, digits and _ such as narrow_96, got {name!r}")
     for key in _SHARED:
         if key in changes:
             raise SoftdpuError(f"variants.{name}: {key} is shared by all variants; set it outside of variants")
-    whole = _changed(copy.deepcopy(dict(plain)), changes)
+    whole = _change(copy.deepcopy(dict(plain)), changes)
     try:
         configuration.complete(whole, schema)
     except SoftdpuError as error:
@@ -102,11 +102,11 @@ def _merged(name: str, plain: Mapping[str, Any], changes: Any, schema: Path) -> 
     return whole
 
 
-def _changed(values: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+def _change(values: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """Return `values` with what `changes` names replaced, section by section."""
     for key, value in changes.items():
         below = values.get(key)
-        values[key] = _changed(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+        values[key] = _change(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
     return values
 
 

@@ -74,7 +74,7 @@ def _ops(pairs: dict[xir.Op, xir.Op]) -> Iterator[str]:
             ("output's data type", a.get_output_tensor().dtype, b.get_output_tensor().dtype),
         ):
             if x != y:
-                yield f"{label}: {what} {_short(x)} -> {_short(y)}"
+                yield f"{label}: {what} {_shorten(x)} -> {_shorten(y)}"
         skipped = {"data", *_POSITION_NAMES}
         yield from _attributes(label, a.get_attrs(), b.get_attrs(), skipped)
         tensors = a.get_output_tensor().get_attrs(), b.get_output_tensor().get_attrs()
@@ -92,14 +92,14 @@ def _attributes(label: str, a: dict[str, Any], b: dict[str, Any], skipped: set[s
     for name in sorted({*a, *b} - (skipped or set())):
         if name not in a or name not in b:
             side, value = ("first", a[name]) if name in a else ("second", b[name])
-            yield f"{label}: {name} = {_short(value, name)} is only in the {side}"
+            yield f"{label}: {name} = {_shorten(value, name)} is only in the {side}"
         elif a[name] != b[name] or type(a[name]) is not type(b[name]):
-            first, second = _without_equal(a[name], b[name])
-            x, y = _short(first, name), _short(second, name)
+            first, second = _drop_equal(a[name], b[name])
+            x, y = _shorten(first, name), _shorten(second, name)
             yield f"{label}: {name} {x} -> {'other ' if x == y else ''}{y}"
 
 
-def _without_equal(a: Any, b: Any) -> tuple[Any, Any]:
+def _drop_equal(a: Any, b: Any) -> tuple[Any, Any]:
     """Return two values, of two dicts only what differs."""
     if not (isinstance(a, dict) and isinstance(b, dict)):
         return a, b
@@ -170,7 +170,7 @@ def _subgraph(a: xir.Subgraph, b: xir.Subgraph, pairs: dict[xir.Op, xir.Op]) -> 
     yield from _attributes(label, a.get_attrs(), b.get_attrs(), skipped)
 
 
-def _short(value: Any, name: str = "") -> str:
+def _shorten(value: Any, name: str = "") -> str:
     if isinstance(value, bytes):
         return f"{len(value)} bytes"
     shown = hex(value) if name == "dpu_fingerprint" and isinstance(value, int) else repr(value)

@@ -10,7 +10,7 @@ import numpy as np
 from softdpu.compiler.builder import Builder
 from softdpu.compiler.graph import Op
 from softdpu.compiler.keras_model import Call, Layer
-from softdpu.compiler.layers.common import scaled
+from softdpu.compiler.layers.common import scale
 from softdpu.compiler.registry import layer as layer_kind
 from softdpu.numbers import fixed_point
 
@@ -134,4 +134,4 @@ def vitis_sigmoid(build: Builder, layer: Layer, name: str, sources: list[Op], ca
     """The DPU's sigmoid relu6(x + 3) * 2731 / 2**14, written hard-sigmoid (which is / 6) times 6 * 2731 / 2**14."""
     op = build.add(layer, name, "hard-sigmoid", {"input": sources}, {}, sources[0].shape)
     factor = 6 * fixed_point.HARD_SIGMOID_SCALE / 2**fixed_point.HARD_SIGMOID_SHIFT
-    return build.quantized(layer, op, scaled(build, layer, op, factor))
+    return build.quantized(layer, op, scale(build, layer, op, factor))

@@ -60,7 +60,7 @@ def window(
     return attrs, (batch, size[0], size[1])
 
 
-def scaled(build: Builder, layer: Layer, op: Op, factor: float) -> Op:
+def scale(build: Builder, layer: Layer, op: Op, factor: float) -> Op:
     """Append a product of `op` with a constant and return it."""
     const = build.constant(layer, f"{op.name}_const_const", factor)
     return build.add(layer, f"{op.name}_elemmul", "mul", {"input": [op, const]}, {}, op.shape)

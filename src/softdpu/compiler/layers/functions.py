@@ -11,7 +11,7 @@ from softdpu.compiler.keras_model import Call, Layer
 from softdpu.compiler.layers.activation import activation_function
 from softdpu.compiler.layers.arithmetic import elementwise
 from softdpu.compiler.layers.common import image
-from softdpu.compiler.layers.image import joined, permuted, reshaped
+from softdpu.compiler.layers.image import concatenate_to, reshape_to, transpose_to
 from softdpu.compiler.registry import layer as layer_kind
 
 Function = Callable[[Builder, Layer, str, list[Op], dict[str, Any]], Op]
@@ -74,12 +74,12 @@ def _reduction(kind: str) -> Function:
 
 def _matmul(build: Builder, layer: Layer, name: str, sources: list[Op], arguments: dict[str, Any]) -> Op:
     turns = [bool(arguments.get(f"transpose_{side}")) for side in "ab"]
-    first, second = (_turned(op.shape, turn) for op, turn in zip(sources, turns, strict=True))
+    first, second = (_swap_last(op.shape, turn) for op, turn in zip(sources, turns, strict=True))
     marks = {"transpose_a": turns[0], "transpose_b": turns[1]}
     return build.add(layer, name, "matmul", {"input": sources}, marks, (*first[:-1], second[-1]))
 
 
-def _turned(shape: tuple[int, ...], swap: bool) -> tuple[int, ...]:
+def _swap_last(shape: tuple[int, ...], swap: bool) -> tuple[int, ...]:
     return (*shape[:-2], shape[-1], shape[-2]) if swap else shape
 
 
@@ -89,14 +89,14 @@ def _reshape(build: Builder, layer: Layer, name: str, sources: list[Op], argumen
         raise build.error(layer, f"reshapes across the images of a batch to {arguments['shape']}: keep axis 0")
     if first == -1 and -1 in sizes:
         raise build.error(layer, f"more than one -1 in the shape {arguments['shape']}")
-    return reshaped(build, layer, name, sources[0], sizes)
+    return reshape_to(build, layer, name, sources[0], sizes)
 
 
 def _transpose(build: Builder, layer: Layer, name: str, sources: list[Op], arguments: dict[str, Any]) -> Op:
     order = [int(axis) for axis in arguments.get("perm") or reversed(range(len(sources[0].shape)))]
     if order[0] != 0:
         raise build.error(layer, f"moves the images of a batch to another axis ({order}): keep axis 0")
-    return permuted(build, layer, name, sources[0], order)
+    return transpose_to(build, layer, name, sources[0], order)
 
 
 def _blocks(to_space: bool) -> Function:
@@ -112,15 +112,15 @@ def _blocks(to_space: bool) -> Function:
         else:
             cut = [height // step, step, width // step, step, channels]
             made = [height // step, width // step, channels * step**2]
-        op = reshaped(build, layer, f"{name}_cut", sources[0], cut)
-        op = permuted(build, layer, f"{name}_moved", op, [0, 1, 3, 2, 4, 5])
-        return reshaped(build, layer, name, op, made)
+        op = reshape_to(build, layer, f"{name}_cut", sources[0], cut)
+        op = transpose_to(build, layer, f"{name}_moved", op, [0, 1, 3, 2, 4, 5])
+        return reshape_to(build, layer, name, op, made)
 
     return make
 
 
 def _concat(build: Builder, layer: Layer, name: str, sources: list[Op], arguments: dict[str, Any]) -> Op:
-    return joined(build, layer, name, sources, int(arguments.get("axis", 0)))
+    return concatenate_to(build, layer, name, sources, int(arguments.get("axis", 0)))
 
 
 def _resize(how: str) -> Function:

@@ -7,7 +7,7 @@ import math
 from softdpu.compiler.builder import Builder
 from softdpu.compiler.graph import Op
 from softdpu.compiler.keras_model import Call, Layer
-from softdpu.compiler.layers.common import image, pair, scaled, window
+from softdpu.compiler.layers.common import image, pair, scale, window
 from softdpu.compiler.registry import layer as layer_kind
 from softdpu.numbers import fixed_point
 
@@ -33,7 +33,7 @@ def average_pooling(build: Builder, layer: Layer, name: str, sources: list[Op], 
     if layer.wrapper != "QuantizeWrapper":  # the plain Keras layer is the true mean
         return op
     factor = pooling_factor(*size_of_window, is_global=op.shape[1:3] == (1, 1))
-    return build.quantized(layer, op, scaled(build, layer, op, factor))
+    return build.quantized(layer, op, scale(build, layer, op, factor))
 
 
 @layer_kind("GlobalMaxPooling2D")
@@ -78,7 +78,7 @@ def global_average_pooling(build: Builder, layer: Layer, name: str, sources: lis
         build.vector(op)
     if layer.wrapper != "QuantizeWrapper":
         return op
-    return build.quantized(layer, op, scaled(build, layer, op, pooling_factor(height, width, is_global=True)))
+    return build.quantized(layer, op, scale(build, layer, op, pooling_factor(height, width, is_global=True)))
 
 
 def pooling_factor(height: int, width: int, is_global: bool) -> float:
@@ -138,10 +138,10 @@ def flatten(build: Builder, layer: Layer, name: str, sources: list[Op], call: Ca
 @layer_kind("Reshape")
 def reshape(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
     """Reshape all but the batch."""
-    return reshaped(build, layer, name, sources[0], [int(size) for size in layer.config["target_shape"]])
+    return reshape_to(build, layer, name, sources[0], [int(size) for size in layer.config["target_shape"]])
 
 
-def reshaped(build: Builder, layer: Layer, name: str, source: Op, target: list[int]) -> Op:
+def reshape_to(build: Builder, layer: Layer, name: str, source: Op, target: list[int]) -> Op:
     """Append a reshape of all but the batch to `target`; one -1 is worked out."""
     count, wanted = math.prod(source.shape[1:]), list(target)
     known = math.prod(size for size in target if size != -1)
@@ -156,10 +156,10 @@ def reshaped(build: Builder, layer: Layer, name: str, source: Op, target: list[i
 @layer_kind("Permute")
 def permute(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
     """Permute."""
-    return permuted(build, layer, name, sources[0], [0, *(int(axis) for axis in layer.config["dims"])])
+    return transpose_to(build, layer, name, sources[0], [0, *(int(axis) for axis in layer.config["dims"])])
 
 
-def permuted(build: Builder, layer: Layer, name: str, source: Op, order: list[int]) -> Op:
+def transpose_to(build: Builder, layer: Layer, name: str, source: Op, order: list[int]) -> Op:
     """Append a transpose to `order`, the batch first."""
     if sorted(order) != list(range(len(source.shape))):
         raise build.error(layer, f"orders the axes as {order}, the input has the shape {source.shape}")
@@ -170,10 +170,10 @@ def permuted(build: Builder, layer: Layer, name: str, source: Op, order: list[in
 @layer_kind("Concatenate")
 def concatenate(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
     """Concatenate."""
-    return build.quantized(layer, joined(build, layer, name, sources, int(layer.config.get("axis", -1))))
+    return build.quantized(layer, concatenate_to(build, layer, name, sources, int(layer.config.get("axis", -1))))
 
 
-def joined(build: Builder, layer: Layer, name: str, sources: list[Op], axis: int) -> Op:
+def concatenate_to(build: Builder, layer: Layer, name: str, sources: list[Op], axis: int) -> Op:
     """Append a concat of `sources` along `axis`, counted as Keras counts it."""
     sources = build.of_one_rank(layer, name, sources)
     rank = len(sources[0].shape)

@@ -24,7 +24,7 @@ def conv2d(build: Builder, layer: Layer, name: str, sources: list[Op], call: Cal
         raise build.error(layer, f"kernel takes {kernel.shape[2] * groups} channels, input has {sources[0].shape[-1]}")
     attrs["group"] = groups
     weights = kernel.transpose(3, 0, 1, 2)
-    return _convolution(build, layer, name, "conv2d", sources[0], weights, attrs, (*size, kernel.shape[3]))
+    return _convolve(build, layer, name, "conv2d", sources[0], weights, attrs, (*size, kernel.shape[3]))
 
 
 @layer_kind("DepthwiseConv2D")
@@ -36,7 +36,7 @@ def depthwise_conv2d(build: Builder, layer: Layer, name: str, sources: list[Op],
     if sources[0].shape[-1] != kernel.shape[2]:
         raise build.error(layer, f"kernel takes {kernel.shape[2]} channels, input has {sources[0].shape[-1]}")
     weights = kernel.transpose(3, 0, 1, 2)
-    return _convolution(
+    return _convolve(
         build, layer, name, "depthwise-conv2d", sources[0], weights, attrs, (*size, channels), "depthwise_kernel"
     )
 
@@ -62,7 +62,7 @@ def conv2d_transpose(build: Builder, layer: Layer, name: str, sources: list[Op],
     }
     weights = kernel[::-1, ::-1].transpose(2, 0, 1, 3)
     shape = (sources[0].shape[0], *size, kernel.shape[2])
-    return _convolution(build, layer, name, "transposed-conv2d", sources[0], weights, attrs, shape)
+    return _convolve(build, layer, name, "transposed-conv2d", sources[0], weights, attrs, shape)
 
 
 @layer_kind("Dense")
@@ -75,13 +75,13 @@ def dense(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call
     weights = build.constant(layer, f"{name}_const_const", kernel)
     if fix is not None:
         weights = build.fixed(layer, f"{name}_const_fix", weights, fix)
-    inputs = {"input": [sources[0], weights], **_bias(build, layer, name, kernel.shape[1])}
+    inputs = {"input": [sources[0], weights], **_add_bias(build, layer, name, kernel.shape[1])}
     shape = (*sources[0].shape[:-1], kernel.shape[1])
     op = build.add(layer, name, "matmul", inputs, {"transpose_a": False, "transpose_b": False}, shape)
-    return _activated(build, layer, op)
+    return _activate(build, layer, op)
 
 
-def _convolution(
+def _convolve(
     build: Builder,
     layer: Layer,
     name: str,
@@ -93,11 +93,11 @@ def _convolution(
     key: str = "kernel",
 ) -> Op:
     parameter = build.parameter(layer, f"{name}_weights", weights, layer.weight_fix(key), "_fixneuron")
-    inputs = {"input": [source], "weights": [parameter], **_bias(build, layer, name, shape[-1])}
-    return _activated(build, layer, build.add(layer, name, kind, inputs, attrs, shape))
+    inputs = {"input": [source], "weights": [parameter], **_add_bias(build, layer, name, shape[-1])}
+    return _activate(build, layer, build.add(layer, name, kind, inputs, attrs, shape))
 
 
-def _bias(build: Builder, layer: Layer, name: str, outputs: int) -> dict[str, list[Op]]:
+def _add_bias(build: Builder, layer: Layer, name: str, outputs: int) -> dict[str, list[Op]]:
     if not layer.config.get("use_bias", True):
         return {}
     bias = weight(build, layer, "bias", 1)
@@ -106,7 +106,7 @@ def _bias(build: Builder, layer: Layer, name: str, outputs: int) -> dict[str, li
     return {"bias": [build.parameter(layer, f"{name}_bias", bias, layer.weight_fix("bias"), "_fixneuron")]}
 
 
-def _activated(build: Builder, layer: Layer, op: Op) -> Op:
+def _activate(build: Builder, layer: Layer, op: Op) -> Op:
     """Append the activation that a convolution or Dense carries in its own config, and the output's fix."""
     function = activation_name(layer.config.get("activation"))
     if function in ("linear", "NoQuantizeActivation"):

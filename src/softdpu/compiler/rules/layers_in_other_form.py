@@ -33,7 +33,7 @@ def _prelu(op: Op, dpu: Dpu) -> str:
     return "" if "prelu" in dpu.other else ADVICE["prelu"]
 
 
-def multiplied(chain: Chain) -> dict[str, list[Op]]:
+def spread_multiplier(chain: Chain) -> dict[str, list[Op]]:
     """Return the arguments of the plain convolution that a depthwise one with a multiplier is; {} where it has none.
 
     The DPU's engine for depthwise convolution has no multiplier. In the other's kernel all is zero that leads from one

@@ -10,7 +10,7 @@ import numpy as np
 from softdpu.compiler.chain import ACTIVATIONS, Chain, NotForDpu, check_slope, fused_attributes
 from softdpu.compiler.graph import DPU_ROUND, Fix, Op
 from softdpu.compiler.registry import mover, rule
-from softdpu.compiler.rules.layers_in_other_form import bilinear, check_bilinear, multiplied
+from softdpu.compiler.rules.layers_in_other_form import bilinear, check_bilinear, spread_multiplier
 from softdpu.numbers import fixed_point
 
 
@@ -22,7 +22,7 @@ def convolution(chain: Chain) -> Op:
     attrs |= {"pad": explicit_pad(core), **fused_attributes(chain.activation)}
     if "group" in core.attrs:
         attrs["group"] = core.attrs["group"]
-    full = multiplied(chain)
+    full = spread_multiplier(chain)
     if full:
         op = chain.op("conv2d-fix", {**attrs, "group": 1})
         op.inputs = full
@@ -80,7 +80,7 @@ def average_pooling(chain: Chain) -> Op:
     side = math.lcm(height, width)
     is_square_of_rectangle = side <= 8 and core.shape[1:3] == (1, 1) and _factor(side, side) == chain.factor
     if _factor(height, width) != chain.factor and is_square_of_rectangle:
-        source = _stretched(source, side // height, side // width, core)
+        source = _stretch(source, side // height, side // width, core)
         height = width = side
     if _factor(height, width) != chain.factor:
         raise NotForDpu(f"average pooling over {height} x {width} whose factor is not the DPU's: use a square window")
@@ -95,7 +95,7 @@ def _factor(height: int, width: int) -> float:
     return float(np.float32(height * width * n / 2**m))  # as the front end stores it
 
 
-def _stretched(source: Op, down: int, across: int, core: Op) -> Op:
+def _stretch(source: Op, down: int, across: int, core: Op) -> Op:
     """Repeat pixels so that a rectangle becomes a square with the same mean."""
     batch, height, width, channels = source.shape
     attrs = {
@@ -166,14 +166,14 @@ def concatenation(chain: Chain) -> Op:
     sources: list[Op] = []
     for source in chain.inputs["input"]:
         if source not in shifted:
-            shifted[source] = aligned(source, chain.fix, chain.core)
+            shifted[source] = align(source, chain.fix, chain.core)
         sources.append(shifted[source])
     op = chain.op("concat-fix", {"axis": chain.core.attrs["axis"]})
     op.inputs = {"input": sources}
     return op
 
 
-def aligned(source: Op, fix: Fix, reader: Op) -> Op:
+def align(source: Op, fix: Fix, reader: Op) -> Op:
     """Return `source`, or a sum of it alone that brings it to the position of `fix`."""
     assert source.fix is not None
     if source.fix.position == fix.position:

@@ -42,14 +42,14 @@ def depthwise_conv2d(g: QdqGraph, node: Node) -> Made:
 def transposed_conv2d(g: QdqGraph, node: Node) -> Made:
     """ConvTranspose, whose weights are IOHW and turned by half a turn."""
     weights = g.array(node.inputs["weights"][0])
-    return _transposed(g, node, weights[:, ::-1, ::-1].transpose(3, 0, 1, 2), 1)
+    return _transpose(g, node, weights[:, ::-1, ::-1].transpose(3, 0, 1, 2), 1)
 
 
 @emitter("transposed-depthwise-conv2d-fix", "transposed-depthwise-conv2d")
 def transposed_depthwise_conv2d(g: QdqGraph, node: Node) -> Made:
     """ConvTranspose of as many groups as channels."""
     weights = g.array(node.inputs["weights"][0])
-    return _transposed(g, node, weights[:, ::-1, ::-1].transpose(3, 0, 1, 2), weights.shape[3])
+    return _transpose(g, node, weights[:, ::-1, ::-1].transpose(3, 0, 1, 2), weights.shape[3])
 
 
 def average_as_conv(g: QdqGraph, node: Node, factor: int, shift: int) -> Made:
@@ -73,7 +73,7 @@ def _conv(g: QdqGraph, node: Node, weights: np.ndarray, group: int) -> Made:
     return _finish(g, node, "Conv", weights, {**attrs, "strides": list(stride), "dilations": list(dilation)})
 
 
-def _transposed(g: QdqGraph, node: Node, weights: np.ndarray, group: int) -> Made:
+def _transpose(g: QdqGraph, node: Node, weights: np.ndarray, group: int) -> Made:
     """Add a ConvTranspose; what its pads cut is what the DPU's op cuts."""
     kernel, stride, dilation = weights.shape[2:], node.pair("stride"), node.pair("dilation")
     full = [
@@ -97,7 +97,7 @@ def _finish(g: QdqGraph, node: Node, op: str, weights: np.ndarray, attrs: dict[s
     inputs = [g.real(node.input, NCHW), g.weights(node.inputs["weights"][0], np.ascontiguousarray(weights))]
     channels = weights.shape[0] if op == "Conv" else weights.shape[1] * attrs["group"]
     unit = _unit(g, node)
-    bias = None if unit is None else _raised_bias(g, node, channels, unit)
+    bias = None if unit is None else _raise_bias(g, node, channels, unit)
     given = node.inputs.get("bias", ())
     raised = bias is not None
     inputs += [bias] if bias else [g.weights(value, g.array(value).reshape(-1)) for value in given]
@@ -121,7 +121,7 @@ def _unit(g: QdqGraph, node: Node) -> int | None:
     return unit
 
 
-def _raised_bias(g: QdqGraph, node: Node, channels: int, unit: int) -> str | None:
+def _raise_bias(g: QdqGraph, node: Node, channels: int, unit: int) -> str | None:
     """Return for the tie-free form the bias in int32 and half units, raised by half a unit: then no sum is a tie.
 
     None where there are no ties, or where the raise cannot be in the bias: before LeakyReLU, whose slope makes finer

@@ -53,7 +53,7 @@ def rectifier(g: QdqGraph, node: Node) -> Made:
     layout = g.layout_of(node.input)
     make = relu6 if node.kind.startswith("relu6") else relu
     tensor = make(g, node, g.real(node.input, layout), node.key)
-    return _at_output(g, node, tensor), layout
+    return _move_to_output(g, node, tensor), layout
 
 
 @emitter("leaky-relu", "leaky-relu-fix")
@@ -159,7 +159,7 @@ def prelu(g: QdqGraph, node: Node) -> Made:
     return tensor, layout
 
 
-def _at_output(g: QdqGraph, node: Node, tensor: str) -> str:
+def _move_to_output(g: QdqGraph, node: Node, tensor: str) -> str:
     """Make ties round up where an op of int8 only changes the position."""
     if is_integer(node.output) and node.input.fix_point is not None:
         return g.half_up(tensor, node.input.position, node)

@@ -52,7 +52,7 @@ def build_tflite(source: Source, *, batch: int = 1, inputs: str = "int8") -> Tfl
     program = with_batch(source.program, batch)
     model = WholeLowering(program, source.provenance(), inputs == "uint8")
     tables = find_tables(program)
-    for node in _needed(program, tables):
+    for node in _drop_replaced(program, tables):
         try:
             _lower(model, node, tables.get(node.key))
         except NotExactError as reason:
@@ -61,7 +61,7 @@ def build_tflite(source: Source, *, batch: int = 1, inputs: str = "int8") -> Tfl
     return TfliteModel(model.finish(program), program)
 
 
-def _needed(program: Program, tables: dict[str, Table]) -> list[Node]:
+def _drop_replaced(program: Program, tables: dict[str, Table]) -> list[Node]:
     """Return the ops that are left to lower when tables have taken the place of chains."""
     keys, found = {value.key for value in last_values(program)}, []
     for node in reversed(program.nodes):

@@ -99,7 +99,7 @@ def conv2d(model: WholeLowering, node: Node) -> None:
         weights = weights.transpose(1, 2, 3, 0).reshape(1, height, width, channels * multiplier)
         code, name, outputs = Operator.DEPTHWISE_CONV_2D, "DepthwiseConv2D", channels * multiplier
         options["depthMultiplier"] = multiplier
-    source, padding = _padded(model, node, kernel, float_pads(node, kernel, stride, dilation), 0.0)
+    source, padding = _pad(model, node, kernel, float_pads(node, kernel, stride, dilation), 0.0)
     bias = np.zeros(outputs, np.float32)
     for value in node.inputs.get("bias", ()):
         bias = model.constant(value).reshape(-1).astype(np.float32)
@@ -118,7 +118,7 @@ def maxpool2d(model: WholeLowering, node: Node) -> None:
     kernel = (node.input.shape[1], node.input.shape[2]) if whole else node.pair("kernel")
     stride = (1, 1) if whole else node.pair("stride")
     lowest = float(np.finfo(np.float32).min)
-    source, padding = _padded(model, node, kernel, float_pads(node, kernel, stride), lowest)
+    source, padding = _pad(model, node, kernel, float_pads(node, kernel, stride), lowest)
     options = option(
         "Pool2D", padding=padding, strideH=stride[0], strideW=stride[1], filterHeight=kernel[0], filterWidth=kernel[1]
     )
@@ -127,7 +127,7 @@ def maxpool2d(model: WholeLowering, node: Node) -> None:
     put(model, node, index)
 
 
-def _padded(model: WholeLowering, node: Node, kernel: tuple[int, int], pads: Pads, border_of: float) -> tuple[int, int]:
+def _pad(model: WholeLowering, node: Node, kernel: tuple[int, int], pads: Pads, border_of: float) -> tuple[int, int]:
     """Return the input with its border, and LiteRT's padding."""
     source = model.real(node.input)
     if not any(pads):

@@ -67,7 +67,7 @@ def clip(build: Lowering, node: Node) -> Value:
     return same(value, tensor, low >= 0)
 
 
-def _named(name: str, not_negative: bool = False) -> Any:
+def _make_named(name: str, not_negative: bool = False) -> Any:
     def make(build: Lowering, node: Node) -> Value:
         value = build.value(node, 0)
         return same(value, build.layer(node, "Activation", value.tensor, activation=name), not_negative)
@@ -75,12 +75,12 @@ def _named(name: str, not_negative: bool = False) -> Any:
     return make
 
 
-operation("Sigmoid", runs=DPU)(_named("sigmoid", True))
-operation("Swish", runs=DPU)(_named("swish"))
-operation("Tanh", runs=CPU)(_named("tanh"))
-operation("Softplus", runs=CPU)(_named("softplus", True))
-operation("Softsign", runs=CPU)(_named("softsign"))
-operation("Selu", runs=CPU)(_named("selu"))
+operation("Sigmoid", runs=DPU)(_make_named("sigmoid", True))
+operation("Swish", runs=DPU)(_make_named("swish"))
+operation("Tanh", runs=CPU)(_make_named("tanh"))
+operation("Softplus", runs=CPU)(_make_named("softplus", True))
+operation("Softsign", runs=CPU)(_make_named("softsign"))
+operation("Selu", runs=CPU)(_make_named("selu"))
 
 
 @operation("Mish", runs=CPU)

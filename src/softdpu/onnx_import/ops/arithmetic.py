@@ -47,19 +47,19 @@ def binary(build: Lowering, node: Node) -> Value:
         first = constants[0] is not None
         constant = constants[0] if first else constants[1]
         assert constant is not None
-        return _with_constant(build, node, 1 if first else 0, np.asarray(constant, np.float32), first)
+        return _combine_with_constant(build, node, 1 if first else 0, np.asarray(constant, np.float32), first)
     if any(constant is not None for constant in constants):
         raise Refused("adds constants and more than one tensor")
-    return _of_tensors(build, node, [build.value(node, index) for index in range(len(node.inputs))])
+    return _combine_tensors(build, node, [build.value(node, index) for index in range(len(node.inputs))])
 
 
 @operation("Mean", runs=CPU)
 def mean(build: Lowering, node: Node) -> Value:
     """Average."""
-    return _of_tensors(build, node, [build.value(node, index) for index in range(len(node.inputs))])
+    return _combine_tensors(build, node, [build.value(node, index) for index in range(len(node.inputs))])
 
 
-def _with_constant(build: Lowering, node: Node, index: int, constant: np.ndarray, first: bool) -> Value:
+def _combine_with_constant(build: Lowering, node: Node, index: int, constant: np.ndarray, first: bool) -> Value:
     """Return constant op value if the constant is `first`, else value op constant."""
     value = build.value(node, index)
     if constant.ndim > value.rank and constant.size > 1 and constant.shape[0] != 1:
@@ -102,7 +102,7 @@ def _scale_and_offset(op: str, numbers: np.ndarray, first: bool) -> tuple[np.nda
     return None
 
 
-def _of_tensors(build: Lowering, node: Node, values: list[Value]) -> Value:
+def _combine_tensors(build: Lowering, node: Node, values: list[Value]) -> Value:
     if any(value.mixed is not None for value in values) or len({value.rank for value in values}) > 1:
         ranks = ", ".join(str(value.rank) for value in values)
         raise Refused(f"has inputs of {ranks} dimensions, laid out in different ways")
@@ -126,7 +126,7 @@ def power(build: Lowering, node: Node) -> Value:
     value = build.value(node, 0)
     if exponent.size == 1 and float(exponent.reshape(-1)[0]) == 2:
         return same(value, build.layer(node, "Multiply", [value.tensor, value.tensor]), True)
-    return _with_constant(build, node, 0, np.asarray(exponent, np.float32), False)
+    return _combine_with_constant(build, node, 0, np.asarray(exponent, np.float32), False)
 
 
 @operation("Neg", runs=BOTH)

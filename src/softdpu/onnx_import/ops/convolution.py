@@ -105,26 +105,28 @@ def conv_transpose(build: Lowering, node: Node) -> Value:
     fitted = [_fit(kernel.shape[axis], strides[axis], starts[axis]) for axis in (0, 1)]
     grown = all(out[2 + axis] == value.shape[2 + axis] * strides[axis] for axis in (0, 1))
     if grown and starts == [0, 0] and all(kernel.shape[axis] <= strides[axis] for axis in (0, 1)):
-        return image_value(build, node, _transposed(build, node, value.tensor, kernel, bias, strides, "valid"))
+        return image_value(build, node, _transpose(build, node, value.tensor, kernel, bias, strides, "valid"))
     if grown:
         kernel = np.pad(kernel, [*fitted, (0, 0), (0, 0)])
-        return image_value(build, node, _transposed(build, node, value.tensor, kernel, bias, strides, "same"))
+        return image_value(build, node, _transpose(build, node, value.tensor, kernel, bias, strides, "same"))
     full = [(value.shape[2 + axis] - 1) * strides[axis] + max(kernel.shape[axis], strides[axis]) for axis in (0, 1)]
     missing = [max(starts[axis] + out[2 + axis] - full[axis], 0) for axis in (0, 1)]
-    kernel = np.pad(kernel, [(0, _longer(kernel.shape[a], strides[a], missing[a])) for a in (0, 1)] + [(0, 0), (0, 0)])
+    kernel = np.pad(
+        kernel, [(0, _lengthen(kernel.shape[a], strides[a], missing[a])) for a in (0, 1)] + [(0, 0), (0, 0)]
+    )
     full = [(value.shape[2 + axis] - 1) * strides[axis] + max(kernel.shape[axis], strides[axis]) for axis in (0, 1)]
     cropping = [(starts[axis], full[axis] - starts[axis] - out[2 + axis]) for axis in (0, 1)]
     if cropping == [(0, 0), (0, 0)]:
-        return image_value(build, node, _transposed(build, node, value.tensor, kernel, bias, strides, "valid"))
-    tensor = _transposed(build, node, value.tensor, kernel, bias, strides, "valid", "full")
+        return image_value(build, node, _transpose(build, node, value.tensor, kernel, bias, strides, "valid"))
+    tensor = _transpose(build, node, value.tensor, kernel, bias, strides, "valid", "full")
     return image_value(build, node, build.layer(node, "Cropping2D", tensor, cropping=cropping))
 
 
-def _longer(kernel: int, stride: int, missing: int) -> int:
+def _lengthen(kernel: int, stride: int, missing: int) -> int:
     return missing and max(kernel, stride) + missing - kernel
 
 
-def _transposed(
+def _transpose(
     build: Lowering,
     node: Node,
     tensor: Any,

@@ -52,7 +52,7 @@ def matmul(build: Lowering, node: Node) -> Value:
             return _product(build, node, value, value.rank - 2, first.T, None)
     if first is not None or second is not None:
         raise Refused("has a constant factor that is no matrix")
-    return _of_tensors(build, node)
+    return _multiply_tensors(build, node)
 
 
 @operation("Einsum", runs=CPU)
@@ -88,7 +88,7 @@ def _product(
     return Value(tensor, shape, value.order)
 
 
-def _of_tensors(build: Lowering, node: Node) -> Value:
+def _multiply_tensors(build: Lowering, node: Node) -> Value:
     first, second = (build.value(node, index) for index in (0, 1))
     if first.rank != second.rank or first.rank < 3:
         raise Refused(f"multiplies tensors of {first.rank} and {second.rank} dimensions")

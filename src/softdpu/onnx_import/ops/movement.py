@@ -53,7 +53,7 @@ def taken(build: Lowering, node: Node, value: Value, axis: int, indices: list[in
     if value.rank == 4 and place == 3:
         tensor = chosen_channels(build, node, value, indices, suffix)
     elif value.rank == 4 and value.order == NHWC and (window := _one_pixel(indices, size)):
-        tensor = _picked(build, node, value, place - 1, window, suffix)
+        tensor = _pick(build, node, value, place - 1, window, suffix)
     elif (cut := _as_slice(indices)) is not None:
         spec = [slice(None)] * place + [cut] + [slice(None)] * (value.rank - place - 1)
         tensor = build.slices(node, value.tensor, spec, suffix)
@@ -77,7 +77,7 @@ def _one_pixel(indices: list[int], size: int) -> tuple[int, int] | None:
     return (step, indices[0]) if size == step * len(indices) else None
 
 
-def _picked(build: Lowering, node: Node, value: Value, axis: int, window: tuple[int, int], suffix: str) -> Any:
+def _pick(build: Lowering, node: Node, value: Value, axis: int, window: tuple[int, int], suffix: str) -> Any:
     """Return every n-th row or column: a depthwise convolution of one 1, for the DPU, its stride n both ways."""
     step, first = window
     shape = (step, 1) if axis == 0 else (1, step)
@@ -107,7 +107,7 @@ def cut(build: Lowering, node: Node) -> Value:
         for axis, start, end, step in zip(axes, starts, ends, steps, strict=True)
     }
     parts = {axis: indices for axis, indices in parts.items() if indices != list(range(value.shape[axis]))}
-    cropped = _cropped(build, node, value, parts)
+    cropped = _crop(build, node, value, parts)
     if cropped is not None:
         return cropped
     for number, (axis, indices) in enumerate(parts.items(), 1):
@@ -125,7 +125,7 @@ def _range(start: int, end: int, step: int, size: int) -> list[int]:
     return list(range(first, last, step))
 
 
-def _cropped(build: Lowering, node: Node, value: Value, parts: dict[int, list[int]]) -> Value | None:
+def _crop(build: Lowering, node: Node, value: Value, parts: dict[int, list[int]]) -> Value | None:
     if value.order != NHWC or not parts or not set(parts) <= {2, 3}:
         return None
     borders = []
@@ -182,7 +182,7 @@ def pad(build: Lowering, node: Node) -> Value:
     if before[value.order[0]] or after[value.order[0]]:
         raise Refused("adds images to a batch")
     if min(before + after) < 0:
-        value, before, after = _less(build, node, value, before, after)
+        value, before, after = _cut_pads(build, node, value, before, after)
     sides = [(before[axis], after[axis]) for axis in value.order]
     if not any(before + after):
         return value
@@ -195,7 +195,7 @@ def pad(build: Lowering, node: Node) -> Value:
         indices = [-1] * sides[3][0] + list(range(value.keras_shape[3])) + [-1] * sides[3][1]
         return dataclasses.replace(same(value, chosen_channels(build, node, value, indices)), shape=shape)
     if mode == "edge":
-        tensor = _repeated_edge(build, node, value.tensor, sides)
+        tensor = _repeat_edge(build, node, value.tensor, sides)
     elif mode in ("constant", "reflect"):
         options = {"mode": "REFLECT"} if mode == "reflect" else {"constant_values": float(number)}
         tensor = build.function(node, tf.pad, value.tensor, sides, **options)
@@ -217,7 +217,7 @@ def _pads(build: Lowering, node: Node, value: Value) -> tuple[list[int], list[in
     return before, after
 
 
-def _less(
+def _cut_pads(
     build: Lowering, node: Node, value: Value, before: list[int], after: list[int]
 ) -> tuple[Value, list[int], list[int]]:
     """Cut what negative pads take away."""
@@ -227,7 +227,7 @@ def _less(
     return value, [max(one, 0) for one in before], [max(one, 0) for one in after]
 
 
-def _repeated_edge(build: Lowering, node: Node, tensor: Any, sides: list[tuple[int, int]]) -> Any:
+def _repeat_edge(build: Lowering, node: Node, tensor: Any, sides: list[tuple[int, int]]) -> Any:
     for place, (low, high) in enumerate(sides):
         if low or high:
             size = tensor.shape[place]

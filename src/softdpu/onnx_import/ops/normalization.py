@@ -27,10 +27,10 @@ def batch_normalization(build: Lowering, node: Node) -> Value:
     parts = [build.need_constant(node, index, "statistics") for index in (1, 2, 3, 4)]
     if value.mixed is not None:
         parts = [part[value.mixed] for part in parts]
-    return _normalized(build, node, value, parts, float(node.attrs.get("epsilon", 1e-5)))
+    return _normalize(build, node, value, parts, float(node.attrs.get("epsilon", 1e-5)))
 
 
-def _normalized(build: Lowering, node: Node, value: Value, parts: list[np.ndarray], epsilon: float) -> Value:
+def _normalize(build: Lowering, node: Node, value: Value, parts: list[np.ndarray], epsilon: float) -> Value:
     tensor = build.layer(node, "BatchNormalization", value.tensor, "", parts, epsilon=epsilon)
     build.affine[node.outputs[0]] = build.weights[-1]
     return same(value, tensor)
@@ -53,15 +53,15 @@ def scaled(build: Lowering, node: Node, source: str, value: Value, scale: np.nda
         return same(value, value.tensor)
     layer_before = value.tensor.node.layer if hasattr(value.tensor, "node") else None
     if type(layer_before).__name__ == "InputLayer" and value.rank == 4:
-        tensor = build.layer(node, "Rescaling", value.tensor, scale=_listed(scale), offset=_listed(offset))
+        tensor = build.layer(node, "Rescaling", value.tensor, scale=_list_numbers(scale), offset=_list_numbers(offset))
         build.affine[node.outputs[0]] = (tensor.node.layer, None)
         return same(value, tensor)
     one = np.ones(channels, np.float32)
     parts = [one * scale, one * offset, 0 * one, one * np.float32(1 - _EPSILON)]
-    return _normalized(build, node, value, parts, _EPSILON)
+    return _normalize(build, node, value, parts, _EPSILON)
 
 
-def _listed(numbers: np.ndarray) -> float | list[float]:
+def _list_numbers(numbers: np.ndarray) -> float | list[float]:
     flat = np.asarray(numbers, np.float32).reshape(-1)
     return float(flat[0]) if flat.size == 1 else [float(number) for number in flat]
 
@@ -70,8 +70,8 @@ def _extend(before: tuple, scale: np.ndarray, offset: np.ndarray) -> None:
     """Put another scale and offset behind those of a layer."""
     layer, parts = before
     if parts is None:
-        layer.offset = _listed(np.asarray(layer.offset, np.float32) * scale + offset)
-        layer.scale = _listed(np.asarray(layer.scale, np.float32) * scale)
+        layer.offset = _list_numbers(np.asarray(layer.offset, np.float32) * scale + offset)
+        layer.scale = _list_numbers(np.asarray(layer.scale, np.float32) * scale)
         return
     parts[0] = np.asarray(parts[0] * scale, np.float32)
     parts[1] = np.asarray(parts[1] * scale + offset, np.float32)
@@ -93,7 +93,7 @@ def local_response(build: Lowering, node: Node) -> Value:
         options: dict[str, Any] = {"depth_radius": size // 2, "bias": offset, "alpha": alpha, "beta": beta}
         tensor = build.function(node, tf.nn.local_response_normalization, value.tensor, **options)
         return same(value, tensor, value.not_negative)
-    total = _neighbours(build, node, value, size // 2)
+    total = _sum_neighbours(build, node, value, size // 2)
     total = build.function(node, tf.math.multiply, total, alpha, suffix="alpha")
     total = build.function(node, tf.math.add, total, offset, suffix="bias")
     root = build.function(node, tf.math.sqrt, total, suffix="root")
@@ -102,7 +102,7 @@ def local_response(build: Lowering, node: Node) -> Value:
     return same(value, build.function(node, tf.math.truediv, value.tensor, power), value.not_negative)
 
 
-def _neighbours(build: Lowering, node: Node, value: Value, radius: int) -> Any:
+def _sum_neighbours(build: Lowering, node: Node, value: Value, radius: int) -> Any:
     """Return for each channel the sum of its own square and its neighbours'."""
     channels, whole = value.shape[1], [slice(None)] * 3
     square = build.function(node, tf.math.multiply, value.tensor, value.tensor, suffix="square")

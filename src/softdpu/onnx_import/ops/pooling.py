@@ -47,7 +47,7 @@ def max_pool(build: Lowering, node: Node) -> Value:
         result = build.layer(node, "MaxPooling2D", tensor, padding="same", **config)
     elif value.not_negative:
         result = build.layer(node, "MaxPooling2D", zero_padded(build, node, tensor, pads), **config)
-    elif _starts_inside(pads, build.shape(node)[2:], sizes, kernel, strides):
+    elif _has_its_windows(pads, build.shape(node)[2:], sizes, kernel, strides):
         # The maximum of every window of stride 1, of which the strides then take some.
         tensor = build.layer(node, "MaxPooling2D", tensor, "windows", pool_size=kernel, strides=1, padding="same")
         result = build.layer(node, "MaxPooling2D", tensor, pool_size=1, strides=strides)
@@ -57,7 +57,7 @@ def max_pool(build: Lowering, node: Node) -> Value:
     return _cut(build, node, image_value(build, node, result, value.not_negative))
 
 
-def _starts_inside(
+def _has_its_windows(
     pads: Pads, out: tuple[int, ...], sizes: tuple[int, int], kernel: tuple[int, int], strides: tuple[int, int]
 ) -> bool:
     """Tell whether Keras' `same` of stride 1 has every window among its own."""

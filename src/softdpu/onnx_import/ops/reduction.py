@@ -31,13 +31,11 @@ def reduce(build: Lowering, node: Node) -> Value:
         raise Refused("has axes that are computed, not constant")
     axes = reduced_axes(build.finder, node, value.rank)
     if not axes or (build.constant(node, 1) is not None and build.constant(node, 1).size == 0):  # type: ignore[union-attr]
-        return (
-            value if node.attrs.get("noop_with_empty_axes") else _reduced(build, node, value, list(range(value.rank)))
-        )
-    return _reduced(build, node, value, axes)
+        return value if node.attrs.get("noop_with_empty_axes") else _reduce(build, node, value, list(range(value.rank)))
+    return _reduce(build, node, value, axes)
 
 
-def _reduced(build: Lowering, node: Node, value: Value, axes: list[int]) -> Value:
+def _reduce(build: Lowering, node: Node, value: Value, axes: list[int]) -> Value:
     keep = bool(node.attrs.get("keepdims", 1))
     if value.order[0] in axes:
         raise Refused("reduces over the images of a batch")
@@ -47,10 +45,10 @@ def _reduced(build: Lowering, node: Node, value: Value, axes: list[int]) -> Valu
     else:
         places = sorted(value.keras_axis(axis) for axis in axes)
         tensor = build.function(node, _FUNCTIONS[node.op], value.tensor, axis=places, keepdims=keep)
-    return _without(value, tensor, axes, keep, positive)
+    return _squeeze(value, tensor, axes, keep, positive)
 
 
-def _without(value: Value, tensor: Any, axes: list[int], keep: bool, positive: bool) -> Value:
+def _squeeze(value: Value, tensor: Any, axes: list[int], keep: bool, positive: bool) -> Value:
     """Return the value of a tensor in which `axes` have the size 1, or are gone."""
     if keep:
         shape = tuple(1 if axis in axes else size for axis, size in enumerate(value.shape))
@@ -69,8 +67,8 @@ def arg_max(build: Lowering, node: Node) -> Value:
     if place == 0 or node.attrs.get("select_last_index"):
         raise Refused("is over the images of a batch, or asks for the last of equals")
     tensor = build.function(node, tf.math.argmax, value.tensor, axis=place)
-    gone = _without(value, tensor, [axis], False, False)
+    gone = _squeeze(value, tensor, [axis], False, False)
     if not node.attrs.get("keepdims", 1):
         return gone
     tensor = build.function(node, tf.expand_dims, tensor, axis=place, suffix="axis")
-    return _without(value, tensor, [axis], True, False)
+    return _squeeze(value, tensor, [axis], True, False)

@@ -44,14 +44,14 @@ def resize(build: Lowering, node: Node) -> Value:
     if mode == "nearest":
         rounding = node.attrs.get("nearest_mode", "round_prefer_floor" if node.version >= 11 else "floor")
         rounding = "floor" if node.op == "Upsample" or node.version < 11 else rounding
-        picked = [np.clip(_rounded(places[axis], rounding), 0, sizes[axis] - 1).astype(int) for axis in (0, 1)]
+        picked = [np.clip(_round(places[axis], rounding), 0, sizes[axis] - 1).astype(int) for axis in (0, 1)]
         if repeats and all((picked[axis] == np.arange(out[2 + axis]) // whole[axis]).all() for axis in (0, 1)):
             return _up_sampling(build, node, value, whole, "nearest")
         tensor = value.tensor
         for axis in (0, 1):
             tensor = build.function(node, tf.gather, tensor, picked[axis], axis=axis + 1, suffix="" if axis else "rows")
         return image_value(build, node, tensor, value.not_negative)
-    if repeats and all(_agrees(places[axis], _half_pixel(sizes[axis], out[2 + axis]), sizes[axis]) for axis in (0, 1)):
+    if repeats and all(_is_same(places[axis], _half_pixel(sizes[axis], out[2 + axis]), sizes[axis]) for axis in (0, 1)):
         return _up_sampling(build, node, value, whole, "bilinear")
     return _linear(build, node, value, places)
 
@@ -99,12 +99,12 @@ def _half_pixel(size: int, out: int) -> np.ndarray:
     return (np.arange(out) + 0.5) * size / out - 0.5
 
 
-def _agrees(one: np.ndarray, other: np.ndarray, size: int) -> bool:
+def _is_same(one: np.ndarray, other: np.ndarray, size: int) -> bool:
     """Tell whether two sets of places read the same pixels in the same parts; outside the border is on it."""
     return bool(np.allclose(np.clip(one, 0, size - 1), np.clip(other, 0, size - 1), atol=1e-6))
 
 
-def _rounded(places: np.ndarray, mode: str) -> np.ndarray:
+def _round(places: np.ndarray, mode: str) -> np.ndarray:
     if mode == "floor":
         return np.floor(places)
     if mode == "ceil":
@@ -119,7 +119,10 @@ def _linear(build: Lowering, node: Node, value: Value, places: list[np.ndarray])
     sizes, out = (value.shape[2], value.shape[3]), tuple(len(place) for place in places)
     choices: tuple[dict[str, Any], ...] = ({"align_corners": True}, {"half_pixel_centers": True}, {})
     for options in choices:
-        if all(_agrees(places[axis], _of_tensorflow(sizes[axis], out[axis], options), sizes[axis]) for axis in (0, 1)):
+        if all(
+            _is_same(places[axis], _places_of_tensorflow(sizes[axis], out[axis], options), sizes[axis])
+            for axis in (0, 1)
+        ):
             function = tf.compat.v1.image.resize_bilinear
             if "half_pixel_centers" in options:
                 function, options = tf.image.resize, {}
@@ -130,7 +133,7 @@ def _linear(build: Lowering, node: Node, value: Value, places: list[np.ndarray])
     return image_value(build, node, tensor, value.not_negative)
 
 
-def _of_tensorflow(size: int, out: int, options: dict[str, bool]) -> np.ndarray:
+def _places_of_tensorflow(size: int, out: int, options: dict[str, bool]) -> np.ndarray:
     if "align_corners" in options:
         return np.arange(out) * ((size - 1) / (out - 1) if out > 1 else size / out)
     return _half_pixel(size, out) if options else np.arange(out) * size / out

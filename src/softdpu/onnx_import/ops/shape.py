@@ -38,10 +38,10 @@ def reshape(build: Lowering, node: Node) -> Value:
         return value
     value = build.plain(value)
     batch = _place_of_batch(value, out)
-    groups = _grouped(value.shape, out, value.order[0], batch)
-    order, keras_groups = _arranged(value, groups)
+    groups = _group_axes(value.shape, out, value.order[0], batch)
+    order, keras_groups = _arrange_axes(value, groups)
     if order != value.order and len(out) == 2 and batch == 0 and only_dense(build, node.outputs[0]):
-        return _mixed(build, node, value, out)
+        return _mix(build, node, value, out)
     value = build.ordered(value, order, "order", node)
     result = (batch, *(axis for _, axes in keras_groups for axis in axes))
     sizes = [out[axis] for axis in result[1:]]
@@ -54,7 +54,7 @@ def reshape(build: Lowering, node: Node) -> Value:
     return Value(tensor, out, result, value.not_negative)
 
 
-def _mixed(build: Lowering, node: Node, value: Value, out: Shape) -> Value:
+def _mix(build: Lowering, node: Node, value: Value, out: Shape) -> Value:
     places = np.arange(math.prod(out[1:])).reshape(value.shape[1:])
     mixed = places.transpose([axis - 1 for axis in value.order[1:]]).reshape(-1)
     tensor = build.layer(node, "Flatten", value.tensor)
@@ -86,14 +86,14 @@ def _place_of_batch(value: Value, out: Shape) -> int:
     raise Refused(f"reshapes across the images of a batch, {value.shape} to {out}")
 
 
-def _grouped(source: Shape, out: Shape, batch: int, new_batch: int) -> Groups:
+def _group_axes(source: Shape, out: Shape, batch: int, new_batch: int) -> Groups:
     """Return which axes become which, batch left out."""
-    before = _matched(source, out, range(batch), range(new_batch))
-    behind = _matched(source, out, range(batch + 1, len(source)), range(new_batch + 1, len(out)))
+    before = _match_axes(source, out, range(batch), range(new_batch))
+    behind = _match_axes(source, out, range(batch + 1, len(source)), range(new_batch + 1, len(out)))
     return before + behind
 
 
-def _matched(source: Shape, out: Shape, inside: range, outside: range) -> Groups:
+def _match_axes(source: Shape, out: Shape, inside: range, outside: range) -> Groups:
     groups: Groups = []
     left, right = list(inside), list(outside)
     while left and right:
@@ -115,7 +115,7 @@ def _matched(source: Shape, out: Shape, inside: range, outside: range) -> Groups
     return groups
 
 
-def _arranged(value: Value, groups: Groups) -> tuple[tuple[int, ...], Groups]:
+def _arrange_axes(value: Value, groups: Groups) -> tuple[tuple[int, ...], Groups]:
     """Return an order of the axes in which each group lies together, and the groups in that order.
 
     Axes of size 1 can stand anywhere, so a group of them alone comes first; images then have their channels last.

@@ -17,7 +17,7 @@ _NEWTON_STEPS = 4
 _RECIPROCAL_ROOT_START = 0x5F37  # the bfloat16 half of the well-known start value for 1 / sqrt(x)
 
 
-def _rounded(x: tf.Tensor) -> tf.Tensor:
+def _round(x: tf.Tensor) -> tf.Tensor:
     """Return float32 values that bfloat16 can hold."""
     return tf.cast(tf.cast(x, tf.bfloat16), tf.float32)
 
@@ -46,7 +46,7 @@ def _reciprocal(x: tf.Tensor) -> tf.Tensor:
 
 def _reciprocal_root(x: tf.Tensor) -> tf.Tensor:
     """Return 1 / sqrt(x) in bfloat16 by Newton's method, as float32."""
-    half = _rounded(_rounded(x) * 0.5)
+    half = _round(_round(x) * 0.5)
     bits = tf.bitcast(tf.cast(x, tf.bfloat16), tf.int16)
     halved = tf.bitwise.right_shift(bits, tf.ones_like(bits))
     # Half of the bits, a tie to the even one.
@@ -54,7 +54,7 @@ def _reciprocal_root(x: tf.Tensor) -> tf.Tensor:
     y = tf.bitcast(tf.cast(_RECIPROCAL_ROOT_START, tf.int16) - halved - odd, tf.bfloat16)
     for _ in range(_NEWTON_STEPS):
         value = tf.cast(y, tf.float32)
-        y = tf.cast(value * _rounded(1.5 + _rounded(-half * _rounded(value * value))), tf.bfloat16)
+        y = tf.cast(value * _round(1.5 + _round(-half * _round(value * value))), tf.bfloat16)
     return tf.cast(y, tf.float32)
 
 
@@ -68,8 +68,8 @@ class VitisSoftmax(keras.layers.Layer):
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Return float32 of the same shape; the last axis must be a multiple of 16."""
-        exponentials = _rounded(tf.exp(inputs))
-        return _rounded(exponentials * _reciprocal(_lane_sum(exponentials, _SOFTMAX_LANES, self.name)))
+        exponentials = _round(tf.exp(inputs))
+        return _round(exponentials * _reciprocal(_lane_sum(exponentials, _SOFTMAX_LANES, self.name)))
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Return `input_shape`."""
@@ -91,10 +91,10 @@ class VitisLayernorm(keras.layers.LayerNormalization):
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Return float32 of the same shape; the last axis must be a multiple of 8."""
-        x = _rounded(inputs)
+        x = _round(inputs)
         share = tf.constant(1.0 / x.shape[-1], tf.float32)
-        difference = _rounded(x - _lane_sum(x, _NORMALIZATION_LANES, self.name) * share)
+        difference = _round(x - _lane_sum(x, _NORMALIZATION_LANES, self.name) * share)
         variance = tf.reduce_mean(tf.square(difference), axis=-1, keepdims=True) + self.epsilon
-        normalized = _rounded(difference * _reciprocal_root(variance))
+        normalized = _round(difference * _reciprocal_root(variance))
         scaled = normalized if self.gamma is None else self.gamma * normalized
         return scaled if self.beta is None else scaled + self.beta

@@ -76,10 +76,10 @@ def _stages(program: Program, level: int) -> list[Stage]:
             nodes.append(node)
             continue
         log.log(level, "op '%s' (%s) runs on the slow reference engine: %s", node.key, node.kind, reason)
-        stages += _finished(program, segment, nodes, index)
+        stages += _finish(program, segment, nodes, index)
         stages.append(node)
         segment, nodes = Lowering(program.constants), []
-    return stages + _finished(program, segment, nodes, len(program.nodes))
+    return stages + _finish(program, segment, nodes, len(program.nodes))
 
 
 def _lower(segment: Lowering, node: Node) -> str | None:
@@ -98,7 +98,7 @@ def _lower(segment: Lowering, node: Node) -> str | None:
         return str(reason)
 
 
-def _finished(program: Program, segment: Lowering, nodes: list[Node], end: int) -> list[Stage]:
+def _finish(program: Program, segment: Lowering, nodes: list[Node], end: int) -> list[Stage]:
     """Return the segment as a stage; it yields what later ops or the program's caller need."""
     later = {value.key for node in program.nodes[end:] for value in node.all_inputs()}
     later |= {value.key for value in program.outputs}
@@ -109,14 +109,14 @@ def _finished(program: Program, segment: Lowering, nodes: list[Node], end: int) 
     for node in outputs:
         index = segment.held[node.key].index
         if index in taken:  # an input, or another output: LiteRT wants a tensor of its own
-            index = _copied(segment, node, index)
+            index = _copy(segment, node, index)
         indices.append(index)
         taken.add(index)
     model = segment.builder.finish(list(segment.inputs.values()), indices)
     return [LiteRtStage(model, list(segment.inputs), [node.key for node in outputs])]
 
 
-def _copied(segment: Lowering, node: Node, index: int) -> int:
+def _copy(segment: Lowering, node: Node, index: int) -> int:
     held = segment.held[node.key]
     copy = segment.int8(node.output, held.zero)
     options = option("Reshape", newShape=np.asarray(node.output.shape, np.int32))

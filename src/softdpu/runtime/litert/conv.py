@@ -72,7 +72,7 @@ def depthwise_conv2d(model: Lowering, node: Node) -> None:
 @lowering("transposed-conv2d-fix")
 def transposed_conv2d(model: Lowering, node: Node) -> None:
     """TRANSPOSE_CONV, whose weights are turned by half a turn."""
-    _transposed(model, node, model.constant(node.inputs["weights"][0]))
+    _convolve_transposed(model, node, model.constant(node.inputs["weights"][0]))
 
 
 @lowering("transposed-depthwise-conv2d-fix")
@@ -81,7 +81,7 @@ def transposed_depthwise_conv2d(model: Lowering, node: Node) -> None:
     weights = model.constant(node.inputs["weights"][0])
     multiplier, _, _, channels = weights.shape
     if channels <= _MOST_DENSE:
-        _transposed(model, node, _between_channels(weights))
+        _convolve_transposed(model, node, _spread_channels(weights))
         return
     if "bias" in node.inputs:
         raise NotExactError(f"{channels} channels with a bias")
@@ -99,7 +99,7 @@ def transposed_depthwise_conv2d(model: Lowering, node: Node) -> None:
         output = replace(node.output, key=f"{node.key} [{first}:{last}]", shape=made)
         inputs = {**node.inputs, "input": (source,)}
         part = replace(node, key=output.key, inputs=inputs, output=output)
-        _transposed(model, part, _between_channels(weights[..., first:last]))
+        _convolve_transposed(model, part, _spread_channels(weights[..., first:last]))
         parts.append(model.held[output.key])
     zero, joined = parts[0].zero, model.int8(node.output, parts[0].zero)
     if any(one.zero != zero for one in parts):
@@ -109,7 +109,7 @@ def transposed_depthwise_conv2d(model: Lowering, node: Node) -> None:
     model.put(node, joined, zero, all(one.positive for one in parts))
 
 
-def _between_channels(weights: np.ndarray) -> np.ndarray:
+def _spread_channels(weights: np.ndarray) -> np.ndarray:
     """Return depthwise weights {multiplier, h, w, c} as OHWI, zero between different channels."""
     multiplier, height, width, channels = weights.shape
     full = np.zeros((channels, multiplier, height, width, channels), np.int8)
@@ -118,7 +118,7 @@ def _between_channels(weights: np.ndarray) -> np.ndarray:
     return full.reshape(channels * multiplier, height, width, channels)
 
 
-def _transposed(model: Lowering, node: Node, weights: np.ndarray) -> None:
+def _convolve_transposed(model: Lowering, node: Node, weights: np.ndarray) -> None:
     outputs, height, width, channels = weights.shape
     rows, cols = node.pair("dilation")
     turned = np.zeros((outputs, (height - 1) * rows + 1, (width - 1) * cols + 1, channels), np.int8)
@@ -165,18 +165,18 @@ def convolution(model: Lowering, node: Node, filters: Filters) -> None:
         if 0 < cut <= _CUT_LEAKY and _is_whole(filters.bias):
             _leaky(model, node, filters, cut)
         else:
-            _in_float(model, node, filters, cut)
+            _convolve_float(model, node, filters, cut)
         return
     if kind not in _FUSED:
         raise NotExactError(f"nonlinear {kind}")
-    positive = kind != "NONE" or _never_negative(model, node, filters)
+    positive = kind != "NONE" or _is_never_negative(model, node, filters)
     if -8 < cut <= (_CUT_POSITIVE if positive else _CUT_SIGNED) and _bias_fits(filters.bias, cut):
-        _in_int8(model, node, filters, cut, _FUSED[kind], positive)
+        _convolve_int8(model, node, filters, cut, _FUSED[kind], positive)
     else:
-        _in_float(model, node, filters, cut)
+        _convolve_float(model, node, filters, cut)
 
 
-def _never_negative(model: Lowering, node: Node, filters: Filters) -> bool:
+def _is_never_negative(model: Lowering, node: Node, filters: Filters) -> bool:
     return model.get(node.input).positive and bool((filters.weights >= 0).all() and (filters.bias >= 0).all())
 
 
@@ -189,7 +189,7 @@ def _bias_fits(bias: np.ndarray, cut: int) -> bool:
     return (cut > 0 or _is_whole(bias)) and float(np.abs(bias).max(initial=0)) < 2**29
 
 
-def _in_int8(model: Lowering, node: Node, filters: Filters, cut: int, activation: int, positive: bool) -> None:
+def _convolve_int8(model: Lowering, node: Node, filters: Filters, cut: int, activation: int, positive: bool) -> None:
     """One quantized convolution with the two devices of the module `lowering`."""
     zero = 0 if positive or cut <= 0 else OFFSET
     bias = np.floor(filters.bias) - zero * 2.0**cut
@@ -274,7 +274,7 @@ def _emit_transposed(
         model.builder.operator(Operator.STRIDED_SLICE, indices, [output], option("StridedSlice"))
 
 
-def _in_float(model: Lowering, node: Node, filters: Filters, cut: int) -> None:
+def _convolve_float(model: Lowering, node: Node, filters: Filters, cut: int) -> None:
     """A float32 convolution, whose sums are whole numbers below 2**24 and so exact, then FLOOR.
 
     Numbers are in output steps, weights and bias multiplied by 2**-cut; whole for LeakyReLU with a large cut, whose
@@ -306,7 +306,7 @@ def _in_float(model: Lowering, node: Node, filters: Filters, cut: int) -> None:
     indices = [wide, model.builder.constant(weights), model.builder.constant(bias)]
     model.builder.operator(filters.code, indices, [sums], options)
     if split:
-        store_whole(model, node, _bent(model, sums, cut, node.output.shape), False)
+        store_whole(model, node, _bend(model, sums, cut, node.output.shape), False)
         return
     if leaky:
         slope = option("LeakyRelu", alpha=fixed_point.LEAKY_RELU_ALPHA)
@@ -317,7 +317,7 @@ def _in_float(model: Lowering, node: Node, filters: Filters, cut: int) -> None:
     floor_and_store(model, node, sums, limit, kind in ("RELU", "RELU6"))
 
 
-def _bent(model: Lowering, sums: int, cut: int, shape: tuple[int, ...]) -> int:
+def _bend(model: Lowering, sums: int, cut: int, shape: tuple[int, ...]) -> int:
     """Return LeakyReLU of whole sums below 2**24 in whole output steps, never leaving what float32 holds exactly.
 
     Of what is positive floor(x / 2**cut + 1/2). Of what is negative floor((13 * x + 2**(cut + 6)) / 2**(cut + 7)) with

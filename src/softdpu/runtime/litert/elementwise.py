@@ -38,13 +38,13 @@ def eltwise(model: Lowering, node: Node) -> None:
         raise NotExactError(f"nonlinear {activation}")
     if len(values) == 1:
         table_of(model, node)
-    elif kind == "ADD" and len(values) == 2 and _adds_exactly(values, node) and activation in ("NONE", "RELU"):
+    elif kind == "ADD" and len(values) == 2 and _is_exact_sum(values, node) and activation in ("NONE", "RELU"):
         _add(model, node, activation)
     else:
         _fold(model, node, kind)
 
 
-def _adds_exactly(values: tuple[Value, ...], node: Node) -> bool:
+def _is_exact_sum(values: tuple[Value, ...], node: Node) -> bool:
     return all(value.position - node.output.position in _ADD_RATIOS for value in values) and _spread(values) <= 12
 
 

@@ -36,7 +36,7 @@ def run_program(
         values[node.key] = run_node(node, values, kernels)
         for key in uses.get(index, ()):
             del values[key]
-    return {value.key: _as_declared(values[value.key], value) for value in program.outputs}
+    return {value.key: _cast_as_declared(values[value.key], value) for value in program.outputs}
 
 
 def run_node(node: Node, values: Mapping[str, np.ndarray], kernels: Mapping[str, Kernel] | None = None) -> np.ndarray:
@@ -83,20 +83,22 @@ def _is_integer(node: Node) -> bool:
 
 def _run_float(node: Node, args: Args) -> np.ndarray:
     """Run a float kernel; integers at its borders are taken as the real numbers that they stand for."""
-    real = {name: [_real(x, value) for x, value in zip(arrays, node.inputs[name])] for name, arrays in args.items()}
+    real = {
+        name: [_dequantize(x, value) for x, value in zip(arrays, node.inputs[name])] for name, arrays in args.items()
+    }
     out = np.asarray(FLOAT_KERNELS[node.kind](node, real))
     if node.kind in _BORDERS or node.output.fix_point is None or node.output.dtype != np.int8:
         return out
     return fixed_point.quantize(out, node.output.position, fixed_point.HALF_UP)
 
 
-def _real(x: np.ndarray, value: Value) -> np.ndarray:
+def _dequantize(x: np.ndarray, value: Value) -> np.ndarray:
     if x.dtype == np.int8 and value.fix_point is not None:
         return fixed_point.dequantize(x, value.fix_point)
     return x
 
 
-def _as_declared(x: np.ndarray, value: Value) -> np.ndarray:
+def _cast_as_declared(x: np.ndarray, value: Value) -> np.ndarray:
     return np.ascontiguousarray(x.astype(value.dtype, copy=False))
 
 

@@ -161,7 +161,7 @@ def conv2d(node: Node, args: Args) -> np.ndarray:
         sums = convolve(x, weights, stride, dilation, pads, int(node.attrs.get("group") or 1))
     else:
         sums = convolve_depthwise(x, weights, stride, dilation, pads)
-    return _fit(_with_bias(sums, args), node)
+    return _fit(_add_bias(sums, args), node)
 
 
 @float_kernel("transposed-conv2d", "transposed-depthwise-conv2d")
@@ -179,10 +179,10 @@ def transposed_conv2d(node: Node, args: Args) -> np.ndarray:
         pads = (before[0], full[0] - before[0] - out[0], before[1], full[1] - before[1] - out[1])
     spread, around = spread_input(x, kernel, stride, dilation, pads)
     form = convolve if node.kind == "transposed-conv2d" else convolve_depthwise
-    return _with_bias(form(spread, weights, (1, 1), dilation, around), args)
+    return _add_bias(form(spread, weights, (1, 1), dilation, around), args)
 
 
-def _with_bias(sums: np.ndarray, args: Args) -> np.ndarray:
+def _add_bias(sums: np.ndarray, args: Args) -> np.ndarray:
     return sums + args["bias"][0] if args.get("bias") else sums
 
 

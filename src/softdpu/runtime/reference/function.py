@@ -25,14 +25,14 @@ def fix(node: Node, args: Args) -> np.ndarray:
     """Round to the grid of a position and saturate; the numbers stay real, and are float32's again."""
     low, high, mode = _format(node)
     position = int(node.attr("fix_point"))
-    return fixed_point.fake_quantize(_snapped(args["input"][0], node), position, mode, low, high).astype(np.float32)
+    return fixed_point.fake_quantize(_snap(args["input"][0], node), position, mode, low, high).astype(np.float32)
 
 
 @float_kernel("float2fix")
 def float2fix(node: Node, args: Args) -> np.ndarray:
     """Round to integers of a position, saturated, in the output's data type."""
     low, high, mode = _format(node)
-    scaled = np.ldexp(_snapped(args["input"][0], node), int(node.attr("fix_point")))
+    scaled = np.ldexp(_snap(args["input"][0], node), int(node.attr("fix_point")))
     return np.clip(fixed_point.round_real(scaled, mode), low, high).astype(node.output.dtype)
 
 
@@ -52,7 +52,7 @@ def _format(node: Node) -> tuple[int, int, int]:
     return low, high, ROUND_MODES[mode]
 
 
-def _snapped(x: np.ndarray, node: Node) -> np.ndarray:
+def _snap(x: np.ndarray, node: Node) -> np.ndarray:
     """Remove float64's own noise: numbers within 2**-30 steps of the grid's fractions become them.
 
     A mean in an uncompiled graph is sum / count * (count * n / 2**m): in float64 a tie of the exact product can come
