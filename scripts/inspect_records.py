@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 
-from softdpu.dataset import options
+from softdpu.commands import values
 from softdpu.dataset.contact_sheet import contact_sheet
 from softdpu.output.cli import program
 
@@ -19,7 +19,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--records", required=True, metavar="DIR", help="folder with .tfrecord files")
     parser.add_argument("--output", required=True, metavar="PNG", help="path of the picture")
-    parser.add_argument("--images", type=options.positive, default=8, help="images of each class (default: 8)")
+    parser.add_argument("--images", type=values.positive, default=8, help="images of each class (default: 8)")
     parser.add_argument("--seed", type=int, default=1, help="of the choice of images (default: 1)")
     args = parser.parse_args()
     print(contact_sheet(args.records, args.output, args.images, args.seed))

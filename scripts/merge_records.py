@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import argparse
 
-from softdpu.commands import records
-from softdpu.dataset import make, options
+from softdpu.commands import records, values
+from softdpu.dataset import make
 from softdpu.output.cli import program
 
 
@@ -18,7 +18,7 @@ def main() -> None:
     """Parse the command line and merge."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--records", required=True, metavar="DIR", help="folder with data_<i>.json of every shard")
-    parser.add_argument("--shards", type=options.positive, required=True, help="number of shards")
+    parser.add_argument("--shards", type=values.positive, required=True, help="number of shards")
     records.add_skipped(parser)
     args = parser.parse_args()
     make.merge(args.records, args.shards, args.max_skipped)

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from mutate import TEXTS, Door, mutate_bytes, tries
 
-from softdpu.dataset import example, images, labels, options, preprocess, tfrecord
+from softdpu.commands import values
+from softdpu.dataset import example, images, labels, preprocess, tfrecord
 from softdpu.dataset.contact_sheet import contact_sheet
 from softdpu.dataset.folder import ImageFolder, state
 from softdpu.dataset.make import Choice, make
@@ -182,7 +183,7 @@ NAMES = ["a\nb", "a\rb", "a\r", "a\u2028b", "a\x85b", "a\x0bb", "\x1b[31m", "tab
 
 def test_every_class_is_one_line(tmp_path: Path) -> None:
     labels.write(tmp_path / "labels.txt", NAMES)
-    assert options.count_lines(str(tmp_path / "labels.txt")) == len(NAMES)
+    assert values.count_lines(str(tmp_path / "labels.txt")) == len(NAMES)
     read = labels.read(tmp_path / "labels.txt")
     assert read[0] == r"a\nb" and read[8] == "é" and len(read) == len(NAMES) == len(set(read))
     assert all(name.isprintable() for name in read)

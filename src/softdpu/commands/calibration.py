@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from softdpu.commands.options import add_trust
-from softdpu.dataset.options import positive
+from softdpu.commands.values import positive
 from softdpu.training import quantizers
 from softdpu.training.quantization import Calibration
 

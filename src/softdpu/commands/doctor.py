@@ -9,9 +9,10 @@ from typing import Any
 import cv2
 import numpy as np
 
+from softdpu.commands import values
 from softdpu.commands.models import as_h5
 from softdpu.commands.options import add_trust
-from softdpu.dataset import options, preprocess
+from softdpu.dataset import preprocess
 from softdpu.doctor.examine import examine
 from softdpu.doctor.report import as_text, write
 from softdpu.errors import SoftdpuError
@@ -70,10 +71,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("model", help="the float model, .h5 or .keras")
     add("--records", metavar="DIR", help="folder with .tfrecord files; without it random images")
-    add("--calib-images", type=options.positive, default=128, help="images to calibrate with (default: 128)")
+    add("--calib-images", type=values.positive, default=128, help="images to calibrate with (default: 128)")
     add("--fit", choices=preprocess.FITS, default=preprocess.STRETCH, help="how an image becomes the input")
-    options.add_scaling_argument(parser)
-    add("--threads", type=options.positive, default=1, help="threads to compute with (default: 1)")
+    values.add_scaling_argument(parser)
+    add("--threads", type=values.positive, default=1, help="threads to compute with (default: 1)")
     add_trust(parser)
     add("--output", required=True, metavar="DIR", help="folder for doctor.json and the pictures")
     parser.set_defaults(run=run)

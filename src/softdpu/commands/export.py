@@ -6,7 +6,8 @@ import argparse
 import json
 from pathlib import Path
 
-from softdpu.dataset import options, preprocess
+from softdpu.commands import values
+from softdpu.dataset import preprocess
 
 _EXAMPLES = """\
 examples:
@@ -35,11 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--target", default="zcu102", help="board whose compiled graph is exported (default: zcu102)")
     add("--check", action="store_true", help="run the file and explain every number that is not the DPU's")
     add("--golden", type=Path, metavar="DIR", help="check on the vectors of a card's golden/ instead of random ones")
-    add("--vectors", type=options.positive, default=3, metavar="N", help="random vectors to check on (default: 3)")
+    add("--vectors", type=values.positive, default=3, metavar="N", help="random vectors to check on (default: 3)")
     add("--records", type=Path, metavar="DIR", help="also measure the accuracy on these records")
     add("--fit", choices=preprocess.FITS, default=preprocess.STRETCH, help="of images to the input")
-    options.add_scaling_argument(parser)
-    add("--threads", type=options.positive, default=1, help="that decode images (default: 1)")
+    values.add_scaling_argument(parser)
+    add("--threads", type=values.positive, default=1, help="that decode images (default: 1)")
     add("--report", type=Path, metavar="JSON", help="write the check's findings and the accuracy to this file")
     add("--json", action="store_true", help="print JSON for programs instead of text for people")
     parser.set_defaults(run=_export)

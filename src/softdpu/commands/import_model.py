@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 
 from softdpu.commands import options
+from softdpu.commands.values import positive
 from softdpu.dataset import labels
-from softdpu.dataset.options import positive
 from softdpu.own_model.adapt import adapt
 from softdpu.own_model.network import network
 from softdpu.training.batches import make_repeatable

@@ -9,8 +9,8 @@ import argparse
 from collections.abc import Callable
 from dataclasses import fields
 
+from softdpu.commands.values import add_scaling_argument, positive, share
 from softdpu.dataset import preprocess
-from softdpu.dataset.options import add_scaling_argument, positive, share
 from softdpu.dataset.pipeline import Augmentation
 from softdpu.training import devices
 from softdpu.training.common import Data

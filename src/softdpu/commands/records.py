@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 
 from softdpu.commands.fields import pick
+from softdpu.commands.values import positive, share
 from softdpu.dataset import images, make
-from softdpu.dataset.options import positive, share
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

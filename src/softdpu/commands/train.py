@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from softdpu.commands import options
-from softdpu.dataset.options import count_lines, positive, share
+from softdpu.commands.values import count_lines, positive, share
 from softdpu.training import copies
 from softdpu.training.float_model import FloatTraining, train_float
 from softdpu.training.model import BN_MOMENTUM, Network

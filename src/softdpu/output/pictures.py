@@ -18,7 +18,7 @@ from softdpu.output.files import PathLike, whole_file
 
 # Okabe and Ito's colours, ordered so that neighbours differ in brightness too.
 BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
-SKY, PURPLE, YELLOW, BLACK = "#56B4E9", "#CC79A7", "#F0E442", "#000000"
+SKY, PURPLE, BLACK = "#56B4E9", "#CC79A7", "#000000"
 GREY = "#767676"
 SERIES = (BLUE, VERMILION, SKY, BLACK, GREEN, PURPLE)
 MARKERS = ("o", "s", "^", "D", "v", "P")

@@ -317,8 +317,3 @@ FUNCTIONS: dict[str, Callable[[Graph, Node, dict[str, Any]], None]] = {
     "split": _split,
     **dict.fromkeys(_IDENTITIES, _identity),
 }
-
-
-def is_known(kind: str) -> bool:
-    """Tell whether a function becomes layers here."""
-    return kind.replace("compat.v1.", "") in FUNCTIONS
