@@ -54,3 +54,22 @@ def test_a_broken_link_is_found(tmp_path: Path) -> None:
     assert broken(page) == []
     page.write_text(headings + "[a](#no-heading) [b](#same-2) [c](other.md) [d](page.md#x)\n")
     assert broken(page) == ["#no-heading", "#same-2", "other.md", "page.md#x"]
+
+
+FOLDERS = ("", "src/softdpu", "src", "tests", "target_src", "src/softdpu/numbers/data")
+NAMED = re.compile(r"`([\w./-]+(?:\.py|\.csv|\.yaml|/))`(?: \(the table `(\w+)`\))?")
+
+
+@pytest.mark.parametrize("name", ["docs/architecture.md", "docs/compiler.md", "CONTRIBUTING.md"])
+def test_pages_for_developers_name_files_and_tables_that_are_there(name: str) -> None:
+    page = ROOT / name
+    found = NAMED.findall(without_blocks(page.read_text(encoding="utf-8")))
+    assert len(found) > 1
+    for path, table in found:
+        places = [ROOT / folder / path for folder in (*FOLDERS, f"src/softdpu/{page.stem}")]
+        file = next((place for place in places if place.exists()), None)
+        assert file is not None, path
+        assert not table or re.search(rf"^{table}\b.* = ", file.read_text(encoding="utf-8"), re.MULTILINE), (
+            path,
+            table,
+        )
