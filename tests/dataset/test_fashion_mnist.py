@@ -116,6 +116,7 @@ def test_a_folder_that_does_not_exist(tmp_path: Path) -> None:
         (gzip.compress(bytes([0, 0, 8, 3]) + bytes(3)), "it starts with 00000803"),
         (gzip.compress(bytes([0, 0, 8, 3]) + np.array([2, 2, 2], ">u4").tobytes() + bytes(7)), "must hold 2x2x2 bytes"),
     ],
+    ids=["no gzip", "cut", "four dimensions", "short header", "short data"],  # or gzip's time is in the name
 )
 def test_a_broken_idx_file_is_told(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "x.gz").write_bytes(content)
