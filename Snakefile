@@ -53,8 +53,7 @@ onstart:
     if any(job.output for job in workflow.dag.needrun_jobs()):
         with one_line():
             locks.hold(Path(BUILD))
-            if warning := images.keep_source(Path(BUILD), DATASET):
-                logger.warning(f"warning: {warning}")
+            images.claim_folder(Path(BUILD), DATASET)
 
 
 onerror:

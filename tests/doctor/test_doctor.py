@@ -69,6 +69,26 @@ def test_the_words_name_cause_and_channel(found) -> None:
     assert reasons.worst(found)[0] == "middle"
 
 
+def test_of_a_healthy_network_nothing_is_said_to_be_wrong(tmp_path: Path) -> None:
+    keras.utils.set_random_seed(5)
+    x = inputs = keras.Input((16, 16, 3))
+    for filters in (8, 8):
+        x = L.ReLU()(L.Conv2D(filters, 3, padding="same", kernel_initializer="he_normal")(x))
+    x = L.Conv2D(4, 1)(x)
+    healthy = keras.Model(inputs, x)
+    found = examine(healthy, random_images(healthy, 32))
+    assert found.output_sqnr[0] > 25
+    assert reasons.diagnosis(found)[0].startswith("Nothing is wrong")
+    report.write_table(found, tmp_path / "layers.html")
+    page = (tmp_path / "layers.html").read_text(encoding="utf-8")
+    assert "Nothing is wrong" in page and "orst" not in page
+    assert "prefers-color-scheme: dark" in page and 'name="viewport"' in page
+
+
+def test_a_sick_network_is_not_called_healthy(found) -> None:
+    assert not any("Nothing is wrong" in line for line in reasons.diagnosis(found))
+
+
 def test_the_numbers_are_what_they_are_called(found, model) -> None:
     state = found.before["last"]
     kernel = model.get_layer("last").get_weights()[0]

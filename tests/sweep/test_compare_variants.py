@@ -16,9 +16,9 @@ from softdpu.sweep import compare
 from softdpu.sweep.compare import COSTS, Row
 
 
-def row(name: str, accuracy: float, size: int, operations: int, fps: float, target: str = "zcu102") -> Row:
+def row(name: str, accuracy: float, size: int, operations: int, fps: float, images: int = 0) -> Row:
     stages = {"float model": accuracy, "fine-tuned": accuracy, "on target": accuracy}
-    return Row(name, target, stages, accuracy, size, operations, fps)
+    return Row(name, "zcu102", stages, accuracy, size, operations, fps, images)
 
 
 def front_by_definition(rows: list[Row], cost: str) -> set[int]:
@@ -81,6 +81,38 @@ def test_the_picture_names_variants_and_the_front(compared: tuple[Path, str]) ->
     assert "Pareto front" in texts
     for _, label, _, _ in COSTS.values():
         assert label in texts
+
+
+NOISY = [
+    row("a", 0.900, 400_000, 7_000_000, 5000.0, 10_000),
+    row("a again", 0.902, 400_000, 7_000_000, 4900.0, 10_000),
+    row("dear luck", 0.904, 1_200_000, 25_000_000, 2000.0, 10_000),
+    row("dear", 0.930, 1_500_000, 30_000_000, 1500.0, 10_000),
+]
+
+
+@pytest.mark.parametrize("cost", COSTS)
+def test_noise_is_not_called_best(cost: str) -> None:
+    found = compare.stand(NOISY, cost)
+    names = {NOISY[index].variant for index in found.best}
+    assert "dear luck" not in names  # 0.2 to 0.4 points more, at several times the cost
+    assert "dear" in names and {"a again"} <= names
+    assert {2, 3} <= found.front
+    assert 2 not in found.ties[0] and found.ties[0] == [1]
+
+
+def test_ties_are_said_and_equal_points_have_one_label(tmp_path: Path) -> None:
+    standings = {cost: compare.stand(NOISY, cost) for cost in COSTS}
+    lines = compare._text(NOISY, standings).splitlines()
+    assert lines[1].endswith("size (= a again zcu102), operations (= a again zcu102), throughput (= a again zcu102)")
+    assert lines[3].endswith("2,000") and "0.59 points" in lines[-1]
+    compare.draw(tmp_path / "sweep.svg", NOISY, standings)
+    tree = ElementTree.parse(tmp_path / "sweep.svg")
+    places = {}
+    for node in tree.iter("{http://www.w3.org/2000/svg}text"):
+        places.setdefault("".join(node.itertext()).strip(), []).append(node.get("transform") or (node.get("x"), node.get("y")))
+    assert len(places["a"]) == len(places["a again"]) == len(COSTS)
+    assert not set(places["a"]) & set(places["a again"])
 
 
 def test_a_missing_result_is_told(tmp_path: Path) -> None:

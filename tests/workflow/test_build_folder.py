@@ -1,10 +1,13 @@
-"""A build's logs lie in its own folder, and another data set takes none over without a word."""
+"""A build's logs lie in its own folder, and another data set does not replace its records."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from softdpu.build.images import choose_logs, keep_source
+import pytest
+
+from softdpu.build.images import choose_logs, claim_folder
+from softdpu.errors import SoftdpuError
 
 
 def test_logs_follow_the_builds_folder() -> None:
@@ -12,14 +15,16 @@ def test_logs_follow_the_builds_folder() -> None:
     assert choose_logs({"pathvars": {"build": "build/mine"}}) == "<build>/logs"
 
 
-def test_another_data_set_in_the_same_folder_is_said(tmp_path: Path) -> None:
+def test_another_data_set_does_not_replace_the_records_of_a_build(tmp_path: Path) -> None:
     fashion = {"kind": "fashion_mnist", "path": None, "train_tar": None, "val_tar": None}
     folder = {**fashion, "kind": "image_folder", "path": "my images"}
-    assert keep_source(tmp_path, fashion) is None
-    assert keep_source(tmp_path, {**fashion, "path": "data"}) is None  # the same images from another place
-    warning = keep_source(tmp_path, folder)
-    assert warning is not None and "held the build of fashion_mnist" in warning
-    assert "again from image_folder my images" in warning and "pathvars='{build: build/mine}'" in warning
-    assert keep_source(tmp_path, folder) is None
+    claim_folder(tmp_path, fashion)
+    claim_folder(tmp_path, {**fashion, "path": "data"})  # the same images from another place
+    with pytest.raises(SoftdpuError, match=r"holds the build of fashion_mnist, and this one is of image_folder my images"):
+        claim_folder(tmp_path, folder)
+    with pytest.raises(SoftdpuError, match=r"pathvars='\{build: .*/mine\}', or delete .*dataset\.json"):
+        claim_folder(tmp_path, folder)  # it is still the first one's
+    (tmp_path / "dataset.json").unlink()
+    claim_folder(tmp_path, folder)
     (tmp_path / "dataset.json").write_text("{")
-    assert keep_source(tmp_path, folder) is None
+    claim_folder(tmp_path, folder)

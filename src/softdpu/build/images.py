@@ -12,6 +12,7 @@ from typing import Any
 
 from softdpu.dataset.folder import count_folders
 from softdpu.dataset.imagenet import val_shards
+from softdpu.errors import SoftdpuError
 from softdpu.output import files
 
 FASHION_MNIST = "data/fashion_mnist"
@@ -31,8 +32,12 @@ def choose_logs(config: Mapping[str, Any]) -> str:
     return "logs" if build == "build" else "<build>/logs"
 
 
-def keep_source(folder: Path, dataset: Mapping[str, Any]) -> str | None:
-    """Write down whose images a build's folder holds; return a warning if they were another's, whose records go."""
+def claim_folder(folder: Path, dataset: Mapping[str, Any]) -> None:
+    """Write down whose images a build's folder holds.
+
+    Raises:
+        SoftdpuError: if its records are of other images, which this build would replace.
+    """
     keys = ("kind", "path") if dataset["kind"] == "image_folder" else ("kind", "train_tar", "val_tar")
     now = {key: dataset[key] for key in keys if dataset[key] is not None}
     file = folder / SOURCE
@@ -40,14 +45,13 @@ def keep_source(folder: Path, dataset: Mapping[str, Any]) -> str | None:
         before = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         before = now
+    if before != now and isinstance(before, dict):
+        old, new = (" ".join(map(str, source.values())) for source in (before, now))
+        raise SoftdpuError(
+            f"{folder} holds the build of {old}, and this one is of {new}: give it a folder of its own,"
+            f" --config pathvars='{{build: {folder}/mine}}', or delete {file} to have the old records and models replaced"
+        )
     files.write_json(file, now)
-    if before == now or not isinstance(before, dict):
-        return None
-    old, new = (" ".join(map(str, source.values())) for source in (before, now))
-    return (
-        f"{folder} held the build of {old}; its records and models are made again from {new}. To keep both, give each"
-        " a folder: --config pathvars='{build: build/mine}'"
-    )
 
 
 def count_shards(dataset: Mapping[str, Any], split: str) -> int:

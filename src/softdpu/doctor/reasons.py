@@ -7,6 +7,7 @@ import numpy as np
 from softdpu.doctor.examine import Examination, LayerState
 
 WORST = 5
+HEALTHY = 20.0  # dB: the noise has a hundredth of the output's power, which moves hardly an answer
 STRETCHED = 4.0  # the largest channel against the median one
 COARSE_BIAS = 4.0  # steps of the result that half a step of the bias is worth
 
@@ -22,11 +23,22 @@ def stretching_dead(found: Examination) -> list[str]:
     return sorted(names, key=lambda name: found.dead[name].rest / found.dead[name].largest)
 
 
+def is_healthy(found: Examination) -> bool:
+    """Return whether AMD's recipe alone serves this network: no dead channel costs bits, and the output has 20 dB."""
+    return not stretching_dead(found) and found.output_sqnr[0] >= HEALTHY
+
+
 def diagnosis(found: Examination) -> list[str]:
-    """Return the network's diagnosis, one sentence an item."""
+    """Return the network's diagnosis, one sentence per item."""
     before, after = found.output_sqnr
     lines = [f"The output's signal-to-noise ratio is {before:.1f} dB with AMD's recipe and {after:.1f} dB rescued."]
     stretching = stretching_dead(found)
+    if is_healthy(found):
+        lines.insert(0, "Nothing is wrong: this network can be quantized as it is. The layers named cost most, but little.")
+    elif not stretching and after >= HEALTHY:
+        lines.append("No dead channels are in the way; the recipe `rescue` makes this network healthy.")
+    elif not stretching:
+        lines.append("No dead channels are in the way: look at the layers named first, then fine-tune.")
     names = [name for name in found.before if name in stretching]
     if names:
         lines.append(

@@ -7,19 +7,26 @@ from html import escape
 
 from softdpu.output.files import PathLike, write_text
 
+# Colours follow the reader's choice of light or dark; a wide table scrolls by itself, so that a phone shows the page.
 _STYLE = """
-body { font: 15px/1.45 system-ui, sans-serif; color: #1a1a1a; background: white; margin: 1.5rem; max-width: 75rem }
-h1 { font-size: 1.35rem } h2 { font-size: 1.1rem; margin-top: 1.6rem }
-table { border-collapse: collapse } caption { text-align: left; color: #555; padding: .2rem 0 }
-th, td { text-align: left; padding: .2rem .8rem .2rem 0; border-bottom: 1px solid #ccc; vertical-align: top }
-th { border-bottom: 2px solid #555 } .number { text-align: right; font-variant-numeric: tabular-nums }
-pre { background: #f3f3f3; padding: .8rem; overflow-x: auto } code { font-size: .85rem } .note { color: #555 }
+:root { color-scheme: light dark; --text: #1a1a1a; --page: white; --soft: #555; --line: #ccc; --block: #f3f3f3 }
+@media (prefers-color-scheme: dark) {
+  :root { --text: #e8e8e8; --page: #16181c; --soft: #a9a9a9; --line: #44474d; --block: #23262b }
+}
+body { font: 15px/1.45 system-ui, sans-serif; color: var(--text); background: var(--page); margin: 1.5rem; max-width: 75rem }
+h1 { font-size: 1.35rem } h2 { font-size: 1.1rem; margin-top: 1.6rem } p { overflow-wrap: anywhere }
+table { border-collapse: collapse; display: block; overflow-x: auto; max-width: 100% }
+th, td { text-align: left; padding: .2rem .8rem .2rem 0; border-bottom: 1px solid var(--line); vertical-align: top }
+th { border-bottom: 2px solid var(--soft) } .number { text-align: right; font-variant-numeric: tabular-nums }
+pre { background: var(--block); padding: .8rem; overflow-x: auto } code { font-size: .85rem } .note { color: var(--soft) }
+@media (max-width: 30rem) { body { margin: .8rem } }
 """
 
 
 def write_page(path: PathLike, title: str, blocks: Iterable[str]) -> None:
     """Write a page of blocks, each HTML from the functions below, whole or not at all."""
-    head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{_STYLE}</style>'
+    head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+    head += f"<title>{escape(title)}</title><style>{_STYLE}</style>"
     body = "\n".join([f"<h1>{escape(title)}</h1>", *blocks])
     write_text(path, f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n{body}\n</body></html>\n')
 

@@ -1,7 +1,8 @@
 """What a sweep ends in: a table of all variants and a picture of what accuracy costs, with the best marked.
 
 A row is on the Pareto front of a cost when no other row is at least as accurate and at least as cheap, and better in
-one of the two.
+one of the two. It is called best only if the front holds no cheaper row whose accuracy is equal within the noise: half
+of the 95 % interval of an accuracy over so many images, and 5 % of the images per second, which are measured once.
 """
 
 from __future__ import annotations
@@ -12,13 +13,16 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from softdpu.errors import SoftdpuError
 from softdpu.output import files
 from softdpu.output.pictures import BLUE, GREY, picture, printable
 from softdpu.sweep.variants import results
 from softdpu.xmodel.show import describe
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 class Row(NamedTuple):
@@ -30,7 +34,8 @@ class Row(NamedTuple):
         accuracy: 0..1, of the network that was compiled, over all validation images.
         bytes: of the .xmodel.
         operations: of one run; a multiplication and an addition count 2.
-        fps: images a second of the software DPU on this machine.
+        fps: images per second of the software DPU on this machine.
+        images: over which the accuracy was measured; 0: not known, then it has no noise.
     """
 
     variant: str
@@ -40,16 +45,38 @@ class Row(NamedTuple):
     bytes: int
     operations: int
     fps: float
+    images: int = 0
+
+    @property
+    def noise(self) -> float:
+        """Half of the accuracy's 95 % interval, 0..1, by the normal approximation."""
+        return 1.96 * math.sqrt(self.accuracy * (1 - self.accuracy) / self.images) if self.images else 0.0
+
+
+class Standing(NamedTuple):
+    """How the rows stand in one cost, as indexes.
+
+    Attributes:
+        front: the rows on the Pareto front.
+        best: those of the front that no cheaper one equals within the noise.
+        ties: to each row, the rows of the front with its cost and its accuracy within the noise.
+    """
+
+    front: set[int]
+    best: set[int]
+    ties: dict[int, list[int]]
 
 
 # name: (attribute of Row, axis, what to multiply with, whether more is better)
 COSTS: dict[str, tuple[str, str, float, bool]] = {
     "size": ("bytes", "size of the .xmodel, KiB", 1 / 1024, False),
-    "operations": ("operations", "operations an image, millions", 1e-6, False),
-    "throughput": ("fps", "images a second, on this machine", 1, True),
+    "operations": ("operations", "operations per image, millions", 1e-6, False),
+    "throughput": ("fps", "images per second, on this machine", 1, True),
 }
 ON_TARGET = "on target"
 LABELLED = 24  # points; of more, only those on a front are named
+COST_NOISE = {"throughput": 0.05}  # of the cost; sizes and operations have none
+APART = 9  # pixels; points nearer to each other share one label
 
 
 def compare(build: Path, compared: Sequence[str], output: Path) -> None:
@@ -64,12 +91,12 @@ def compare(build: Path, compared: Sequence[str], output: Path) -> None:
         SoftdpuError: if a result is missing or is none.
     """
     rows = [read_row(build, name) for name in compared]
-    fronts = {cost: pareto(rows, cost) for cost in COSTS}
-    table = _table(rows, fronts)
+    standings = {cost: stand(rows, cost) for cost in COSTS}
+    table = _table(rows, standings)
     files.write_text(output / "table.csv", _csv(table))
     files.write_json(output / "table.json", {"rows": table})
-    draw(output / "sweep.svg", rows, fronts)
-    print(_text(rows, fronts))
+    draw(output / "sweep.svg", rows, standings)
+    print(_text(rows, standings))
 
 
 def read_row(build: Path, compared: str) -> Row:
@@ -84,11 +111,13 @@ def read_row(build: Path, compared: str) -> Row:
     try:
         accuracies = {step["name"]: float(step["accuracy"]) for step in steps}
         fps = float(_numbers(run, "fps"))
-        compiled = [step for name, step in accuracies.items() if name != ON_TARGET][-1]
+        compiled, images = [
+            (float(step["accuracy"]), int(step["images"])) for step in steps if step["name"] != ON_TARGET
+        ][-1]
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise SoftdpuError(f"{ladder}, {run}: expected accuracies and fps ({error}); make them again") from None
     found = describe(xmodel)
-    return Row(variant, target, accuracies, compiled, found["bytes"], found["workload"] or 0, fps)
+    return Row(variant, target, accuracies, compiled, found["bytes"], found["workload"] or 0, fps, images)
 
 
 def _numbers(path: Path, key: str) -> Any:
@@ -112,7 +141,29 @@ def pareto(rows: Sequence[Row], cost: str) -> set[int]:
     return front
 
 
-def _table(rows: Sequence[Row], fronts: dict[str, set[int]]) -> list[dict[str, Any]]:
+def stand(rows: Sequence[Row], cost: str) -> Standing:
+    """Return which rows are on the front of `cost`, which of them are best, and which cannot be told apart."""
+    attribute, _, _, more_is_better = COSTS[cost]
+    slack = COST_NOISE.get(cost, 0.0)
+
+    def is_cheaper(one: Row, other: Row) -> bool:
+        a, b = getattr(one, attribute), getattr(other, attribute)
+        return a > b * (1 + slack) if more_is_better else a * (1 + slack) < b
+
+    def is_as_accurate(one: Row, other: Row) -> bool:
+        return abs(one.accuracy - other.accuracy) <= max(one.noise, other.noise)
+
+    front = pareto(rows, cost)
+    ties: dict[int, list[int]] = {}
+    beaten = set()
+    for index, row in enumerate(rows):
+        equal = [i for i in sorted(front) if i != index and is_as_accurate(row, rows[i])]
+        beaten |= {index} if any(is_cheaper(rows[i], row) for i in equal) else set()
+        ties[index] = [i for i in equal if not is_cheaper(rows[i], row) and not is_cheaper(row, rows[i])]
+    return Standing(front, front - beaten, ties)
+
+
+def _table(rows: Sequence[Row], standings: dict[str, Standing]) -> list[dict[str, Any]]:
     return [
         {
             "variant": row.variant,
@@ -122,7 +173,10 @@ def _table(rows: Sequence[Row], fronts: dict[str, set[int]]) -> list[dict[str, A
             "bytes": row.bytes,
             "operations": row.operations,
             "fps": row.fps,
-            "pareto": " ".join(cost for cost in COSTS if index in fronts[cost]),
+            "images": row.images,
+            "noise": round(row.noise, 6),
+            "pareto": " ".join(cost for cost, standing in standings.items() if index in standing.front),
+            "best": " ".join(cost for cost, standing in standings.items() if index in standing.best),
         }
         for index, row in enumerate(rows)
     ]
@@ -137,41 +191,77 @@ def _csv(table: list[dict[str, Any]]) -> str:
     return text.getvalue()
 
 
-def _text(rows: Sequence[Row], fronts: dict[str, set[int]]) -> str:
+def _text(rows: Sequence[Row], standings: dict[str, Standing]) -> str:
     width = max(len(f"{row.variant} {row.target}") for row in rows)
     head = f"{'accuracy':>10}  {'on target':>10}  {'KiB':>8}  {'M operations':>12}  {'images/s':>8}  best in"
     lines = [f"{'':<{width}}  {head}"]
     for index, row in enumerate(rows):
         name = f"{row.variant:<{width - len(row.target)}}{row.target}"
         on_target = f"{100 * row.accuracies[ON_TARGET]:.2f} %" if ON_TARGET in row.accuracies else ""
-        best = ", ".join(cost for cost in COSTS if index in fronts[cost])
+        best = ", ".join(filter(None, (_best(rows, index, cost, standing) for cost, standing in standings.items())))
         lines.append(
             f"{name}  {100 * row.accuracy:>8.2f} %  {on_target:>10}  {row.bytes / 1024:>8,.0f}"
             f"  {row.operations / 1e6:>12,.1f}  {row.fps:>8,.0f}  {best}".rstrip()
         )
+    noise = max(row.noise for row in rows)
+    if noise:
+        lines.append(
+            f"Accuracies that differ by less than {100 * noise:.2f} points, half of the 95 % interval over so many"
+            " images, count as equal, and so do images/s within 5 %. (=): equal to the rows named."
+        )
     return "\n".join(lines)
 
 
-def draw(path: Path, rows: Sequence[Row], fronts: dict[str, set[int]]) -> None:
-    """Draw accuracy against every cost, one beside the other; what is on a front is filled, joined and named."""
-    targets = {row.target for row in rows}
+def _best(rows: Sequence[Row], index: int, cost: str, standing: Standing) -> str:
+    """Return the cost if the row is best in it, with the rows that equal it within the noise, else nothing."""
+    if index not in standing.best and not set(standing.ties[index]) & standing.best:
+        return ""
+    ties = [f"{rows[i].variant} {rows[i].target}" for i in standing.ties[index]]
+    return f"{cost} (= {', '.join(ties)})" if ties else cost
+
+
+def draw(path: Path, rows: Sequence[Row], standings: dict[str, Standing]) -> None:
+    """Draw accuracy against every cost, one beside the other; what is on a front is joined, what is best is filled."""
     with picture(path, 4.2 * len(COSTS), 4.4) as figure:
         all_axes = figure.subplots(1, len(COSTS), sharey=True, squeeze=False)[0]
         for axes, (cost, (attribute, label, factor, _)) in zip(all_axes, COSTS.items(), strict=True):
+            standing = standings[cost]
             points = [(factor * getattr(row, attribute), 100 * row.accuracy) for row in rows]
-            front = sorted(points[index] for index in fronts[cost])
-            axes.plot(*zip(*front, strict=True), color=BLUE, marker="o", label="Pareto front", zorder=2)
-            axes.scatter(
-                *zip(*points, strict=True), facecolor="white", edgecolor=GREY, label="other variants", zorder=1
-            )
-            for index, (row, point) in enumerate(zip(rows, points, strict=True)):
-                if index in fronts[cost] or len(rows) <= LABELLED:
-                    name = row.variant if len(targets) == 1 else f"{row.variant} {row.target}"
-                    place = {"xytext": (4, 4), "textcoords": "offset points", "fontsize": 8}
-                    axes.annotate(printable(name), point, **place)
+            front = sorted(points[index] for index in standing.front)
+            axes.plot(*zip(*front, strict=True), color=BLUE, label="Pareto front", zorder=2)
+            bars = [100 * row.noise for row in rows]
+            axes.errorbar(*zip(*points, strict=True), yerr=bars, fmt="none", ecolor=GREY, elinewidth=0.8, zorder=1)
+            best = [point for index, point in enumerate(points) if index in standing.best]
+            others = [point for index, point in enumerate(points) if index not in standing.best]
+            axes.scatter(*zip(*best, strict=True), color=BLUE, label="best", zorder=3)
+            if others:
+                axes.scatter(
+                    *zip(*others, strict=True), facecolor="white", edgecolor=GREY, label="other variants", zorder=2
+                )
             axes.set_xlabel(label)
             axes.margins(0.18)
             axes.grid()
+            shown = [i for i in range(len(rows)) if i in standing.front or len(rows) <= LABELLED]
+            _write_names(axes, rows, points, shown)
         all_axes[0].set_ylabel("accuracy of the compiled network, %")
-        all_axes[0].legend(loc="lower right")
-        figure.suptitle("Accuracy against what it costs", x=0.01, ha="left")
+        all_axes[0].legend(loc="best")
+        figure.suptitle("Accuracy against what it costs (bars: 95 % interval)", x=0.01, ha="left")
+
+
+def _write_names(axes: Axes, rows: Sequence[Row], points: Sequence[tuple[float, float]], shown: Sequence[int]) -> None:
+    """Write the name beside each point that is shown; points that lie on each other get their names one below the other."""
+    targets = {row.target for row in rows}
+    axes.autoscale_view()  # or transData is that of an empty picture
+    groups: list[tuple[Any, tuple[float, float], list[str]]] = []
+    for index in shown:
+        place = axes.transData.transform(points[index])
+        name = rows[index].variant if len(targets) == 1 else f"{rows[index].variant} {rows[index].target}"
+        for first, _, names in groups:
+            if math.dist(first, place) < APART:
+                names.append(printable(name))
+                break
+        else:
+            groups.append((place, points[index], [printable(name)]))
+    for _, point, names in groups:
+        va = "bottom" if len(names) == 1 else "center"
+        axes.annotate("\n".join(names), point, xytext=(5, 4), textcoords="offset points", fontsize=8, va=va)
