@@ -110,7 +110,9 @@ def test_ties_are_said_and_equal_points_have_one_label(tmp_path: Path) -> None:
     tree = ElementTree.parse(tmp_path / "sweep.svg")
     places = {}
     for node in tree.iter("{http://www.w3.org/2000/svg}text"):
-        places.setdefault("".join(node.itertext()).strip(), []).append(node.get("transform") or (node.get("x"), node.get("y")))
+        places.setdefault("".join(node.itertext()).strip(), []).append(
+            node.get("transform") or (node.get("x"), node.get("y"))
+        )
     assert len(places["a"]) == len(places["a again"]) == len(COSTS)
     assert not set(places["a"]) & set(places["a again"])
 

@@ -12,10 +12,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 SMALL_CONFIG = """\
-dataset: {train_images: 2000, val_images: 400, train_shards: 2, val_shards: 1}
+dataset: {train_images: 640, val_images: 200, train_shards: 2, val_shards: 1}
 model: {input_size: 32}
 train: {epochs: 1, batch_size: 64}
-quantize: {calib_images: 64}
+quantize: {calib_images: 32}
 finetune: {epochs: 1, batch_size: 64}
 package: {images: 40, golden: 2}
 """

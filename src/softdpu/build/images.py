@@ -49,7 +49,7 @@ def claim_folder(folder: Path, dataset: Mapping[str, Any]) -> None:
         old, new = (" ".join(map(str, source.values())) for source in (before, now))
         raise SoftdpuError(
             f"{folder} holds the build of {old}, and this one is of {new}: give it a folder of its own,"
-            f" --config pathvars='{{build: {folder}/mine}}', or delete {file} to have the old records and models replaced"
+            f" --config pathvars='{{build: {folder}/mine}}', or delete {file} to have the old records replaced"
         )
     files.write_json(file, now)
 

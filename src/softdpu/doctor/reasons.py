@@ -34,7 +34,9 @@ def diagnosis(found: Examination) -> list[str]:
     lines = [f"The output's signal-to-noise ratio is {before:.1f} dB with AMD's recipe and {after:.1f} dB rescued."]
     stretching = stretching_dead(found)
     if is_healthy(found):
-        lines.insert(0, "Nothing is wrong: this network can be quantized as it is. The layers named cost most, but little.")
+        lines.insert(
+            0, "Nothing is wrong: this network can be quantized as it is. The layers named cost most, but little."
+        )
     elif not stretching and after >= HEALTHY:
         lines.append("No dead channels are in the way; the recipe `rescue` makes this network healthy.")
     elif not stretching:

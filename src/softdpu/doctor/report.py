@@ -89,7 +89,11 @@ def write_table(found: Examination, path: PathLike) -> None:
         " too, and of the network's output if this layer alone were quantized. Where nothing else is said, by AMD's"
         " recipe."
     )
-    blocks = [*map(note, reasons.diagnosis(found)), heading("The layers that cost most"), table(["layer", "why"], worst)]
+    blocks = [
+        *map(note, reasons.diagnosis(found)),
+        heading("The layers that cost most"),
+        table(["layer", "why"], worst),
+    ]
     blocks += [heading("All layers"), table(columns, rows, range(1, len(columns))), note(explained)]
     write_page(path, "Layer by layer: what quantization does to the float model", blocks)
 

@@ -13,12 +13,14 @@ _STYLE = """
 @media (prefers-color-scheme: dark) {
   :root { --text: #e8e8e8; --page: #16181c; --soft: #a9a9a9; --line: #44474d; --block: #23262b }
 }
-body { font: 15px/1.45 system-ui, sans-serif; color: var(--text); background: var(--page); margin: 1.5rem; max-width: 75rem }
+body { font: 15px/1.45 system-ui, sans-serif; color: var(--text); background: var(--page) }
+body { margin: 1.5rem; max-width: 75rem }
 h1 { font-size: 1.35rem } h2 { font-size: 1.1rem; margin-top: 1.6rem } p { overflow-wrap: anywhere }
 table { border-collapse: collapse; display: block; overflow-x: auto; max-width: 100% }
 th, td { text-align: left; padding: .2rem .8rem .2rem 0; border-bottom: 1px solid var(--line); vertical-align: top }
 th { border-bottom: 2px solid var(--soft) } .number { text-align: right; font-variant-numeric: tabular-nums }
-pre { background: var(--block); padding: .8rem; overflow-x: auto } code { font-size: .85rem } .note { color: var(--soft) }
+pre { background: var(--block); padding: .8rem; overflow-x: auto } code { font-size: .85rem }
+.note { color: var(--soft) }
 @media (max-width: 30rem) { body { margin: .8rem } }
 """
 

@@ -249,7 +249,7 @@ def draw(path: Path, rows: Sequence[Row], standings: dict[str, Standing]) -> Non
 
 
 def _write_names(axes: Axes, rows: Sequence[Row], points: Sequence[tuple[float, float]], shown: Sequence[int]) -> None:
-    """Write the name beside each point that is shown; points that lie on each other get their names one below the other."""
+    """Write the names beside the points shown; those of points that lie on each other stand below one another."""
     targets = {row.target for row in rows}
     axes.autoscale_view()  # or transData is that of an empty picture
     groups: list[tuple[Any, tuple[float, float], list[str]]] = []
