@@ -8,11 +8,11 @@ stages); their names are in targets.smk.
 
 import os
 
-from softdpu.package.manifest import fixed_files, missing_images
+from softdpu.package.manifest import find_missing_images, list_fixed
 
 # The images' names hold their labels, which nobody knows before they are written. Listing those that an earlier build
 # made and that are gone makes a deleted image a missing output.
-CARD_FILES = fixed_files(config["package"]["golden"]) + missing_images(
+CARD_FILES = list_fixed(config["package"]["golden"]) + find_missing_images(
     Path(BUILD).glob("target_*"), config["package"]["images"]
 )
 THREAD_COUNTS = [

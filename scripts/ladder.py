@@ -12,7 +12,7 @@ import argparse
 from pathlib import Path
 
 from softdpu.output.cli import program
-from softdpu.package.ladder import exported_steps, ladder
+from softdpu.package.ladder import find_exported, ladder
 
 STEPS = {"float": "float model", "ptq": "quantized", "qat": "fine-tuned", "target": "on target"}
 
@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="path of the JSON file")
     args = parser.parse_args()
     given = {name: getattr(args, option) for option, name in STEPS.items() if getattr(args, option)}
-    given.update(exported_steps(args.exported))
+    given.update(find_exported(args.exported))
     ladder(given, args.output, args.folder, args.command)
 
 

@@ -53,7 +53,7 @@ def create_runners(graph: Any, subgraphs: list[Any], path: str, count: int) -> l
             "for a board build it again with `toolchain: vitis-ai` in config.yaml"
         )
     try:
-        whole = in_pieces(graph, subgraphs)
+        whole = is_in_pieces(graph, subgraphs)
         runners = [WholeGraph(graph) if whole else vart.Runner.create_runner(subgraphs[0], "run") for _ in range(count)]
     except CardError:
         raise
@@ -75,7 +75,7 @@ def type_of(tensor: Any) -> Any:
     return np.dtype(np.float32 if "float" in str(getattr(tensor, "dtype", "")).lower() else np.int8)
 
 
-def in_pieces(graph: Any, subgraphs: list[Any]) -> bool:
+def is_in_pieces(graph: Any, subgraphs: list[Any]) -> bool:
     """Whether one DPU subgraph is not the network: there are several, or the CPU does more than end it."""
     root = graph.get_root_subgraph()
     on_cpu = [one for one in root.toposort_child_subgraph() if one.has_attr("device") and one not in subgraphs]

@@ -228,11 +228,13 @@ def test_fingerprints_of_no_board(tmp_path):
 
 
 def test_published_numbers():
-    rows = results.published("zcu102", 1.0, 224)
+    rows = results.read_published("zcu102", 1.0, 224)
     assert [row.vitis_ai for row in rows] == ["1.4", "2.0", "2.5", "3.0"]
-    assert results.closest(rows, "2.5").many_threads == 939.61  # tf2_mobilenetv1 on ZCU102, README of the 2.5 model zoo
-    assert results.closest(rows, "3.5").vitis_ai == "3.0"
-    assert results.published("zcu102", 0.25, 64) == [] and results.closest([], "3.0") is None
+    assert (
+        results.find_closest(rows, "2.5").many_threads == 939.61
+    )  # tf2_mobilenetv1 on ZCU102, README of the 2.5 model zoo
+    assert results.find_closest(rows, "3.5").vitis_ai == "3.0"
+    assert results.read_published("zcu102", 0.25, 64) == [] and results.find_closest([], "3.0") is None
 
 
 def test_a_dpu_that_hangs_is_given_up(board, run, monkeypatch):

@@ -66,7 +66,7 @@ def test_the_words_name_cause_and_channel(found) -> None:
         "channel 2 is dead (BatchNormalization variance near zero)" in r for r in reasons.reasons(found, "middle")
     )
     assert any("channel 5 reaches" in r and "stretches the range" in r for r in reasons.reasons(found, "last"))
-    assert reasons.worst(found)[0] == "middle"
+    assert reasons.find_worst(found)[0] == "middle"
 
 
 def test_of_a_healthy_network_nothing_is_said_to_be_wrong(tmp_path: Path) -> None:

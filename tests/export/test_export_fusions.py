@@ -10,7 +10,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from softdpu.export.check import random_vectors, refuse_unexplained
+from softdpu.export.check import make_vectors, refuse_unexplained
 from softdpu.export.run import open_runner
 from softdpu.export.source import Source, read_source
 from softdpu.export.write import Export
@@ -46,10 +46,10 @@ def test_fine_sums_are_the_dpu_s_with_default_options(fine: Source, form: str, t
     program, path = fine.program, tmp_path / "m.onnx"
     sums = [n.input.position + n.inputs["weights"][0].position for n in program.nodes if "weights" in n.inputs]
     assert len(sums) == 4 and min(sums) >= 19, "the network's sums are too coarse: it proves nothing"
-    finding = Export(fine, form, path).check(random_vectors(program, 6))
+    finding = Export(fine, form, path).check(make_vectors(program, 6))
     assert finding.outputs == 30 and finding.different == finding.fused == finding.op_different == 0
     refuse_unexplained(finding)
-    key, (vector,) = program.inputs[0].key, random_vectors(program, 1)
+    key, (vector,) = program.inputs[0].key, make_vectors(program, 1)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     images = fixed_point.dequantize(vector[key], program.inputs[0].position)
     (found,) = session.run(None, {session.get_inputs()[0].name: images})

@@ -12,9 +12,9 @@ from onnx import numpy_helper
 
 from softdpu.compiler import compile_model
 from softdpu.errors import SoftdpuError
-from softdpu.export.check import check_file, golden_vectors, random_vectors, refuse_unexplained
+from softdpu.export.check import check_file, make_vectors, read_golden_vectors, refuse_unexplained
 from softdpu.export.run import open_runner
-from softdpu.export.source import Source, read_source, with_batch
+from softdpu.export.source import Source, read_source, set_batch
 from softdpu.export.write import Export, Options
 from softdpu.numbers import fixed_point
 from softdpu.output import files
@@ -32,7 +32,7 @@ EXACT = [
 @pytest.mark.parametrize(("form", "options"), EXACT)
 def test_every_number_is_the_dpu_s(source: Source, form: str, options: Options, tmp_path: Path) -> None:
     path = tmp_path / ("m.tflite" if form == "tflite" else "m.onnx")
-    finding = Export(source, form, path, options).check(random_vectors(source.program, 5))
+    finding = Export(source, form, path, options).check(make_vectors(source.program, 5))
     assert finding.outputs == 25 and finding.different == 0 and finding.op_different == 0
     assert finding.unexplained == 0 and (form == "tflite" or finding.op_numbers > 5000)
     refuse_unexplained(finding)
@@ -48,9 +48,7 @@ def test_every_number_is_the_dpu_s(source: Source, form: str, options: Options, 
 
 @pytest.mark.parametrize("form", ["xint8", "vint8"])
 def test_with_int8_biases_only_ties_differ(source: Source, form: str, tmp_path: Path) -> None:
-    finding = Export(source, form, tmp_path / "m.onnx", Options(int8_bias=True)).check(
-        random_vectors(source.program, 12)
-    )
+    finding = Export(source, form, tmp_path / "m.onnx", Options(int8_bias=True)).check(make_vectors(source.program, 12))
     assert finding.op_different > 0, "no tie among the vectors: they prove nothing"
     assert finding.ties == finding.op_different and finding.largest_step == 1 and finding.unexplained == 0
     assert "exact ties" in finding.text()
@@ -106,18 +104,18 @@ def test_golden_vectors_of_a_card(source: Source, tmp_path: Path) -> None:
         array.tofile(golden / f"input_{index}.bin")
     entries = [{"image": None, "input": f"input_{i}.bin", "expected": ""} for i in range(2)]
     files.write_json(golden / "golden.json", {"input": [14, 14, 3], "output": [5], "vectors": entries})
-    vectors = golden_vectors(golden, source.program)
+    vectors = read_golden_vectors(golden, source.program)
     np.testing.assert_array_equal(np.concatenate([next(iter(v.values())) for v in vectors]), numbers)
     path = tmp_path / "m.tflite"
     Export(source, "tflite", path)
     assert check_file(path, source.program, vectors).different == 0
     files.write_json(golden / "golden.json", {"input": [8, 8, 3], "output": [5], "vectors": entries})
     with pytest.raises(SoftdpuError, match="expected a card's golden/"):
-        golden_vectors(golden, source.program)
+        read_golden_vectors(golden, source.program)
 
 
 def test_a_batch_changes_every_shape_and_no_number(source: Source) -> None:
-    program = with_batch(source.program, 3)
+    program = set_batch(source.program, 3)
     key = program.inputs[0].key
     numbers = np.random.default_rng(2).integers(-128, 128, (3, 14, 14, 3)).astype(np.int8)
     together = run_program(program, {key: numbers})[program.outputs[0].key]

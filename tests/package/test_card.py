@@ -53,7 +53,7 @@ def snapshot(folder):
 def test_has_every_file_and_no_other(build, records):
     folder = build()
     images = [f"images/{number % 10}_image{i}.png" for i, number in enumerate(np.arange(30) * 45 // 30)]
-    assert set(snapshot(folder)) == {*manifest.fixed_files(4), *images}
+    assert set(snapshot(folder)) == {*manifest.list_fixed(4), *images}
     assert (folder / "labels.txt").read_bytes() == (records / "labels.txt").read_bytes()
     assert json.loads((folder / "preprocess.json").read_text()) == {"fit": "stretch"}
     for name in ("app_mt.py", *manifest.HELPERS):
@@ -68,7 +68,7 @@ def test_sha256sum_accepts_the_manifest(build):
     )
     assert done.returncode == 0
     assert len(done.stdout.splitlines()) == len(snapshot(folder)) - 1
-    assert manifest.missing(folder) == []
+    assert manifest.find_missing(folder) == []
 
 
 def test_same_inputs_give_the_same_bytes(build):
@@ -114,7 +114,7 @@ def test_fewer_images_remove_the_rest_and_nothing_else(build):
     assert {name for name in gone if name.startswith("golden")} == vectors
     assert len(list((folder / "images").glob("*.png"))) == 20
     assert {"images/mine.txt", "result.json"} <= set(snapshot(folder))
-    assert manifest.missing(folder) == []
+    assert manifest.find_missing(folder) == []
 
 
 def test_more_images_than_there_are_takes_all(build, caplog):
@@ -212,7 +212,7 @@ def test_killed_while_packaging_then_continued(xmodel, records, tmp_path):
     assert process.wait() == -signal.SIGKILL
     assert not folder.exists()
     subprocess.run(command, check=True)
-    assert manifest.missing(folder) == [] and len(list((folder / "images").iterdir())) == 45
+    assert manifest.find_missing(folder) == [] and len(list((folder / "images").iterdir())) == 45
     assert sorted(path.name for path in tmp_path.iterdir()) == ["target_zcu102"]
 
 

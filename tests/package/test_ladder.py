@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from softdpu.errors import SoftdpuError
-from softdpu.package.ladder import exported_steps, ladder
+from softdpu.package.ladder import find_exported, ladder
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "ladder.py"
 
@@ -44,10 +44,10 @@ def test_prints_the_table_and_the_next_command(tmp_path):
 def test_exported_files_are_steps_by_their_format(tmp_path):
     path = tmp_path / "m.xint8.onnx.json"
     path.write_text(json.dumps({"format": "xint8", "accuracy": 0.5, "images": 10}))
-    assert exported_steps([path]) == {"xint8 ONNX": path}
+    assert find_exported([path]) == {"xint8 ONNX": path}
     path.write_text("[]")
     with pytest.raises(SoftdpuError, match=r"expected the JSON of an exported file"):
-        exported_steps([path])
+        find_exported([path])
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"accuracy": 0.5}', '{"accuracy": null, "images": 3}'])

@@ -87,7 +87,7 @@ def test_a_deleted_file_is_made_again_and_nothing_else(snakemake, tmp_path):
     (tmp_path / "build/target_a/images/2_image2.png").unlink()
     assert snakemake("-n") == (["package", "run"], ["a"])
     assert snakemake() == (["package", "run"], ["a"])
-    assert manifest.missing(tmp_path / "build/target_a") == []
+    assert manifest.find_missing(tmp_path / "build/target_a") == []
     assert snakemake("-n") == nothing
 
     (tmp_path / "build/target_b/app_mt.py").unlink()
@@ -103,12 +103,12 @@ def test_missing_names_images_below_the_count(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("x")
     manifest.write(tmp_path)
-    assert manifest.missing_images([tmp_path, tmp_path / "not built"], 100) == []
+    assert manifest.find_missing_images([tmp_path, tmp_path / "not built"], 100) == []
     for path in [*tmp_path.glob("*/*")]:
         path.unlink()
-    assert manifest.missing(tmp_path) == ["golden/golden.json", "images/7_image1.png", "images/7_image12.png"]
-    assert manifest.missing_images([tmp_path], 100) == ["images/7_image1.png", "images/7_image12.png"]
-    assert manifest.missing_images([tmp_path], 12) == ["images/7_image1.png"]
+    assert manifest.find_missing(tmp_path) == ["golden/golden.json", "images/7_image1.png", "images/7_image12.png"]
+    assert manifest.find_missing_images([tmp_path], 100) == ["images/7_image1.png", "images/7_image12.png"]
+    assert manifest.find_missing_images([tmp_path], 12) == ["images/7_image1.png"]
 
 
 def test_a_damaged_manifest_is_told(tmp_path):

@@ -13,7 +13,7 @@ import pytest
 from softdpu.numbers import boards
 from softdpu.predict import MODELLED, predict_network
 from softdpu.predict.equations import bank_bytes, constants, times_of, work_of
-from softdpu.predict.layers import Layer, in_running_order
+from softdpu.predict.layers import Layer, sort_by_run
 from softdpu.predict.network import Network
 from softdpu.predict.predict import Prediction
 from softdpu.predict.threads import App, frames_per_second
@@ -108,7 +108,7 @@ def test_time_is_the_slower_of_engines_and_memory() -> None:
 
 def test_the_order_of_the_file_does_not_matter() -> None:
     layers = published_networks.networks()["resnet50"]()
-    backwards = in_running_order(layers[::-1])
+    backwards = sort_by_run(layers[::-1])
     done: set[str] = set()
     for layer in backwards:
         assert all(source in done or not any(one.name == source for one in layers) for source in layer.sources)

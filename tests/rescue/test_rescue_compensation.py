@@ -139,7 +139,7 @@ def test_behind_a_clip_every_pass_lowers_the_error() -> None:
     errors = []
     for passes in (1, 2, 4, 8):
         fit = compensation.fit_layer(Item(layer), x, y, moments, 1e-6, passes)
-        errors.append(compensation.clipped_error(Item(layer), x, y, *fit))
+        errors.append(compensation.measure_clipped_error(Item(layer), x, y, *fit))
     assert errors == sorted(errors, reverse=True) and errors[-1] < 0.99 * errors[0]
 
 

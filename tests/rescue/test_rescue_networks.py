@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from softdpu.quantizer import vitis_quantize
-from softdpu.quantizer.wrappers import quantized_layers
+from softdpu.quantizer.wrappers import list_quantized_layers
 from softdpu.rescue import STEPS, Rescue
 from softdpu.rescue.recipe import LEARNING
 
@@ -171,7 +171,7 @@ def test_a_step_that_does_not_help_is_undone_and_the_log_says_so(images, caplog:
         rescued = vitis_quantize.VitisQuantizer(model, recipe=recipe).quantize_model(calib_dataset=images)
     assert "dead_channels: none found" in caplog.text and "undone" in caplog.text
     plain = vitis_quantize.VitisQuantizer(model).quantize_model(calib_dataset=images)
-    for layer, other in zip(quantized_layers(rescued), quantized_layers(plain), strict=True):
+    for layer, other in zip(list_quantized_layers(rescued), list_quantized_layers(plain), strict=True):
         for a, b in zip(layer.get_weights(), other.get_weights(), strict=True):
             np.testing.assert_array_equal(a, b)
 

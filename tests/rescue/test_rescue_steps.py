@@ -8,7 +8,7 @@ from caught_network import Catch
 
 from softdpu.numbers import fixed_point
 from softdpu.quantizer import QuantizerError, recipes, refine, vitis_quantize
-from softdpu.quantizer.wrappers import quantized_layers
+from softdpu.quantizer.wrappers import list_quantized_layers
 from softdpu.rescue import DEFAULT, STEPS, Rescue, dead_channels, equalization
 from softdpu.rescue.network import Network, get_position, set_position
 from softdpu.rescue.position_search import PositionSearch, output_error
@@ -282,7 +282,7 @@ def test_shift_rules_hold_after_rescue(images: np.ndarray) -> None:
     model = randomize(block())
     kill(model)
     quantized = vitis_quantize.VitisQuantizer(model, recipe="rescue").quantize_model(calib_dataset=images)
-    for layer in quantized_layers(quantized):
+    for layer in list_quantized_layers(quantized):
         if not layer.name.startswith(("quant_conv", "quant_dw", "quant_pw", "quant_logits")):
             continue
         source, result = refine.input_position(layer), refine.output_position(layer)

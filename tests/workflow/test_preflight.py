@@ -61,7 +61,7 @@ DOCKER = Described(
 
 def test_everything_is_there_with_docker() -> None:
     rows = preflight.examine(config(), DOCKER)
-    assert preflight.missing(rows) == []
+    assert preflight.find_missing(rows) == []
     told = preflight.text(rows)
     assert "Vitis AI 3.0 for quantize, finetune, compile" in told
     assert "DPUCZDX8G_ISA1_B4096 0x101000056010407, board image xilinx-zcu102-dpu-v2022.2-v3.0.0" in told
@@ -71,7 +71,7 @@ def test_everything_is_there_with_docker() -> None:
 def test_nothing_is_needed_without_amds_tools() -> None:
     machine = Described()
     rows = preflight.examine(config(toolchain="softdpu"), machine)
-    assert preflight.missing(rows) == [] and "not needed" in preflight.text(rows)
+    assert preflight.find_missing(rows) == [] and "not needed" in preflight.text(rows)
 
 
 def test_an_empty_machine() -> None:
@@ -101,14 +101,14 @@ def test_the_arch_json_must_name_the_targets_dpu() -> None:
     for content in ('{"fingerprint":"0x101000016010407"}', '{"target": "DPUCZDX8G_ISA0_B4096_MAX_BG2"}'):
         machine = dataclasses.replace(DOCKER, prints=(*DOCKER.prints[:2], ("docker run", content)))
         rows = preflight.examine(config(), machine)
-        assert preflight.missing(rows) == ["zcu102: arch.json"]
+        assert preflight.find_missing(rows) == ["zcu102: arch.json"]
         assert "choose the compiler of Vitis AI 3.0" in preflight.text(rows)
     named = dataclasses.replace(
         DOCKER, prints=(*DOCKER.prints[:2], ("docker run", '{"target": "DPUCZDX8G_ISA1_B4096"}'))
     )
-    assert preflight.missing(preflight.examine(config(), named)) == []
+    assert preflight.find_missing(preflight.examine(config(), named)) == []
     gone = dataclasses.replace(DOCKER, prints=DOCKER.prints[:2])
-    assert preflight.missing(preflight.examine(config(), gone)) == ["zcu102: arch.json"]
+    assert preflight.find_missing(preflight.examine(config(), gone)) == ["zcu102: arch.json"]
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_a_gpu(driver: str, runtimes: str, expected: list[str]) -> None:
         ("nvidia-smi", driver),
     )
     machine = Described(programs=("docker",), prints=prints)
-    assert preflight.missing(preflight.examine(config(vitis_ai=gpu()), machine)) == expected
+    assert preflight.find_missing(preflight.examine(config(vitis_ai=gpu()), machine)) == expected
     absent = dataclasses.replace(machine, prints=(prints[0], prints[1], prints[4]))
     told = preflight.text(preflight.examine(config(vitis_ai=gpu()), absent))
     assert "./docker_build.sh -t gpu -f tf2 in AMD's repository" in told  # no such image is published
@@ -139,11 +139,11 @@ def test_a_gpu(driver: str, runtimes: str, expected: list[str]) -> None:
 def test_apptainer(tmp_path: Path) -> None:
     machine = Described(apptainer=True, pulled=tmp_path / "none", programs=("apptainer", "docker"))
     rows = preflight.examine(config(), machine)
-    assert preflight.missing(rows) == [] and "Snakemake pulls it" in preflight.text(rows)
-    assert preflight.missing(preflight.examine(config(), dataclasses.replace(machine, programs=("docker",))))
+    assert preflight.find_missing(rows) == [] and "Snakemake pulls it" in preflight.text(rows)
+    assert preflight.find_missing(preflight.examine(config(), dataclasses.replace(machine, programs=("docker",))))
     wanted = {"engine": "apptainer", "device": "cpu", "image": None}
     told = preflight.examine(config(vitis_ai=wanted), dataclasses.replace(machine, apptainer=False))
-    assert "run snakemake with --sdm apptainer" in preflight.text(told) and preflight.missing(told)
+    assert "run snakemake with --sdm apptainer" in preflight.text(told) and preflight.find_missing(told)
 
 
 def test_native_tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,15 +151,15 @@ def test_native_tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vitis_ai, "ARCH_FOLDER", str(tmp_path))
     place = ("bash envs/vitis_ai.sh --engine native python", "/opt/amd/bin/python\n")
     machine = Described(programs=("vai_c_tensorflow2",), prints=(place,))
-    assert preflight.missing(preflight.examine(config(), machine)) == ["zcu102: arch.json"]
+    assert preflight.find_missing(preflight.examine(config(), machine)) == ["zcu102: arch.json"]
     arch.parent.mkdir(parents=True)
     arch.write_text(ARCH)
     rows = preflight.examine(config(), machine)
-    assert preflight.missing(rows) == []
+    assert preflight.find_missing(rows) == []
     assert "/usr/bin/vai_c_tensorflow2, /opt/amd/bin/python" in preflight.text(rows)
     native = {"engine": "native", "device": "cpu", "image": None}
     lacking = preflight.examine(config(vitis_ai=native), Described(prints=(place,)))
-    assert "native tools" in preflight.missing(lacking)
+    assert "native tools" in preflight.find_missing(lacking)
 
 
 def test_versions_in_lock_step() -> None:

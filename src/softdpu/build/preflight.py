@@ -122,7 +122,7 @@ def text(rows: Iterable[Row]) -> str:
     return "\n".join(lines)
 
 
-def missing(rows: Iterable[Row]) -> list[str]:
+def find_missing(rows: Iterable[Row]) -> list[str]:
     """Return what is needed and not there."""
     return [row.what for row in rows if row.state == MISSING]
 
@@ -135,8 +135,8 @@ def require(config: Mapping[str, Any], machine: Machine, build: str = "build") -
     """
     rows = examine(config, machine, build)
     print(text(rows), flush=True)
-    if missing(rows):
-        raise SoftdpuError(f"missing: {', '.join(missing(rows))}; the table above says how to get it")
+    if find_missing(rows):
+        raise SoftdpuError(f"missing: {', '.join(find_missing(rows))}; the table above says how to get it")
 
 
 def narrow(config: Mapping[str, Any], targets: Iterable[str]) -> dict[str, Any]:

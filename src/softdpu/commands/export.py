@@ -59,9 +59,9 @@ def _export(args: argparse.Namespace) -> None:
     finding = None
     if args.check:
         if args.golden:
-            vectors = check.golden_vectors(args.golden, made.program)
+            vectors = check.read_golden_vectors(args.golden, made.program)
         else:
-            vectors = check.random_vectors(made.program, args.vectors)
+            vectors = check.make_vectors(made.program, args.vectors)
         finding = made.check(vectors)
         report["check"] = finding.as_dict()
         lines.append(finding.text())
@@ -71,7 +71,7 @@ def _export(args: argparse.Namespace) -> None:
         lines.append(f"{args.output}: accuracy {100 * found['accuracy']:.2f} % on {found['images']} images")
     print(json.dumps(report, indent=1) if args.json else "\n".join(lines))
     if args.report:
-        with source.writable(args.report):
+        with source.refuse_unwritable(args.report):
             files.write_json(args.report, report)
     if finding is not None:
         check.refuse_unexplained(finding)

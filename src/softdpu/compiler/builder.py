@@ -39,7 +39,7 @@ class Builder:
         marks = {"quant_in_signed": True, "quant_out_signed": True}
         return self._append(Op(name, kind, inputs, {**attrs, **marks}, tuple(shape), layer=layer.name))
 
-    def quantized(self, layer: Layer, op: Op, after: Op | None = None) -> Op:
+    def quantize_output(self, layer: Layer, op: Op, after: Op | None = None) -> Op:
         """Append `<layer>_fix` to `op` where the layer stores the position of its output, and return the last one.
 
         Args:
@@ -48,16 +48,16 @@ class Builder:
             after: the operation that the fix follows, `op` if None (a factor may come between).
         """
         last, fix = after or op, layer.output_fix()
-        return self.fixed(layer, self.base(layer, op.name) + "_fix", last, fix, marked=op) if fix else last
+        return self.add_fix(layer, self.base(layer, op.name) + "_fix", last, fix, marked=op) if fix else last
 
-    def quantized_input(self, layer: Layer, name: str, source: Op) -> tuple[Op, dict[str, Any]]:
+    def quantize_input(self, layer: Layer, name: str, source: Op) -> tuple[Op, dict[str, Any]]:
         """Append `<layer>_fix` before an operation that quantizes its input; return it and the quant_in_* marks."""
         fix = layer.input_fix()
         if fix is None:
             return source, {}
-        return self.fixed(layer, name + "_fix", source, fix), _marks("quant_in_", fix)
+        return self.add_fix(layer, name + "_fix", source, fix), _marks("quant_in_", fix)
 
-    def fixed(self, layer: Layer, name: str, source: Op, fix: Fix, marked: Op | None = None) -> Op:
+    def add_fix(self, layer: Layer, name: str, source: Op, fix: Fix, marked: Op | None = None) -> Op:
         """Append a fix operation on `source`; `marked` gets its quant_out_* attributes."""
         if marked is not None:
             marked.attrs.update(_marks("quant_out_", fix))
@@ -66,15 +66,15 @@ class Builder:
         attrs = {**fix.attributes(), **_marks("quant_in_", fix), **_marks("quant_out_", fix)}
         return self._append(Op(name, "fix", {"input": [source]}, attrs, source.shape, fix=fix, layer=layer.name))
 
-    def parameter(self, layer: Layer, name: str, value: np.ndarray, fix: Fix | None, suffix: str) -> Op:
+    def add_parameter(self, layer: Layer, name: str, value: np.ndarray, fix: Fix | None, suffix: str) -> Op:
         """Append a constant and, where it is quantized, its fix operation `<name><suffix>`; return the last one."""
-        const = self.constant(layer, name, value, marked=False)
+        const = self.add_constant(layer, name, value, marked=False)
         if fix is None:
             return const
         attrs = fix.attributes()
         return self._append(Op(name + suffix, "fix", {"input": [const]}, attrs, const.shape, fix=fix, layer=layer.name))
 
-    def constant(self, layer: Layer, name: str, value: Any, marked: bool = True) -> Op:
+    def add_constant(self, layer: Layer, name: str, value: Any, marked: bool = True) -> Op:
         """Append a float constant."""
         data = np.ascontiguousarray(value, np.float32)
         if data.ndim == 0:
@@ -82,7 +82,7 @@ class Builder:
         marks = {"quant_in_signed": True, "quant_out_signed": True} if marked else {}
         return self._append(Op(name, "const", {}, marks, data.shape, data=data, layer=layer.name))
 
-    def vector(self, op: Op) -> Op:
+    def mark_vector(self, op: Op) -> Op:
         """Mark `op`, one number a channel, as what Keras counts as a vector though the graph keeps the 1 x 1 extent."""
         self._vectors.add(op)
         return op
@@ -91,7 +91,7 @@ class Builder:
         """Whether Keras counts the result of `op` as a vector though the graph keeps its 1 x 1 extent."""
         return op in self._vectors
 
-    def of_one_rank(self, layer: Layer, name: str, sources: list[Op]) -> list[Op]:
+    def flatten_vectors(self, layer: Layer, name: str, sources: list[Op]) -> list[Op]:
         """Return `sources` with the 1 x 1 extent of vectors taken off where other sources have none."""
         if all(len(op.shape) == len(sources[0].shape) for op in sources):
             return sources

@@ -18,7 +18,7 @@ import numpy as np
 from softdpu.compiler.keras_model import Call, KerasModel, Layer
 from softdpu.errors import SoftdpuError
 from softdpu.keras2 import hdf5, structure
-from softdpu.keras2.kinds import MODELS, bare
+from softdpu.keras2.kinds import MODELS, strip_package
 
 _Keys = tuple[tuple[str, int], ...]  # (layer, call number)
 
@@ -33,7 +33,7 @@ def read_keras_model(path: str | Path) -> KerasModel:
     if not path.is_file():
         raise SoftdpuError(f"{path}: no such model file")
     try:
-        with hdf5.opened(path, path) as file:
+        with hdf5.open_checked(path, path) as file:
             return _read(path, file)
     except SoftdpuError:
         raise
@@ -62,7 +62,7 @@ def _read(path: Path, file: h5py.File) -> KerasModel:
     text = file.attrs.get("model_config")
     if text is None or "model_weights" not in file:
         raise SoftdpuError(f"{path}: holds no Keras model (weights only?): save the whole model with model.save()")
-    model = structure.parsed(text, path)
+    model = structure.parse(text, path)
     structure.check(model, path)
     config = model["config"]
     kind = model.get("class_name")
@@ -232,11 +232,11 @@ def _read_layer(
 ) -> Layer:
     """Read one layer; the weights of one inside another model are `within` that model's group."""
     outer = item["config"]
-    kind = bare(item["class_name"])
+    kind = strip_package(item["class_name"])
     wrapper, config = "", outer
     if kind in ("QuantizeWrapper", "CustomOpWrapper"):
         wrapper, config = kind, outer["layer"]["config"]
-        kind = bare(outer["layer"]["class_name"])
+        kind = strip_package(outer["layer"]["class_name"])
     elif kind == "VitisQuantize":
         wrapper = kind
     values: dict[str, np.ndarray] = {}

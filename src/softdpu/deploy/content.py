@@ -57,7 +57,7 @@ def entries(folder: Path) -> dict[str, Entry]:
     return {**found, manifest.NAME: Entry(path, path.stat().st_size, files.sha256(path))}
 
 
-def leftovers(names: Iterable[str], kept: Iterable[str]) -> list[str]:
+def list_leftovers(names: Iterable[str], kept: Iterable[str]) -> list[str]:
     """Return those of `names` that another build's card folder put there; a user's own files are not among them."""
     return sorted(set(filter(_REPLACED.fullmatch, names)) - set(kept))
 

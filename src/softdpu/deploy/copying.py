@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO
 
 from softdpu.deploy.connection import MOST, Connection, collect, last_line
-from softdpu.deploy.content import Entry, leftovers, megabytes, shell_safe
+from softdpu.deploy.content import Entry, list_leftovers, megabytes, shell_safe
 from softdpu.errors import SoftdpuError
 from softdpu.output.text import one_line
 
@@ -227,6 +227,6 @@ def _finish(
 def _remove_leftovers(connection: Connection, contents: Mapping[str, Entry], folder: str) -> None:
     place = shlex.quote(folder)
     found = connection.run(f"cd {place} && rm -f .part-* && find images golden -type f 2>/dev/null; true").stdout
-    names = leftovers(found.splitlines(), contents)
+    names = list_leftovers(found.splitlines(), contents)
     if names:
         connection.run(f"cd {place} && xargs rm -f", "\n".join(names) + "\n")

@@ -105,8 +105,8 @@ def board_run(card: Card, address: Address, trial: Trial) -> None:
     rows, network = [], "this network"
     if trial.alpha and trial.input_size:
         network = f"MobileNet v1 {trial.alpha:g} at {trial.input_size}x{trial.input_size}"
-        rows = [] if on_arm else results.published(card.target, trial.alpha, trial.input_size)
-    amd = results.closest(rows, board.vitis_ai)
+        rows = [] if on_arm else results.read_published(card.target, trial.alpha, trial.input_size)
+    amd = results.find_closest(rows, board.vitis_ai)
     found.update(board=board.text(), runs_on="Arm CPU" if on_arm else "DPU", published=results.as_json(amd))
     print("\n".join(results.text(found, network, card.target, amd)))
     files.write_json(trial.output, found)
@@ -129,7 +129,7 @@ def write_card(card: Card, mount: Path) -> None:
     on_arm = content.check_model(content.read_model(card.folder / MODEL), card.target, card.allow_softdpu)
     with tempfile.TemporaryDirectory() as scratch:
         contents.update(arm.entries(Path(scratch)) if on_arm else {})
-        folder = sdcard.home(mount) / card.folder.resolve().name
+        folder = sdcard.find_home(mount) / card.folder.resolve().name
         written = sdcard.write(contents, folder)
     print(f"{folder}: {len(contents)} files, {written} written, all verified; unmount the card before you take it out")
     print(f"Next, on the board: cd ~/{folder.name} && {arm.settings() if on_arm else ''}python3 {APP}")
@@ -236,7 +236,7 @@ def _explain_failure(said: str, code: int, board: str, target: str) -> str:
     """Return in one line why the app left no results."""
     numbers = re.search(r"model_fingerprint (0x[0-9a-f]{1,16}).*?dpu_fingerprint\s*(0x[0-9a-f]{1,16})", said, re.S)
     if numbers:
-        return query.mismatch(int(numbers[1], 16), int(numbers[2], 16), target)
+        return query.explain_mismatch(int(numbers[1], 16), int(numbers[2], 16), target)
     errors = re.findall(r"^(?:error: |.*Error: |F\d{4} ).*$", said, re.M)
     last = errors[-1] if errors else (said.strip().splitlines() or ["nothing"])[-1]
     return f"{APP} failed on {board} (exit code {code}): {one_line(last, 300)}; docs/board.md has a table of reasons"

@@ -142,10 +142,10 @@ def check_fingerprint(model: int | None, board: tuple[int, ...], name: str) -> s
         return f"{who}, so it is not known whether they fit"
     if model in board:
         return ""
-    raise SoftdpuError(mismatch(model, board[0], name))
+    raise SoftdpuError(explain_mismatch(model, board[0], name))
 
 
-def mismatch(model: int, board: int, name: str) -> str:
+def explain_mismatch(model: int, board: int, name: str) -> str:
     """Return the one line for a model that was compiled for another DPU than the board's."""
     ways = [*_compile_again(board, name), *_write_image(model, name)]
     return (

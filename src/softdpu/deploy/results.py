@@ -115,7 +115,7 @@ def compare(board: Mapping[str, Any], pc: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def published(board: str, alpha: float, input_size: int) -> list[Published]:
+def read_published(board: str, alpha: float, input_size: int) -> list[Published]:
     """Return AMD's numbers for a MobileNet v1 on a board, by Vitis AI version; none where AMD published none."""
     with open(_PUBLISHED, encoding="utf-8", newline="") as file:
         rows = [
@@ -138,7 +138,7 @@ def throughput(report: Mapping[str, Any]) -> list[dict[str, float]]:
     return list(report.get("sweep") or [{"threads": report["threads"], "fps": report["fps"]}])
 
 
-def closest(rows: list[Published], vitis_ai: str) -> Published | None:
+def find_closest(rows: list[Published], vitis_ai: str) -> Published | None:
     """Return the numbers of the board's Vitis AI version, else the newest."""
     return next((row for row in rows if row.vitis_ai == vitis_ai), rows[-1] if rows else None)
 

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from softdpu.deploy.content import Entry, leftovers, megabytes
+from softdpu.deploy.content import Entry, list_leftovers, megabytes
 from softdpu.errors import SoftdpuError
 from softdpu.output import files
 
@@ -15,7 +15,7 @@ HOME = Path("home") / "root"
 _SPARE = 1 << 20  # bytes for what the file system needs itself
 
 
-def home(card: Path) -> Path:
+def find_home(card: Path) -> Path:
     """Return root's home folder on the mounted root file system `card`.
 
     Raises:
@@ -92,5 +92,5 @@ def _forget(path: Path) -> None:
 
 def _remove_leftovers(contents: Mapping[str, Entry], folder: Path) -> None:
     there = [path.relative_to(folder).as_posix() for part in ("images", "golden") for path in (folder / part).glob("*")]
-    for name in leftovers(there, contents):
+    for name in list_leftovers(there, contents):
         (folder / name).unlink()

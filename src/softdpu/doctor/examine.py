@@ -138,7 +138,7 @@ def measure(net: Network) -> tuple[dict[str, LayerState], float]:
         bias = item.layer.layer.bias if item.bias_slot is not None else None
         if bias is not None and item.bias_slot is not None:
             bias = fake_quantize(bias, item.bias_slot.quantizer)
-        kernel = item.quantized_kernel()
+        kernel = item.quantize_kernel()
         results = [item.accumulate(x, kernel, bias) for x in inputs]
         outputs[item.name] = _compare(results, reference.take(item.name), clip_range(item.reference))
 
@@ -171,7 +171,7 @@ def _state(item: Weighted, alone: float, output_sqnr: float, cosine: float) -> L
     source, result = rules.input_position(item.layer), rules.output_position(item.layer)
     kernel, bias, statistics = item.kernel, item.float_bias, item.statistics
     assert statistics is not None
-    noise = float(np.sum((item.quantized_kernel().numpy() - kernel) ** 2))
+    noise = float(np.sum((item.quantize_kernel().numpy() - kernel) ** 2))
     return LayerState(
         ranges=np.abs(channels.by_output(kernel, item.reference)).max(axis=1),
         kernel_pos=get_position(item.kernel_slot.quantizer),

@@ -12,7 +12,7 @@ STRETCHED = 4.0  # the largest channel against the median one
 COARSE_BIAS = 4.0  # steps of the result that half a step of the bias is worth
 
 
-def worst(found: Examination) -> list[str]:
+def find_worst(found: Examination) -> list[str]:
     """Return the names of the layers that cost the most when each alone is quantized, the worst first."""
     return sorted(found.before, key=lambda name: found.before[name].alone_sqnr)[:WORST]
 

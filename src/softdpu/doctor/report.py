@@ -44,7 +44,7 @@ def as_data(found: Examination) -> dict[str, Any]:
     return {
         "diagnosis": reasons.diagnosis(found),
         "output_sqnr_db": {"vitis": found.output_sqnr[0], "rescue": found.output_sqnr[1]},
-        "worst": [{"layer": name, "reasons": reasons.reasons(found, name)} for name in reasons.worst(found)],
+        "worst": [{"layer": name, "reasons": reasons.reasons(found, name)} for name in reasons.find_worst(found)],
         "dead_channels": dead,
         "steps": steps,
         "layers": {
@@ -68,7 +68,7 @@ def as_text(found: Examination) -> str:
         )
     lines += ["(weights, output, alone: signal to quantization noise in dB; alone: of the network's output if only", ""]
     lines[-2] += " this layer were quantized)"
-    for number, name in enumerate(reasons.worst(found), 1):
+    for number, name in enumerate(reasons.find_worst(found), 1):
         lines.append(f"{number}. {name}: {'; '.join(reasons.reasons(found, name))}.")
     return "\n".join([*lines, "", *reasons.diagnosis(found)])
 
@@ -83,7 +83,7 @@ def write_table(found: Examination, path: PathLike) -> None:
         cells = [f"{state.ranges.max():.3g}", state.stretching_channel, dead, state.kernel_pos]
         cells += [f"{state.weight_sqnr:.1f}", f"{state.output_sqnr:.1f}", f"{state.cosine:.4f}"]
         rows.append([name, *cells, f"{state.alone_sqnr:.1f}", after.kernel_pos, f"{after.output_sqnr:.1f}"])
-    worst = [(name, "; ".join(reasons.reasons(found, name))) for name in reasons.worst(found)]
+    worst = [(name, "; ".join(reasons.reasons(found, name))) for name in reasons.find_worst(found)]
     explained = (
         "dB: signal to quantization noise, of the weights, of the layer's output with all layers before it quantized"
         " too, and of the network's output if this layer alone were quantized. Where nothing else is said, by AMD's"
@@ -102,8 +102,8 @@ def write(found: Examination, folder: PathLike) -> list[str]:
     """Write doctor.json, a page with tables and the pictures into a folder and return the names of the files."""
     folder = Path(folder)
     names = [plots.sqnr_profile(found, folder), plots.costs(found, folder), plots.all_ranges(found, folder)]
-    names.append(plots.details(found, reasons.worst(found), folder))
-    for name in dict.fromkeys([*reasons.worst(found), *reasons.stretching_dead(found)]):
+    names.append(plots.details(found, reasons.find_worst(found), folder))
+    for name in dict.fromkeys([*reasons.find_worst(found), *reasons.stretching_dead(found)]):
         names += [plots.weight_ranges(found, name, folder), plots.activations(found, name, folder)]
     write_json(folder / "doctor.json", {**as_data(found), "pictures": names})
     write_table(found, folder / "layers.html")

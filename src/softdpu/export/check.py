@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from softdpu.errors import SoftdpuError
-from softdpu.export.run import NO_ONNX, filled, open_runner
+from softdpu.export.run import NO_ONNX, fill, open_runner
 from softdpu.export.source import is_integer
 from softdpu.numbers import fixed_point
 from softdpu.output import files
@@ -91,7 +91,7 @@ class Finding:
         )
 
 
-def random_vectors(program: Program, count: int) -> list[Vector]:
+def make_vectors(program: Program, count: int) -> list[Vector]:
     """Return int8 inputs: random, smooth, and of extremes only, always the same."""
     random = np.random.default_rng(0)
     found: list[Vector] = []
@@ -111,7 +111,7 @@ def random_vectors(program: Program, count: int) -> list[Vector]:
     return found
 
 
-def golden_vectors(folder: Path, program: Program) -> list[Vector]:
+def read_golden_vectors(folder: Path, program: Program) -> list[Vector]:
     """Return the inputs of the vectors in a card's golden/.
 
     Raises:
@@ -149,7 +149,7 @@ def check_file(path: Path, program: Program, vectors: Sequence[Vector], qdq: Any
     session = _open_with_all_numbers(path, qdq) if qdq is not None else None
     for vector in vectors:
         expected = run_program(program, vector)
-        inputs = [real(vector[value.key], value) for value in program.inputs]
+        inputs = [dequantize(vector[value.key], value) for value in program.inputs]
         outputs = runner.run(inputs)
         for value, found in zip(program.outputs, outputs, strict=True):
             finding.outputs += found.size
@@ -187,7 +187,7 @@ def refuse_unexplained(finding: Finding) -> None:
     )
 
 
-def real(array: np.ndarray, value: Value) -> np.ndarray:
+def dequantize(array: np.ndarray, value: Value) -> np.ndarray:
     """Return the real numbers of an input."""
     return fixed_point.dequantize(array, value.position) if is_integer(value) else array
 
@@ -196,7 +196,7 @@ def _count_different(program: Program, value: Value, expected: np.ndarray, found
     """Return how many numbers of an output differ; those behind a fix2float must be equal."""
     node = next((node for node in program.nodes if node.key == value.key), None)
     exact = is_integer(value) or (node is not None and node.kind == "fix2float")
-    wanted = real(expected, value) if expected.dtype == np.int8 else expected
+    wanted = dequantize(expected, value) if expected.dtype == np.int8 else expected
     distance = np.abs(found.reshape(wanted.shape) - wanted)
     return int((distance > (0 if exact else TOLERANCE)).sum())
 
@@ -236,7 +236,7 @@ def _look_at_ops(
         for value, array in zip(program.inputs, inputs, strict=True)
     }
     if isinstance(batch, int):
-        feed = {name: filled(array, batch) for name, array in feed.items()}
+        feed = {name: fill(array, batch) for name, array in feed.items()}
     names = [entry.name for entry in session.get_outputs()]
     tensors = {name: array[:1] for name, array in zip(names, session.run(None, feed), strict=True)}
     tensors.update(feed)

@@ -10,7 +10,7 @@ import numpy as np
 
 from softdpu.errors import SoftdpuError
 from softdpu.numbers import fixed_point
-from softdpu.output.quiet import without_notices
+from softdpu.output.quiet import silence_notices
 
 NO_ONNX = "needs the packages onnx and onnxruntime: pip install 'softdpu[onnx]'"
 
@@ -69,7 +69,7 @@ class OnnxRunner:
         size = batch if isinstance(batch, int) else count
         parts = []
         for start in range(0, count, size):
-            some = [filled(array[start : start + size], size) for array in inputs]
+            some = [fill(array[start : start + size], size) for array in inputs]
             feed = {entry.name: self._turn(array) for entry, array in zip(self._inputs, some, strict=True)}
             parts.append([self._turn_back(array) for array in self._session.run(None, feed)])
         return [np.concatenate(column)[:count] for column in zip(*parts, strict=True)]
@@ -89,7 +89,7 @@ class TfliteRunner:
         from ai_edge_litert.interpreter import Interpreter
 
         try:
-            with without_notices():
+            with silence_notices():
                 self._interpreter = Interpreter(model_path=str(path), num_threads=threads)
                 self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
@@ -104,14 +104,14 @@ class TfliteRunner:
         parts = []
         for start in range(0, count, size):
             for entry, array in zip(self._inputs, inputs, strict=True):
-                some = filled(array[start : start + size], size)
+                some = fill(array[start : start + size], size)
                 self._interpreter.set_tensor(entry["index"], _quantize(some, entry))
             self._interpreter.invoke()
             parts.append([_dequantize(self._interpreter.get_tensor(entry["index"]), entry) for entry in self._outputs])
         return [np.concatenate(column)[:count] for column in zip(*parts, strict=True)]
 
 
-def filled(array: np.ndarray, size: int) -> np.ndarray:
+def fill(array: np.ndarray, size: int) -> np.ndarray:
     """Return an array with zeros behind it up to a batch of `size`."""
     if len(array) == size:
         return array

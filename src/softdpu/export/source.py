@@ -60,10 +60,10 @@ def read_source(model: str | Path, target: str = TARGET) -> Source:
     loose = next((node for node in program.nodes if node.kind == "fix"), None)
     if loose is not None:
         raise SoftdpuError(f"{path}: op '{loose.key}' is not compiled yet (fix); export the .h5 or compile it first")
-    return Source(with_batch(program, 1), path.name, files.sha256(path), board)
+    return Source(set_batch(program, 1), path.name, files.sha256(path), board)
 
 
-def with_batch(program: Program, batch: int) -> Program:
+def set_batch(program: Program, batch: int) -> Program:
     """Return the program for another number of images a run.
 
     Raises:
@@ -112,7 +112,7 @@ def is_integer(value: Value) -> bool:
 
 
 @contextmanager
-def writable(output: str | Path) -> Iterator[None]:
+def refuse_unwritable(output: str | Path) -> Iterator[None]:
     """Turn a refusal of the file system to write `output` into one line."""
     try:
         yield

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from softdpu.errors import SoftdpuError
-from softdpu.export.check import Finding, Vector, check_file, random_vectors
+from softdpu.export.check import Finding, Vector, check_file, make_vectors
 from softdpu.export.run import NO_ONNX
-from softdpu.export.source import Source, writable
+from softdpu.export.source import Source, refuse_unwritable
 from softdpu.output import files
 from softdpu.runtime.program import Program
 
@@ -58,7 +58,7 @@ class Export:
         self.output = output
         self._qdq: Any = None
         content = self._tflite(source, chosen) if form == "tflite" else self._onnx(source, form, chosen)
-        with writable(output):
+        with refuse_unwritable(output):
             files.write_bytes(output, content)
         self.program: Program = source.program
 
@@ -86,5 +86,5 @@ class Export:
 
     def check(self, vectors: list[Vector] | None = None) -> Finding:
         """Run the file and compare it with the DPU's numbers; without vectors on three of its own."""
-        chosen = random_vectors(self.program, 3) if vectors is None else vectors
+        chosen = make_vectors(self.program, 3) if vectors is None else vectors
         return check_file(self.output, self.program, chosen, self._qdq)

@@ -8,7 +8,7 @@ import os
 import sys
 from typing import Any
 
-from softdpu.output.quiet import without_notices
+from softdpu.output.quiet import silence_notices
 
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -20,7 +20,7 @@ if sys.version_info >= (3, 11):  # noqa: UP036 - older ones are those of AMD's c
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 
-with without_notices():
+with silence_notices():
     import tensorflow as tf
 
     try:
@@ -28,10 +28,10 @@ with without_notices():
     except ImportError:
         from tensorflow import keras
 
-__all__ = ["internal", "keras", "tf"]
+__all__ = ["import_internal", "keras", "tf"]
 
 
-def internal(name: str) -> Any:
+def import_internal(name: str) -> Any:
     """Import a module of Keras that its public API does not show, such as engine.functional, by its place in 2.12."""
     if keras.__name__.split(".")[0] == "tf_keras":
         return importlib.import_module("tf_keras.src." + name)

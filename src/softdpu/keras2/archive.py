@@ -55,5 +55,5 @@ def weights(path: PathLike) -> Iterator[h5py.File]:
     Raises:
         SoftdpuError: as `member` and hdf5.opened.
     """
-    with hdf5.opened(io.BytesIO(member(path, WEIGHTS)), f"{path}: {WEIGHTS}") as file:
+    with hdf5.open_checked(io.BytesIO(member(path, WEIGHTS)), f"{path}: {WEIGHTS}") as file:
         yield file

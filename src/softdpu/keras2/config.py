@@ -32,17 +32,17 @@ def legacy_config(value: Any) -> Any:
     return result
 
 
-def without_new_defaults(value: Any) -> Any:
+def drop_new_defaults(value: Any) -> Any:
     """Return a configuration without the keys that Keras learned after 2.3, where they have their default value.
 
     Keras 2.3 is in the container of Vitis AI 1.4; a key that it does not know is an error there, the default is not.
     """
     if isinstance(value, (list, tuple)):
-        return [without_new_defaults(item) for item in value]
+        return [drop_new_defaults(item) for item in value]
     if not isinstance(value, dict):
         return value
     return {
-        key: without_new_defaults(item)
+        key: drop_new_defaults(item)
         for key, item in value.items()
         if not (key in _SINCE_2_3 and item == _SINCE_2_3[key])
     }
@@ -52,4 +52,4 @@ def make_legacy(path: PathLike) -> None:
     """Bring the configuration in a Keras .h5 file to the form that Keras 2.3 to 2.12 read, in place."""
     with h5py.File(str(path), "r+") as file:
         config = json.loads(file.attrs["model_config"])
-        file.attrs["model_config"] = json.dumps(without_new_defaults(legacy_config(config))).encode("utf-8")
+        file.attrs["model_config"] = json.dumps(drop_new_defaults(legacy_config(config))).encode("utf-8")

@@ -19,7 +19,7 @@ import numpy as np
 
 from softdpu.errors import SoftdpuError
 from softdpu.keras2 import allowed, archive, hdf5, structure
-from softdpu.keras2.api import internal, keras, tf
+from softdpu.keras2.api import import_internal, keras, tf
 from softdpu.output.files import PathLike
 from softdpu.output.text import one_line
 
@@ -99,7 +99,7 @@ def _is_ours(module: Any) -> bool:
 def _list_registered() -> frozenset[str]:
     """Return the names that code of this program, or of the user's extensions, has registered with Keras."""
     try:
-        scope = vars(internal("saving.object_registration")._THREAD_LOCAL_CUSTOM_OBJECTS)
+        scope = vars(import_internal("saving.object_registration")._THREAD_LOCAL_CUSTOM_OBJECTS)
     except (ImportError, AttributeError):  # before Keras 2.12 the names of a scope are among the others
         scope = {}
     return frozenset(keras.utils.get_custom_objects()) | frozenset(scope)
@@ -118,18 +118,18 @@ def _check_file(path: Path, trust: bool) -> int:
     with open(str(path), "rb") as file:
         start = file.read(len(_HDF5))
     if start.startswith(archive.START):
-        config = structure.parsed(archive.member(path, archive.CONFIG), path)
+        config = structure.parse(archive.member(path, archive.CONFIG), path)
         config = {**config, "compile_config": None} if isinstance(config, dict) else config  # it is not read
         weights: Any = archive.weights(path)
     else:
-        weights = hdf5.opened(path, path)
+        weights = hdf5.open_checked(path, path)
         config = None
     with weights as file:
         if config is None:
             text = file.attrs.get("model_config")
             if text is None or "model_weights" not in file:
                 raise SoftdpuError(f"{path} holds no Keras model (weights only?); save it with model.save()")
-            config, file = structure.parsed(text, path), file["model_weights"]
+            config, file = structure.parse(text, path), file["model_weights"]
         structure.check(config, path)
         if not trust:
             check_classes(config, path)
@@ -172,7 +172,7 @@ def building(size: int, path: PathLike, trust: bool = False) -> Iterator[None]:
 def _safe_mode(on: bool) -> Iterator[None]:
     """Let Keras refuse to unpack code, in its old formats too; Keras before 2.13 has no such mode."""
     try:
-        scope = internal("saving.serialization_lib").SafeModeScope
+        scope = import_internal("saving.serialization_lib").SafeModeScope
     except (ImportError, AttributeError):
         yield
         return

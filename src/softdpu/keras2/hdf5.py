@@ -25,7 +25,7 @@ _PLAIN = (h5py.h5t.INTEGER, h5py.h5t.FLOAT, h5py.h5t.STRING, h5py.h5t.ENUM)
 
 
 @contextlib.contextmanager
-def opened(source: Any, where: PathLike) -> Iterator[h5py.File]:
+def open_checked(source: Any, where: PathLike) -> Iterator[h5py.File]:
     """Open an HDF5 file for reading once its structure is checked.
 
     Args:

@@ -154,11 +154,11 @@ def register(name: str, kind: Quantized) -> None:
     REGISTERED.add(name)
 
 
-def bare(name: str) -> str:
+def strip_package(name: str) -> str:
     """Return a class name without the package before it: VitisSigmoid for Vitis>VitisSigmoid."""
     return name.split(">")[-1]
 
 
 def plain(name: str) -> str:
     """Return the name of Keras' layer that a layer of the quantizer stands for."""
-    return bare(name).replace("VitisGlobal", "Global").replace("VitisAverage", "Average")
+    return strip_package(name).replace("VitisGlobal", "Global").replace("VitisAverage", "Average")

@@ -18,7 +18,7 @@ def total(x: Any) -> Any:
     return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, x) if has_several() else x
 
 
-def widest(low: Any, high: Any) -> tuple[Any, Any]:
+def find_widest(low: Any, high: Any) -> tuple[Any, Any]:
     """Return the smallest of `low` and the largest of `high` over all devices, element by element."""
     if not has_several():
         return low, high

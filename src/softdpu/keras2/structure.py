@@ -11,14 +11,14 @@ from typing import Any, Callable, Iterator  # noqa: UP035 - not generic in colle
 
 from softdpu.errors import SoftdpuError
 from softdpu.keras2.graph_check import check_graph
-from softdpu.keras2.kinds import MODELS, bare
+from softdpu.keras2.kinds import MODELS, strip_package
 from softdpu.output.files import PathLike
 
 MOST_BYTES = 32 << 20  # of a configuration's text; ResNet152, quantized, has 3 MiB
 _MOST_DEPTH, _MOST_SIZE, _MOST_USES = 100, 65536, 100_000
 
 
-def parsed(text: Any, where: PathLike) -> Any:
+def parse(text: Any, where: PathLike) -> Any:
     """Return the value of a JSON text.
 
     Raises:
@@ -194,7 +194,7 @@ def _check_entry(entry: dict[str, Any], where: PathLike) -> None:
     if not isinstance(config, dict):
         return
     for key, value in config.items():
-        test = _OF_CLASS.get((bare(kind), key)) or _KEYS.get(key)
+        test = _OF_CLASS.get((strip_package(kind), key)) or _KEYS.get(key)
         if test and value is not None and not test[0](value):
             raise SoftdpuError(
                 f"{where}: layer {config.get('name')!r} ({kind[:80]}) has {key} {_quote(value)}, expected {test[1]};"

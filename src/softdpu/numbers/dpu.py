@@ -87,7 +87,7 @@ def dpu_subgraphs(graph: Any, path: str | Path) -> list[Any]:
     return found
 
 
-def in_pieces(graph: Any) -> bool:
+def is_in_pieces(graph: Any) -> bool:
     """Whether a graph needs the graph runner: it has several DPU subgraphs, or the CPU does more than end it."""
     on_cpu = (op.get_type() for child in _children(graph, "CPU") for op in child.get_ops())
     return len(_children(graph, "DPU")) > 1 or any(kind not in _ENDS for kind in on_cpu)

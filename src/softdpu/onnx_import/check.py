@@ -49,10 +49,10 @@ def predict(imported: Imported, feeds: dict[str, np.ndarray]) -> list[np.ndarray
     inputs = [feeds[name].transpose(value.order) for name, value in imported.inputs]
     made = imported.model(inputs if len(inputs) > 1 else inputs[0], training=False)
     made = made if isinstance(made, (list, tuple)) else [made]
-    return [in_file_order(np.asarray(tensor), value) for tensor, (_, value) in zip(made, imported.outputs, strict=True)]
+    return [order_as_file(np.asarray(tensor), value) for tensor, (_, value) in zip(made, imported.outputs, strict=True)]
 
 
-def in_file_order(array: np.ndarray, value: Value) -> np.ndarray:
+def order_as_file(array: np.ndarray, value: Value) -> np.ndarray:
     """Return an array of a Keras tensor with its axes as the ONNX file has them."""
     return array.transpose(np.argsort(value.order))
 

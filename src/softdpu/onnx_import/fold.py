@@ -9,7 +9,7 @@ import numpy as np
 
 from softdpu.errors import SoftdpuError
 from softdpu.onnx_import.load import array, opset, require_onnx
-from softdpu.onnx_import.onnx_graph import Graph, Node, Shape, all_inputs, check_names, needed
+from softdpu.onnx_import.onnx_graph import Graph, Node, Shape, all_inputs, check_names, select_needed
 
 _LOOPS = ("Loop", "Scan")
 _QUANTIZED = ("QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger", "QGemm", "QLinearAdd")
@@ -53,8 +53,8 @@ class _Reader:
         wanted = list(outputs) if outputs else [value.name for value in graph.output]
         known = [name for node in nodes for name in node.outputs if name] + [value.name for value in inputs]
         check_names(self.path, wanted, [*known, *self.constants])
-        live = {name for node in needed(nodes, wanted) for name in node.outputs}
-        used = {name for node in needed(nodes, wanted) for name in all_inputs(node)} | set(wanted)
+        live = {name for node in select_needed(nodes, wanted) for name in node.outputs}
+        used = {name for node in select_needed(nodes, wanted) for name in all_inputs(node)} | set(wanted)
         inputs = [value for value in inputs if value.name in used]
         batch = self._inputs(inputs)
         for node in nodes:

@@ -50,14 +50,14 @@ def listing(path: Path, size: tuple[int, int] | None = None) -> Listing:
         entry = OPERATIONS.get(node.op)
         runs = (entry.runs or "nothing to do") if entry else _NOT_KNOWN
         rows += [Row(name, _shape(graph, name), node.op, runs) for name in node.outputs if name]
-    return Listing(rows, suggested_cut(graph))
+    return Listing(rows, suggest_cut(graph))
 
 
 def _shape(graph: Graph, name: str) -> str:
     return "x".join(map(str, graph.shapes[name])) if name in graph.shapes else "?"
 
 
-def suggested_cut(graph: Graph) -> list[str]:
+def suggest_cut(graph: Graph) -> list[str]:
     """Return the tensors at which the part ends that a DPU runs, if what comes behind is only a network's decoding.
 
     From the outputs back, everything is cut off that is no convolution, activation or pooling of images, up to the

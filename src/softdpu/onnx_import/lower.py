@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from softdpu.errors import SoftdpuError
-from softdpu.keras2.api import internal, keras, tf
+from softdpu.keras2.api import import_internal, keras, tf
 from softdpu.onnx_import.names import Names
 from softdpu.onnx_import.onnx_graph import Graph, Node, Shape
 from softdpu.onnx_import.patterns import Finder
 from softdpu.onnx_import.registry import OPERATIONS, Refused
 from softdpu.onnx_import.value import NHWC, Value, image_order
 
-_tf_op_layer = internal("layers.core.tf_op_layer")
+_tf_op_layer = import_internal("layers.core.tf_op_layer")
 _NO_REASON = "is not known to the importer"
 
 
@@ -111,7 +111,7 @@ class Lowering:
             return value
         if value.order[0] != 0:
             return value  # the batch is in the middle; Keras has it first
-        return self.ordered(value, NHWC if value.rank == 4 else tuple(range(value.rank)), "output")
+        return self.reorder(value, NHWC if value.rank == 4 else tuple(range(value.rank)), "output")
 
     # What the functions of operations call.
 
@@ -177,7 +177,7 @@ class Lowering:
             return value
         raise Refused("reads a flattened image in an order that only a matrix product can undo")
 
-    def ordered(self, value: Value, order: tuple[int, ...], suffix: str, node: Node | None = None) -> Value:
+    def reorder(self, value: Value, order: tuple[int, ...], suffix: str, node: Node | None = None) -> Value:
         """Return a value with its axes in another order; numbers are moved only if an axis longer than 1 moves."""
         value = self.plain(value)
         if value.order == order:
@@ -200,4 +200,4 @@ class Lowering:
             raise Refused(
                 f"has an input of {value.rank} dimensions; images (batch, channels, height, width) are expected"
             )
-        return self.ordered(value, NHWC, "nhwc", node)
+        return self.reorder(value, NHWC, "nhwc", node)

@@ -75,12 +75,12 @@ class Graph:
 
     def prune(self) -> None:
         """Remove what no output needs."""
-        self.nodes = needed(self.nodes, self.outputs)
+        self.nodes = select_needed(self.nodes, self.outputs)
         used = {name for node in self.nodes for name in node.inputs} | set(self.outputs)
         self.constants = {name: value for name, value in self.constants.items() if name in used}
 
 
-def needed(nodes: Iterable[Node], outputs: Iterable[str]) -> list[Node]:
+def select_needed(nodes: Iterable[Node], outputs: Iterable[str]) -> list[Node]:
     """Return the nodes that `outputs` depend on, in their order."""
     wanted, kept = set(outputs), []
     for node in reversed(list(nodes)):

@@ -43,7 +43,7 @@ class Finder:
         value = self.graph.constants.get(name)
         return float(value.reshape(-1)[0]) if value is not None and value.size == 1 else None
 
-    def with_number(self, node: Node) -> tuple[str, float] | None:
+    def find_number(self, node: Node) -> tuple[str, float] | None:
         """Return (the tensor, the number) of a node of two inputs of which one is a number."""
         if len(node.inputs) == 2:
             for one, other in (node.inputs, node.inputs[::-1]):
@@ -104,7 +104,7 @@ def clip_limits(finder: Finder, node: Node) -> tuple[float, float] | None:
 @pattern("Mul", "Div")
 def hard_sigmoid(finder: Finder, node: Node) -> Node | None:
     """Relu6(x + 3) / 6, or times 1 / 6, is a HardSigmoid."""
-    found = finder.with_number(node)
+    found = finder.find_number(node)
     if found is None or (node.op == "Div" and finder.number(node.inputs[1]) is None):
         return None
     factor = 1 / found[1] if node.op == "Div" and found[1] else found[1]
@@ -112,7 +112,7 @@ def hard_sigmoid(finder: Finder, node: Node) -> Node | None:
     if abs(factor - 1 / 6) > 1e-4 or clip is None or clip_limits(finder, clip) != (0.0, 6.0):
         return None
     total = finder.made_by(clip.inputs[0], "Add")
-    inner = finder.with_number(total) if total else None
+    inner = finder.find_number(total) if total else None
     if inner is None or inner[1] != 3.0:
         return None
     return _as(node, "HardSigmoid", [inner[0]], alpha=1 / 6, beta=0.5)
@@ -121,7 +121,7 @@ def hard_sigmoid(finder: Finder, node: Node) -> Node | None:
 @pattern("Div", "Mul")
 def hard_swish(finder: Finder, node: Node) -> Node | None:
     """X * Relu6(x + 3), divided by 6, is a HardSwish: the division can come last."""
-    found = finder.with_number(node)
+    found = finder.find_number(node)
     if found is None or (node.op == "Div" and finder.number(node.inputs[1]) is None):
         return None
     factor = 1 / found[1] if node.op == "Div" and found[1] else found[1]
@@ -131,14 +131,14 @@ def hard_swish(finder: Finder, node: Node) -> Node | None:
     for x, gate in (product.inputs, product.inputs[::-1]):
         clip = finder.made_by(gate, "Clip")
         total = finder.made_by(clip.inputs[0], "Add") if clip else None
-        inner = finder.with_number(total) if total else None
+        inner = finder.find_number(total) if total else None
         if clip and inner == (x, 3.0) and clip_limits(finder, clip) == (0.0, 6.0):
             return _as(node, "HardSwish", [x])
     return None
 
 
 @pattern("Mul")
-def gated(finder: Finder, node: Node) -> Node | None:
+def join_gate(finder: Finder, node: Node) -> Node | None:
     """X times its own sigmoid is Swish, times its hard sigmoid HardSwish, times tanh(softplus(x)) Mish."""
     for x, gate in (node.inputs, node.inputs[::-1]):
         sigmoid = finder.made_by(gate, "Sigmoid")
@@ -168,10 +168,10 @@ def gelu(finder: Finder, node: Node) -> Node | None:
         return None
     for x, one in (rest, rest[::-1]):
         total = finder.made_by(one, "Add")
-        inner = finder.with_number(total) if total else None
+        inner = finder.find_number(total) if total else None
         erf = finder.made_by(inner[0], "Erf") if inner and inner[1] == 1.0 else None
         scale = finder.made_by(erf.inputs[0], "Div", "Mul") if erf else None
-        scaled = finder.with_number(scale) if scale else None
+        scaled = finder.find_number(scale) if scale else None
         if scale and scaled and scaled[0] == x and scaled[1]:
             factor = 1 / scaled[1] if scale.op == "Div" else scaled[1]
             if abs(factor - 0.5**0.5) < 1e-5:
@@ -273,7 +273,7 @@ def layer_normalization(finder: Finder, node: Node) -> Node | None:
     ratio = finder.made_by(core_name, "Div", alone=True) if core_name else None
     root = finder.made_by(ratio.inputs[1], "Sqrt", alone=True) if ratio else None
     total = finder.made_by(root.inputs[0], "Add", alone=True) if root else None
-    inner = finder.with_number(total) if total else None
+    inner = finder.find_number(total) if total else None
     mean_of_squares = finder.made_by(inner[0], "ReduceMean") if inner else None
     square = finder.made_by(mean_of_squares.inputs[0], "Pow", "Mul") if mean_of_squares else None
     if ratio is None or inner is None or square is None or square.inputs[0] != ratio.inputs[0]:
@@ -287,7 +287,7 @@ def layer_normalization(finder: Finder, node: Node) -> Node | None:
     if centred is None or mean is None or mean.inputs[0] != centred.inputs[0] or mean_of_squares is None:
         return None
     rank = len(finder.graph.shapes.get(centred.inputs[0], ()))
-    if any(reduced_axes(finder, one, rank) != [rank - 1] for one in (mean, mean_of_squares)) or scale is None:
+    if any(read_axes(finder, one, rank) != [rank - 1] for one in (mean, mean_of_squares)) or scale is None:
         return None
     inputs = [centred.inputs[0], scale, *([offset] if offset else [])]
     return _as(node, "LayerNormalization", inputs, epsilon=inner[1], axis=-1)
@@ -301,7 +301,7 @@ def _vector_and_tensor(finder: Finder, node: Node) -> tuple[str | None, str | No
     return None, None
 
 
-def reduced_axes(finder: Finder, node: Node, rank: int) -> list[int]:
+def read_axes(finder: Finder, node: Node, rank: int) -> list[int]:
     """Return the axes that a Reduce... node reduces, counted from 0."""
     given = finder.constant(node.input(1)) if node.input(1) else node.attrs.get("axes")
     axes = range(rank) if given is None else [int(axis) % max(rank, 1) for axis in np.asarray(given).reshape(-1)]

@@ -11,7 +11,7 @@ _lock = threading.Lock()  # two threads at once would take each other's silence 
 
 
 @contextlib.contextmanager
-def without_notices() -> Iterator[None]:
+def silence_notices() -> Iterator[None]:
     """Keep what is printed to file descriptor 2 off the screen; errors come as exceptions."""
     with _lock:
         screen = os.dup(2)

@@ -41,18 +41,18 @@ def input_scaling(path: Path, named: str | None, outputs: list[str] | None = Non
             scaling = scaling.then(factor, offset)
         return scaling
     file = read(path)
-    layers = [entry for entry in leading(file.config) if entry["class_name"] in SCALING_LAYERS]
+    layers = [entry for entry in find_leading(file.config) if entry["class_name"] in SCALING_LAYERS]
     scaling = SCALINGS[named or ("raw" if layers else "tf")]
     for entry in layers:
         scaling = scaling.then(*_factor_and_offset(entry, file))
     return scaling
 
 
-def leading(model: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def find_leading(model: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield the layers that scale or augment, from a model's input on, nested models included."""
     for entry in _chain(model["config"], model["class_name"]):
         if entry["class_name"] in MODELS:
-            yield from leading(entry)
+            yield from find_leading(entry)
             if not _is_only_front(entry):
                 return
         elif entry["class_name"] in SCALING_LAYERS or is_identity(entry["class_name"], entry["config"]):
@@ -63,7 +63,7 @@ def leading(model: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def _is_only_front(model: dict[str, Any]) -> bool:
     inner = [entry for entry in model["config"]["layers"] if entry["class_name"] != "InputLayer"]
-    return len(list(leading(model))) == len(inner)
+    return len(list(find_leading(model))) == len(inner)
 
 
 def _chain(config: dict[str, Any], kind: str) -> Iterator[dict[str, Any]]:

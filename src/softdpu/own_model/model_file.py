@@ -32,7 +32,7 @@ class ModelFile:
     def weights(self) -> Iterator[h5py.Group]:
         """Open the group of the file that holds the layers' weights."""
         if not self.is_archive:
-            with hdf5.opened(self.path, self.path) as file:
+            with hdf5.open_checked(self.path, self.path) as file:
                 yield file["model_weights"]
             return
         with archive.weights(self.path) as file:
@@ -53,10 +53,10 @@ def read(path: Path) -> ModelFile:
         with open(path, "rb") as file:
             start = file.read(8)
         if start.startswith(b"PK"):
-            config = structure.parsed(archive.member(path, archive.CONFIG), path)
+            config = structure.parse(archive.member(path, archive.CONFIG), path)
             archive.member(path, archive.WEIGHTS, look=True)
         elif start == b"\x89HDF\r\n\x1a\n":
-            with hdf5.opened(path, path) as weights:
+            with hdf5.open_checked(path, path) as weights:
                 config = _h5_config(weights, path)
         else:
             raise SoftdpuError(f"{path} is neither HDF5 nor a .keras archive; {_ADVICE} (model.file)")
@@ -77,4 +77,4 @@ def _h5_config(file: h5py.File, path: Path) -> dict[str, Any]:
         raise SoftdpuError(f"{path} holds weights alone, no model; save it with model.save() (model.file)")
     if "model_weights" not in file:
         raise KeyError("no group model_weights")
-    return dict(structure.parsed(text, path))
+    return dict(structure.parse(text, path))

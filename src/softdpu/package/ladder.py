@@ -43,7 +43,7 @@ def ladder(steps: Mapping[str, Path], output: Path, folder: Path, command: str) 
     print(f"\nNext: cd {folder} && {command}")
 
 
-def exported_steps(reports: Sequence[Path]) -> dict[str, Path]:
+def find_exported(reports: Sequence[Path]) -> dict[str, Path]:
     """Return by name of the step the reports of exported files, such as build/export/mobilenet.tflite.json.
 
     Raises:

@@ -20,7 +20,7 @@ LABELS, PREPROCESS, README = "labels.txt", "preprocess.json", "README.txt"
 RANDOM_VECTORS = 2  # golden vectors that no image gave
 
 
-def fixed_files(golden_images: int) -> list[str]:
+def list_fixed(golden_images: int) -> list[str]:
     """Return the names of the files that every card folder has: all but the images, whose names hold their labels.
 
     Args:
@@ -65,12 +65,12 @@ def _is_inside(name: str) -> bool:
     return name.isprintable() and len(name) < 1000 and not {"", ".", ".."} & set(parts)
 
 
-def missing(folder: Path) -> list[str]:
+def find_missing(folder: Path) -> list[str]:
     """Return the names of the files that the manifest lists and that are gone; [] without a manifest."""
     return [name for name in read(folder) if not (folder / name).is_file()]
 
 
-def missing_images(folders: Iterable[Path], images: int) -> list[str]:
+def find_missing_images(folders: Iterable[Path], images: int) -> list[str]:
     """Return the sorted names, images/<label>_image<i>.<ext>, of images that are gone from one of the card folders.
 
     A build's rules cannot list the images, because their names hold labels that are known only when they are written.
@@ -80,6 +80,6 @@ def missing_images(folders: Iterable[Path], images: int) -> list[str]:
         folders: card folders of one build.
         images: how many a card is to have; an image with a higher number is not missed.
     """
-    names = {name for folder in folders for name in missing(folder)}
+    names = {name for folder in folders for name in find_missing(folder)}
     matches = [re.fullmatch(r"images/\d+_image(\d+)\.\w+", name) for name in sorted(names)]
     return [match[0] for match in matches if match and int(match[1]) < images]

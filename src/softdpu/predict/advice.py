@@ -13,7 +13,7 @@ from softdpu.predict.predict import Prediction
 MOST = 3
 
 
-def most_costly(prediction: Prediction) -> list[dict[str, Any]]:
+def find_costly(prediction: Prediction) -> list[dict[str, Any]]:
     """Return the layers that take most time: name, milliseconds, share, bound, and what would help."""
     layers = [layer for work in prediction.works for layer in work.layers]
     rows = prediction.layers()
@@ -25,13 +25,13 @@ def most_costly(prediction: Prediction) -> list[dict[str, Any]]:
             "milliseconds": rows[place]["milliseconds"],
             "share": round(rows[place]["milliseconds"] / whole, 3),
             "bound": rows[place]["bound"],
-            "help": helps(layers[place], rows[place], prediction.target.dpu),
+            "help": suggest(layers[place], rows[place], prediction.target.dpu),
         }
         for place in places
     ]
 
 
-def helps(layer: Layer, row: dict[str, Any], dpu: Dpu) -> list[str]:
+def suggest(layer: Layer, row: dict[str, Any], dpu: Dpu) -> list[str]:
     """Return what would make a layer faster, most likely first."""
     height, width, channels = layer.output
     found = []

@@ -31,7 +31,7 @@ from pathlib import Path
 import numpy as np
 
 from softdpu.numbers.boards import Dpu
-from softdpu.predict.layers import Layer, in_running_order
+from softdpu.predict.layers import Layer, sort_by_run
 
 CONSTANTS = Path(__file__).parent / "data" / "constants.csv"
 BANK_GROUPS = 2
@@ -83,7 +83,7 @@ class Times:
 
 def work_of(layers: Sequence[Layer], dpu: Dpu) -> Work:
     """Return the work of a network of these layers on one core."""
-    ordered = in_running_order(layers)
+    ordered = sort_by_run(layers)
     by_name = {layer.name: layer for layer in ordered}
     timed = [layer for layer in ordered if layer.kind != "join"]
     places = {layer.name: place for place, layer in enumerate(timed)}

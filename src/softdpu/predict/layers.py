@@ -58,7 +58,7 @@ class Layer:
         return height * width * channels
 
 
-def in_running_order(layers: Iterable[Layer]) -> list[Layer]:
+def sort_by_run(layers: Iterable[Layer]) -> list[Layer]:
     """Return the layers so that each follows what it reads, and where possible directly.
 
     Files list branches in different orders. Whether a feature map can stay on the chip depends on who comes next, so

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from softdpu.predict.advice import most_costly, other_boards
+from softdpu.predict.advice import find_costly, other_boards
 from softdpu.predict.predict import COVERAGE, MODELLED, Prediction, Range, pareto
 
 APPS = (("dpu", "DPU only"), ("app", "with AMD's C++ app"), ("python", "with a Python app"))
 
 
-def not_modelled(prediction: Prediction) -> str:
+def explain_no_numbers(prediction: Prediction) -> str:
     """Return why a board has no numbers."""
     if prediction.target.name in MODELLED:
         return "not modelled: measurements are of the DPU of the board's own image, not of this one"
@@ -29,7 +29,7 @@ def as_dict(prediction: Prediction, batch: int | None = None) -> dict[str, Any]:
         "modelled": prediction.modelled,
     }
     if prediction.latency_ms is None:
-        return {**found, "reason": not_modelled(prediction)}
+        return {**found, "reason": explain_no_numbers(prediction)}
     rows = [
         {"threads": speed.threads, **{name: getattr(speed, name).as_dict() for name, _ in APPS}}
         for speed in prediction.speeds
@@ -44,7 +44,7 @@ def as_dict(prediction: Prediction, batch: int | None = None) -> dict[str, Any]:
         "interval": COVERAGE,
         "latency_ms": prediction.latency_ms.as_dict(),
         "fps": rows,
-        "most_costly": most_costly(prediction),
+        "most_costly": find_costly(prediction),
         "layers": prediction.layers(),
     }
 
@@ -54,7 +54,7 @@ def lines(prediction: Prediction, others: Sequence[Prediction] = (), batch: int 
     target = prediction.target
     yield f"{prediction.model} on {target.title}, {target.dpu.name}, Vitis AI {target.vitis_ai}"
     if prediction.latency_ms is None:
-        yield not_modelled(prediction)
+        yield explain_no_numbers(prediction)
         return
     yield from _layer_lines(prediction)
     yield ""
@@ -67,7 +67,7 @@ def lines(prediction: Prediction, others: Sequence[Prediction] = (), batch: int 
         yield row + (f"  {batch / speed.app.value:8.2f} s" if batch else "")
     yield ""
     yield "the layers that cost most, and what would help:"
-    for number, layer in enumerate(most_costly(prediction), 1):
+    for number, layer in enumerate(find_costly(prediction), 1):
         yield (
             f"  {number}. {layer['name']}: {layer['milliseconds']:.3f} ms, {layer['share']:.0%} of the time, "
             f"bound by {layer['bound']}"

@@ -16,7 +16,7 @@ from softdpu.keras2.api import keras, tf
 from softdpu.output.progress import tqdm
 from softdpu.quantizer.errors import QuantizerError
 from softdpu.quantizer.quantizers import ANALYSE, CALIBRATE, EVALUATE, Observer, Quantizer, TQTQuantizer
-from softdpu.quantizer.wrappers import quantized_layers, set_mode
+from softdpu.quantizer.wrappers import list_quantized_layers, set_mode
 
 _POSITION, _MINIMUM, _MAXIMUM = range(3)
 _SECONDS_BETWEEN_LINES = 10.0
@@ -25,7 +25,7 @@ _SECONDS_BETWEEN_LINES = 10.0
 def _quantizers(model: keras.Model) -> dict[str, Quantizer]:
     return {
         slot.quantizer.key: slot.quantizer
-        for layer in quantized_layers(model)
+        for layer in list_quantized_layers(model)
         for slot in layer.slots()
         if slot.kind not in ("weight", "bias")
     }
@@ -33,7 +33,7 @@ def _quantizers(model: keras.Model) -> dict[str, Quantizer]:
 
 def calibrate_weights(model: keras.Model) -> None:
     """Set the positions of all weights and biases, which no batch changes."""
-    for layer in quantized_layers(model):
+    for layer in list_quantized_layers(model):
         for slot in layer.slots():
             if slot.kind in ("weight", "bias"):
                 slot.quantizer.initialize(tf.convert_to_tensor(layer.parameter(slot.attribute)))
@@ -137,7 +137,7 @@ def analyse(model: keras.Model, batches: Iterable[Any]) -> dict[str, Any]:
     measurements = measure(model, batches, mode=ANALYSE)
     set_mode(model, ANALYSE)
     found: dict[str, Any] = {}
-    for layer in quantized_layers(model):
+    for layer in list_quantized_layers(model):
         tensors = found.setdefault(layer.name, {})
         for slot in layer.slots():
             if slot.kind in ("weight", "bias"):

@@ -15,7 +15,7 @@ _SHORT = ("float16", "bfloat16")
 
 
 @contextlib.contextmanager
-def in_float32() -> Iterator[None]:
+def compute_in_float32() -> Iterator[None]:
     """Let the layers made inside compute in float32, whatever the program has set for its training."""
     policy, floatx = keras.mixed_precision.global_policy(), keras.backend.floatx()
     keras.backend.set_floatx("float32")

@@ -9,15 +9,15 @@ from __future__ import annotations
 from typing import Any
 
 from softdpu.keras2 import replicas
-from softdpu.keras2.api import internal, keras, tf
+from softdpu.keras2.api import import_internal, keras, tf
 from softdpu.keras2.kinds import PRE_ACTIVATIONS
 from softdpu.quantizer import configs
-from softdpu.quantizer.float_transforms import folded_kernel
+from softdpu.quantizer.float_transforms import fold_kernel
 from softdpu.quantizer.legacy import deserialize, deserialize_layer, serialize
 from softdpu.quantizer.quantizers import ANALYSE, CALIBRATE, EVALUATE, TRAIN, register
 from softdpu.quantizer.wrappers import Slot, substitute
 
-control_flow_util = internal("utils.control_flow_util")
+control_flow_util = import_internal("utils.control_flow_util")
 
 
 class _ConvBN(keras.layers.Layer):
@@ -132,7 +132,7 @@ class _ConvBNQuantize(_ConvBN):
         multiplier = tf.cast(gamma / tf.cast(tf.cast(root, tf.float32), tf.float64), tf.float32)
         shift = (self.conv_layer.bias - mean if self.conv_layer.use_bias else -mean) * multiplier
         bias = self.bn_layer.beta + shift if self.bn_layer.center else shift
-        return multiplier, folded_kernel(type(self.conv_layer).__name__, self._kernel(), multiplier), bias
+        return multiplier, fold_kernel(type(self.conv_layer).__name__, self._kernel(), multiplier), bias
 
     def parameter(self, attribute: str) -> tf.Tensor:
         """Return the folded kernel or bias of inference."""

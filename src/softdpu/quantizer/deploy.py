@@ -10,6 +10,7 @@ from softdpu.keras2.api import keras
 from softdpu.keras2.kinds import AUGMENTATIONS
 from softdpu.quantizer import refine
 from softdpu.quantizer.keras_graph import Graph, Node, from_model
+from softdpu.quantizer.wrappers import list_quantized_layers
 
 _TRAINED = ("TQTQuantizer", "LastValueLogThQuantizer")
 
@@ -101,7 +102,7 @@ def make_legal(model: keras.Model) -> None:
 
 
 def _positions(model: keras.Model) -> list[float]:
-    layers = refine.quantized_layers(model)
+    layers = list_quantized_layers(model)
     return [float(np.sum(slot.quantizer.position())) for layer in layers for slot in layer.slots()]
 
 
@@ -110,7 +111,7 @@ def rebuild(model: keras.Model, custom_objects: dict[str, Any]) -> keras.Model:
     return from_model(model).to_model(custom_objects)
 
 
-def with_positions(model: keras.Model, custom_objects: dict[str, Any]) -> keras.Model:
+def store_positions(model: keras.Model, custom_objects: dict[str, Any]) -> keras.Model:
     """Return a copy with folded normalization, positions instead of thresholds, and no Dropout."""
     graph = from_model(model)
     fold_conv_bn(graph, model)

@@ -13,7 +13,7 @@ from softdpu.numbers import fixed_point
 from softdpu.output import files
 from softdpu.quantizer.calib_data import batches
 from softdpu.quantizer.errors import QuantizerError
-from softdpu.quantizer.wrappers import is_quantized, quantized_layers
+from softdpu.quantizer.wrappers import is_quantized, list_quantized_layers
 
 
 def _write(folder: Path, name: str, values: np.ndarray) -> None:
@@ -44,7 +44,7 @@ def dump_model(model: keras.Model, dataset: Any, output_dir: str, dump_float: bo
 
 
 def _dump_weights(model: keras.Model, folder: Path, dump_float: bool) -> None:
-    for layer in quantized_layers(model):
+    for layer in list_quantized_layers(model):
         for slot in layer.slots():
             if slot.kind not in ("weight", "bias"):
                 continue
@@ -60,7 +60,7 @@ def _dump_weights(model: keras.Model, folder: Path, dump_float: bool) -> None:
 
 def _dump_activations(model: keras.Model, dataset: Any, folder: Path, dump_float: bool) -> None:
     positions = {}
-    for layer in quantized_layers(model):
+    for layer in list_quantized_layers(model):
         for slot in layer.slots():
             if slot.kind not in ("weight", "bias"):
                 positions[layer.name] = int(slot.quantizer.position())

@@ -147,7 +147,7 @@ def scale_and_shift(bn: Node, bias: np.ndarray | None) -> tuple[np.ndarray, np.n
     return multiplier, bn.weights["beta"] + shift if bn.config["center"] else shift
 
 
-def folded_kernel(class_name: str, kernel: Any, multiplier: Any) -> Any:
+def fold_kernel(class_name: str, kernel: Any, multiplier: Any) -> Any:
     """Return a convolution's kernel times one multiplier an output channel; arrays or tensors."""
     channels: tuple[int, ...]
     if class_name == "DepthwiseConv2D":
@@ -182,7 +182,7 @@ def fold_batch_normalization(graph: Graph) -> None:
             continue
         multiplier, bias = scale_and_shift(bn, conv.weights.get("bias"))
         name = kernel_name(conv)
-        conv.weights = {name: folded_kernel(conv.class_name, conv.weights[name], multiplier), "bias": bias}
+        conv.weights = {name: fold_kernel(conv.class_name, conv.weights[name], multiplier), "bias": bias}
         conv.config["use_bias"] = True
         graph.remove(bn)
 

@@ -13,12 +13,12 @@ from typing import Any, Callable, Container, Iterator  # noqa: UP035 - the annot
 
 import numpy as np
 
-from softdpu.keras2.api import internal, keras, tf
+from softdpu.keras2.api import import_internal, keras, tf
 from softdpu.quantizer import legacy
 from softdpu.quantizer.errors import QuantizerError
 
 logger = logging.getLogger(__name__)
-functional = internal("engine.functional")
+functional = import_internal("engine.functional")
 _CONSTANT = "_CONSTANT_VALUE"
 
 Ref = list  # [layer name, call index, tensor index] or the same with a dict of call arguments behind

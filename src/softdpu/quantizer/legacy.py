@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from softdpu.keras2 import kinds
-from softdpu.keras2.api import internal, keras
+from softdpu.keras2.api import import_internal, keras
 from softdpu.keras2.config import legacy_config
 from softdpu.quantizer.errors import QuantizerError
 
-functional = internal("engine.functional")
-serialization = internal("saving.legacy.serialization")
+functional = import_internal("engine.functional")
+serialization = import_internal("saving.legacy.serialization")
 
 
 def serialize(instance: Any) -> dict[str, Any]:

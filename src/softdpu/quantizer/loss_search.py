@@ -11,7 +11,7 @@ from typing import Any
 from softdpu.keras2.api import keras
 from softdpu.output.progress import tqdm
 from softdpu.quantizer.quantizers import Pof2SQuantizer
-from softdpu.quantizer.wrappers import quantized_layers
+from softdpu.quantizer.wrappers import list_quantized_layers
 
 STEPS = (-1, 1, 2)
 
@@ -33,7 +33,7 @@ def search(model: keras.Model, loss: Any, metrics: Any, dataset: Any, verbose: i
     """
     judged = keras.Model(model.inputs, model.outputs)  # so that the model itself stays uncompiled
     judged.compile(loss=loss, metrics=metrics)
-    slots = [slot for layer in quantized_layers(model) for slot in layer.slots()]
+    slots = [slot for layer in list_quantized_layers(model) for slot in layer.slots()]
     quantizers = [slot.quantizer for slot in slots if isinstance(slot.quantizer, Pof2SQuantizer)]
     first = best = _evaluate(judged, dataset)
     for quantizer in tqdm(

@@ -250,7 +250,7 @@ def _choice_over_replicas(x: tf.Tensor, method: int, form: Format) -> tuple:
 
     All candidates are tried, because the devices must exchange their errors the same number of times.
     """
-    f_min, f_max = replicas.widest(*full_range(x, form))
+    f_min, f_max = replicas.find_widest(*full_range(x, form))
     position = position_without_overflow(f_min, f_max, form)
     if method == MIN_MSE:
         errors = tf.stack([squared_error(x, position + k, form) for k in range(CANDIDATES)])

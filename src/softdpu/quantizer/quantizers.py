@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from softdpu.keras2.api import internal, keras, tf
+from softdpu.keras2.api import import_internal, keras, tf
 from softdpu.quantizer import ops
 from softdpu.quantizer.errors import QuantizerError
 
-control_flow_util = internal("utils.control_flow_util")
+control_flow_util = import_internal("utils.control_flow_util")
 register = keras.utils.register_keras_serializable
 
 CALIBRATE, EVALUATE, TRAIN, ANALYSE = "QCB", "QCBEV", "QAT", "ANALYSE"

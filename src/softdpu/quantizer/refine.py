@@ -13,7 +13,7 @@ from softdpu.numbers import fixed_point
 from softdpu.quantizer.configs import NoQuantizeActivation, NoQuantizeConfig
 from softdpu.quantizer.layers import dpu
 from softdpu.quantizer.quantizers import Pof2SQuantizer, Quantizer
-from softdpu.quantizer.wrappers import QuantizeWrapper, VitisQuantize, quantized_layers
+from softdpu.quantizer.wrappers import QuantizeWrapper, VitisQuantize, list_quantized_layers
 
 L = keras.layers
 SIGMOID_INPUT = (0, 15)
@@ -119,7 +119,7 @@ def _clamp(value: int, low: int, high: int) -> int:
 
 
 def _layers(model: keras.Model, kinds: Any) -> list[QuantizeWrapper]:
-    return [x for x in quantized_layers(model) if isinstance(x, QuantizeWrapper) and isinstance(x.layer, kinds)]
+    return [x for x in list_quantized_layers(model) if isinstance(x, QuantizeWrapper) and isinstance(x.layer, kinds)]
 
 
 def _take_known(positions: list[Position | None]) -> list[Position]:
@@ -262,7 +262,7 @@ def revive(model: keras.Model, dead: set[str]) -> None:
     Their own values say nothing about the range; position 51, which a zero tensor has, would spoil the weights before
     them through the shift_cut rule.
     """
-    for layer in quantized_layers(model):
+    for layer in list_quantized_layers(model):
         result = output_quantizer(layer)
         if result is None or result.key not in dead or isinstance(layer, VitisQuantize):
             continue

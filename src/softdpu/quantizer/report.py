@@ -10,7 +10,7 @@ from softdpu.keras2.api import keras
 from softdpu.numbers import fixed_point
 from softdpu.quantizer import refine
 from softdpu.quantizer.quantizers import TQTQuantizer
-from softdpu.quantizer.wrappers import QuantizeWrapper, quantized_layers
+from softdpu.quantizer.wrappers import QuantizeWrapper, list_quantized_layers
 
 
 def positions_report(model: keras.Model) -> dict[str, Any]:
@@ -19,7 +19,7 @@ def positions_report(model: keras.Model) -> dict[str, Any]:
     Shifts are given for convolutions and Dense, where all positions are known; positions for each channel are lists.
     """
     report: dict[str, Any] = {}
-    for layer in quantized_layers(model):
+    for layer in list_quantized_layers(model):
         entry: dict[str, Any] = {"class": type(refine.inner(layer)).__name__}
         for slot in layer.slots():
             value = np.asarray(slot.quantizer.position())

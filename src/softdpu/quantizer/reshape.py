@@ -27,7 +27,7 @@ def _numbers(shape: Any) -> tuple[int | None, ...]:
         ) from None
 
 
-def with_input_shape(model: keras.Model, input_shape: Any, custom_objects: dict[str, Any]) -> keras.Model:
+def set_input_shape(model: keras.Model, input_shape: Any, custom_objects: dict[str, Any]) -> keras.Model:
     """Return a copy whose inputs have the given shapes.
 
     Args:

@@ -263,7 +263,7 @@ def _path_of(class_name: str) -> str:
     module = kinds.QUANTIZED[class_name].module
     if not module:
         return _KERAS_PATH + class_name
-    name = kinds.bare(class_name)
+    name = kinds.strip_package(class_name)
     return f"{_DPU_PATH}{module}.{name if name.startswith('Vitis') else 'Vitis' + name}"
 
 

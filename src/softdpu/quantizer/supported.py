@@ -63,7 +63,7 @@ def check(graph: Graph, strategy: Strategy, custom: frozenset[str]) -> None:
     asked = {"LayerNormalization"} if options["convert_layernorm_to_dpu_version"] else set()
     known = (kinds.SHAPE_FOLLOWS - {"SeparableConv2D"}) | asked | custom
     for node in graph.candidates():
-        name = kinds.bare(node.class_name)
+        name = kinds.strip_package(node.class_name)
         if name in custom or node.class_name in strategy.layers_of_the_user or node.class_name in kinds.REGISTERED:
             continue
         if name not in known:

@@ -79,10 +79,10 @@ class VitisInspector:
         """
         quantizer = VitisQuantizer(float_model, custom_objects=self._custom_objects)
         quantizer._configure(configs, kwargs)
-        with clean.in_float32(), quantize_scope(self._custom_objects):
+        with clean.compute_in_float32(), quantize_scope(self._custom_objects):
             model = keras_graph.from_model(float_model).to_model(self._custom_objects)
             if input_shape is not None:
-                model = reshape.with_input_shape(model, input_shape, self._custom_objects)
+                model = reshape.set_input_shape(model, input_shape, self._custom_objects)
             for name, tensor in zip(model.input_names, model.inputs):  # noqa: B905
                 if None in tensor.shape[1:]:
                     raise QuantizerError(

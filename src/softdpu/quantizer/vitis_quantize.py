@@ -100,7 +100,7 @@ class VitisQuantizer:
         self._strategy = Strategy(quantize_strategy)
         if custom_quantize_strategy:
             self.set_quantize_strategy(custom_quantize_strategy)
-        with clean.in_float32(), quantize_scope(self._custom_objects):
+        with clean.compute_in_float32(), quantize_scope(self._custom_objects):
             self._check_layers()
             keras_graph.as_functional(float_model)
 
@@ -154,7 +154,7 @@ class VitisQuantizer:
     def optimize_model(self, configs: dict[str, Any] | None = None, **kwargs: Any) -> keras.Model:
         """Return the float model after the float transforms: the same function, ready to be quantized."""
         self._configure(configs, kwargs)
-        with clean.in_float32(), quantize_scope(self._custom_objects):
+        with clean.compute_in_float32(), quantize_scope(self._custom_objects):
             return self._optimize().to_model(self._custom_objects)
 
     def convert_model(self, target_dtype: str = "float16", **kwargs: Any) -> keras.Model:
@@ -168,7 +168,7 @@ class VitisQuantizer:
         """
         datatypes.check_float(target_dtype)
         self._configure({"remove_dropout": False, "include_cle": False}, {})
-        with clean.in_float32(), quantize_scope(self._custom_objects):
+        with clean.compute_in_float32(), quantize_scope(self._custom_objects):
             graph = self._optimize()
             datatypes.convert(graph, target_dtype)
             return graph.to_model(self._custom_objects)
@@ -180,13 +180,13 @@ class VitisQuantizer:
     def set_model_with_layer_config(self, layer_config: dict[str, str] | None = None) -> dict[str, str]:
         """Give layers their own types from now on and return these: {layer: float16, ..., int8, int16 or int32}."""
         self._strategy.update({"layer_config": dict(layer_config or {})})
-        with clean.in_float32(), quantize_scope(self._custom_objects):
+        with clean.compute_in_float32(), quantize_scope(self._custom_objects):
             self._optimize()  # which names a layer or type that is not known
         return dict(layer_config or {})
 
     def get_analysed_model(self, dataset: Any) -> tuple[keras.Model, dict[str, Any]]:
         """Return the model with quantizers that change nothing, and the range and position of every tensor."""
-        with clean.in_float32(), quantize_scope(self._custom_objects):
+        with clean.compute_in_float32(), quantize_scope(self._custom_objects):
             model = self._quantize_graph(self._optimize(), quantizers.EVALUATE)
             return model, calibration.analyse(model, calib_data.batches(model, dataset, None, None))
 
@@ -230,7 +230,7 @@ class VitisQuantizer:
                 "[Quantizer_TF2_Invalid_Calib_Dataset][Invalid calibration dataset] Need to assign `calib_dataset` "
                 "when calling quantize_model()."
             )
-        with clean.in_float32(), quantize_scope(self._custom_objects):
+        with clean.compute_in_float32(), quantize_scope(self._custom_objects):
             if dtype:
                 model = self.convert_model(dtype)
             else:
@@ -241,7 +241,7 @@ class VitisQuantizer:
                     loss_search.search(model, loss, metrics, eval_dataset, verbose)
                 model = self._refine(model, held, calib_batch_size, verbose)
             if input_shape is not None:
-                model = reshape.with_input_shape(model, input_shape, self._custom_objects)
+                model = reshape.set_input_shape(model, input_shape, self._custom_objects)
             if add_shape_info or self._custom_objects:
                 export.add_shape_info(model)
             export.save(model, self._strategy.options("finalize_pipeline_config"))
@@ -270,7 +270,7 @@ class VitisQuantizer:
         """Return the calibrated model with positions that the DPU has, and tuned weights if that is asked for."""
         options = self._strategy.options("refine_pipeline_config")
         if options.get("convert_to_pof2s_quantize_strategy"):
-            model = deploy.with_positions(model, self._custom_objects)
+            model = deploy.store_positions(model, self._custom_objects)
         refine.apply(model, options)  # it leaves thresholds alone
         if held.float_model is not None:
             fast_finetune.fast_finetune(model, held.float_model, held.batches, size, options["fast_ft_epochs"], verbose)
@@ -301,7 +301,7 @@ class VitisQuantizer:
                 "[Quantizer_TF2_Invalid_Calib_Dataset][Invalid calibration dataset] Need to assign `calib_dataset` "
                 "when calling get_qat_model(init_quant=True)."
             )
-        with clean.in_float32(), quantize_scope(self._custom_objects):
+        with clean.compute_in_float32(), quantize_scope(self._custom_objects):
             if not init_quant:
                 return self._quantize_graph(self._optimize(), quantizers.TRAIN)
             model, held = self._calibrate(quantizers.TRAIN, calib_dataset, calib_batch_size, calib_steps)
@@ -341,15 +341,15 @@ class VitisQuantizer:
                 "get_deploy_model: convert_to_fs_quantize_strategy and use_fixneuron_quant are not offered: a DPU "
                 "computes with the power-of-two scales that the model has"
             )
-        with clean.in_float32(), quantize_scope():
+        with clean.compute_in_float32(), quantize_scope():
             own = own_classes(model)
             deployed = (
-                deploy.with_positions(model, own) if convert_to_pof2s_quantize_strategy else deploy.rebuild(model, own)
+                deploy.store_positions(model, own) if convert_to_pof2s_quantize_strategy else deploy.rebuild(model, own)
             )
             if convert_to_pof2s_quantize_strategy:
                 deploy.make_legal(deployed)
             if input_shape is not None:
-                deployed = reshape.with_input_shape(deployed, input_shape, own)
+                deployed = reshape.set_input_shape(deployed, input_shape, own)
             if add_shape_info:
                 export.add_shape_info(deployed)
             export.save(

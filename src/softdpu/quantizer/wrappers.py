@@ -274,7 +274,7 @@ class CustomOpWrapper(_Wrapper):
         return cls(layer=cls._inner_layer(config), **config)
 
 
-def quantized_layers(model: keras.Model) -> list[keras.layers.Layer]:
+def list_quantized_layers(model: keras.Model) -> list[keras.layers.Layer]:
     """Return the layers of a model that own quantizers, in the model's order."""
     return [layer for layer in model.layers if hasattr(layer, "slots")]
 
@@ -286,5 +286,5 @@ def is_quantized(model: keras.Model) -> bool:
 
 def set_mode(model: keras.Model, mode: str) -> None:
     """Set the mode of every quantized layer; functions that Keras has traced before keep the old one."""
-    for layer in quantized_layers(model):
+    for layer in list_quantized_layers(model):
         layer.mode = _check_mode(mode)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from softdpu.output.pictures import placeholder
-from softdpu.package.ladder import exported_steps, read_step
+from softdpu.package.ladder import find_exported, read_step
 from softdpu.report import compiled, confusion, costs, curves, flips, ladder, predicted, provenance, speed, stages
 from softdpu.training.results import HISTORY, METRICS, PREDICTIONS, read_history
 
@@ -79,7 +79,7 @@ def target(
     paths = {stage: _file(measured, stage, METRICS) for stage in measured}
     steps = ladder.read_steps({**paths, "target": run})
     ladder.draw_ladder(output / "ladder.svg", steps, f"{built}, {name}")
-    more = [read_step(step, path) for step, path in exported_steps(exported).items()]
+    more = [read_step(step, path) for step, path in find_exported(exported).items()]
     ladder.write_ladder(output / "ladder.html", steps, f"{built}, {name}", more)
     card = stages.read_card(run)
     names = stages.read_names(labels.parent)

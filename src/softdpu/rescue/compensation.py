@@ -47,10 +47,12 @@ class ErrorCompensation:
             unseen = sample(item, inputs[self._fitted :], targets[self._fitted :], rows // 2)
         moments = Moments(x)
         fits = [fit_layer(item, x, y, moments, ridge, self.fits) for ridge in self.ridges]
-        best = min(fits, key=lambda fit: clipped_error(item, *unseen, *fit))
+        best = min(fits, key=lambda fit: measure_clipped_error(item, *unseen, *fit))
         kernel, bias, position = self._round(item, moments, *best)
         found = to_matrices(kernel, item.reference), bias.reshape(best[1].shape)
-        if clipped_error(item, *unseen, *found) < clipped_error(item, *unseen, *correct_layer(item, x, y)):
+        if measure_clipped_error(item, *unseen, *found) < measure_clipped_error(
+            item, *unseen, *correct_layer(item, x, y)
+        ):
             item.fit(kernel, bias, position)
             self.layers += 1
 
@@ -66,7 +68,7 @@ class ErrorCompensation:
         take = np.linalg.solve(square, moments.mean.transpose(0, 2, 1))
         remaining = np.sqrt(np.maximum(1 - moments.mean @ take, 1e-6))  # the share of the bias' error that stays
         share = np.broadcast_to(remaining, bias.shape).ravel().astype(np.float32)
-        bias_position = item.best_bias_position(bias.ravel(), share)
+        bias_position = item.find_bias_position(bias.ravel(), share)
         on_grid = fixed_point.fake_quantize(bias, bias_position, item.bias_slot.quantizer.round_mode)
         position = get_position(quantizer)
         aim = np.ldexp(weights + take * (bias - on_grid), position)
@@ -150,13 +152,15 @@ def round_compensated(weights: np.ndarray, square: np.ndarray, limits: tuple[int
 def correct_layer(item: Weighted, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the kernel's matrices as they are rounded now, and the bias on its grid that gives `y` its mean."""
     assert item.bias_slot is not None
-    matrices = to_matrices(item.quantized_kernel().numpy(), item.reference)
+    matrices = to_matrices(item.quantize_kernel().numpy(), item.reference)
     bias = (y - x @ matrices).mean(axis=1, keepdims=True)
-    position = item.best_bias_position(bias.ravel())
+    position = item.find_bias_position(bias.ravel())
     return matrices, fixed_point.fake_quantize(bias, position, item.bias_slot.quantizer.round_mode)
 
 
-def clipped_error(item: Weighted, x: np.ndarray, y: np.ndarray, matrices: np.ndarray, bias: np.ndarray) -> float:
+def measure_clipped_error(
+    item: Weighted, x: np.ndarray, y: np.ndarray, matrices: np.ndarray, bias: np.ndarray
+) -> float:
     """Return the squared error of a layer's result behind the activation's clip."""
     low, high = network.clip_range(item.reference)
     result = x @ matrices

@@ -15,7 +15,7 @@ from softdpu.keras2.api import keras, tf
 from softdpu.numbers import fixed_point
 from softdpu.quantizer import configs, ops, refine
 from softdpu.quantizer.quantizers import Quantizer, TQTQuantizer
-from softdpu.quantizer.wrappers import QuantizeWrapper, VitisQuantize, quantized_layers, substitute
+from softdpu.quantizer.wrappers import QuantizeWrapper, VitisQuantize, list_quantized_layers, substitute
 from softdpu.rescue.walk import Arguments, run
 
 L = keras.layers
@@ -147,7 +147,7 @@ class Weighted:
         """Choose the kernel's position by the kernel's own squared error."""
         self.kernel_slot.quantizer.initialize(tf.convert_to_tensor(self.kernel))
 
-    def quantized_kernel(self) -> tf.Tensor:
+    def quantize_kernel(self) -> tf.Tensor:
         """Return the fake-quantized kernel."""
         return fake_quantize(self.layer.parameter(self.kernel_slot.attribute), self.kernel_slot.quantizer)
 
@@ -163,9 +163,9 @@ class Weighted:
         """Choose the bias' position by its error behind the activation, see `best_bias_position`."""
         if self.per_tensor_bias:
             assert self.bias_slot is not None
-            set_position(self.bias_slot.quantizer, self.best_bias_position(bias))
+            set_position(self.bias_slot.quantizer, self.find_bias_position(bias))
 
-    def best_bias_position(self, bias: np.ndarray, share: Any = 1.0) -> int:
+    def find_bias_position(self, bias: np.ndarray, share: Any = 1.0) -> int:
         """Return the position of least error behind the activation, of those that the DPU's shift_bias reaches.
 
         Args:
@@ -271,7 +271,7 @@ class Network:
 
     def positions(self) -> list[float]:
         """Return all positions of the model."""
-        return [get_position(slot.quantizer) for layer in quantized_layers(self.model) for slot in layer.slots()]
+        return [get_position(slot.quantizer) for layer in list_quantized_layers(self.model) for slot in layer.slots()]
 
     def snapshot(self) -> tuple:
         """Return all that a step may change."""
@@ -290,7 +290,7 @@ def _collect_weighted(model: keras.Model, reference: keras.Model) -> dict[str, W
     """Return the convolutions and Dense layers by the name of their quantized layer."""
     twins = {layer.name: layer for layer in reference.layers}
     found = {}
-    for layer in quantized_layers(model):
+    for layer in list_quantized_layers(model):
         if not isinstance(layer, QuantizeWrapper) or not isinstance(layer.layer, WEIGHTED):
             continue
         if layer.layer.name in twins and any(slot.kind == "weight" for slot in layer.slots()):
@@ -370,4 +370,4 @@ def _logarithms(x: np.ndarray) -> np.ndarray:
 
 def is_supported(model: keras.Model) -> bool:
     """Tell whether every quantized layer is of a kind that is understood here."""
-    return all(isinstance(layer, (QuantizeWrapper, VitisQuantize)) for layer in quantized_layers(model))
+    return all(isinstance(layer, (QuantizeWrapper, VitisQuantize)) for layer in list_quantized_layers(model))

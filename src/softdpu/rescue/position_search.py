@@ -45,7 +45,7 @@ class PositionSearch:
 
 def output_error(item: Weighted, inputs: list[tf.Tensor], targets: list[tf.Tensor]) -> float:
     """Return the squared error of a layer's clipped result against the float one, its mean error removed."""
-    kernel, bias = item.quantized_kernel(), item.float_bias
+    kernel, bias = item.quantize_kernel(), item.float_bias
     results = [item.accumulate(x, kernel, bias) for x in inputs]
     if bias is not None:
         shift = mean([y - target for y, target in zip(results, targets)])  # noqa: B905

@@ -20,20 +20,20 @@ def activation(build: Builder, layer: Layer, name: str, sources: list[Op], call:
     """An Activation layer."""
     function = activation_name(layer.config.get("activation"))
     if function in ("linear", "NoQuantizeActivation"):
-        return build.quantized(layer, sources[0])
+        return build.quantize_output(layer, sources[0])
     return activation_function(build, layer, name, sources[0], function)
 
 
 def activation_function(build: Builder, layer: Layer, name: str, source: Op, function: str) -> Op:
     """Append a named activation: quantized on its input (pre_activation_pos) or its output (post_activation_pos)."""
-    source, marks = build.quantized_input(layer, name, source)
+    source, marks = build.quantize_input(layer, name, source)
     make = ACTIVATIONS.get(function)
     if make is None:
         known = ", ".join(sorted(ACTIVATIONS))
         raise build.error(layer, f"unknown activation '{function}': use one of {known}, or a custom layer")
     op = make(build, layer, name, source)
     op.attrs.update(marks)
-    return build.quantized(layer, op)
+    return build.quantize_output(layer, op)
 
 
 def _unary(kind: str, **attrs: Any) -> Callable[[Builder, Layer, str, Op], Op]:
@@ -47,7 +47,7 @@ def _keras_hard_sigmoid(build: Builder, layer: Layer, name: str, source: Op) -> 
     """Keras' hard_sigmoid, clip(0.2 x + 0.5, 0, 1), which is another function than the DPU's."""
     op = source
     for kind, suffix, number in (("mul", "_slope", 0.2), ("add", "_offset", 0.5), ("min", "_top", 1.0)):
-        const = build.constant(layer, f"{name}{suffix}_const", number)
+        const = build.add_constant(layer, f"{name}{suffix}_const", number)
         op = build.add(layer, name + suffix, kind, {"input": [op, const]}, {}, source.shape)
     return build.add(layer, name, "relu", {"input": [op]}, {}, source.shape)
 
@@ -93,7 +93,7 @@ def relu(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call)
         raise build.error(layer, "only ReLU, ReLU(max_value=6) and ReLU(negative_slope) are supported: use one of them")
     kind = "leaky-relu" if slope else "relu" if limit is None else "relu6"
     attrs = {"alpha": float(slope)} if slope else {}
-    return build.quantized(layer, build.add(layer, name, kind, {"input": sources}, attrs, sources[0].shape))
+    return build.quantize_output(layer, build.add(layer, name, kind, {"input": sources}, attrs, sources[0].shape))
 
 
 @layer_kind("LeakyReLU")
@@ -101,7 +101,9 @@ def leaky_relu(build: Builder, layer: Layer, name: str, sources: list[Op], call:
     """LeakyReLU with its slope."""
     alpha = layer.config.get("alpha", layer.config.get("negative_slope", 0.3))
     attrs = {"alpha": float(np.float32(alpha))}
-    return build.quantized(layer, build.add(layer, name, "leaky-relu", {"input": sources}, attrs, sources[0].shape))
+    return build.quantize_output(
+        layer, build.add(layer, name, "leaky-relu", {"input": sources}, attrs, sources[0].shape)
+    )
 
 
 @layer_kind("PReLU")
@@ -110,16 +112,16 @@ def prelu(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call
     alpha = layer.weights.get("alpha")
     if alpha is None:
         raise build.error(layer, "holds no alpha: the file is damaged")
-    slopes = build.parameter(layer, f"{name}_weight", alpha, layer.weight_fix("alpha"), "_fixneuron")
+    slopes = build.add_parameter(layer, f"{name}_weight", alpha, layer.weight_fix("alpha"), "_fixneuron")
     inputs = {"input": sources, "weight": [slopes]}
-    return build.quantized(layer, build.add(layer, name, "prelu", inputs, {}, sources[0].shape))
+    return build.quantize_output(layer, build.add(layer, name, "prelu", inputs, {}, sources[0].shape))
 
 
 @layer_kind("ELU")
 def elu(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
     """ELU."""
     attrs = {"alpha": float(layer.config.get("alpha", 1.0))}
-    return build.quantized(layer, build.add(layer, name, "elu", {"input": sources}, attrs, sources[0].shape))
+    return build.quantize_output(layer, build.add(layer, name, "elu", {"input": sources}, attrs, sources[0].shape))
 
 
 @layer_kind("Softmax")
@@ -134,4 +136,4 @@ def vitis_sigmoid(build: Builder, layer: Layer, name: str, sources: list[Op], ca
     """The DPU's sigmoid relu6(x + 3) * 2731 / 2**14, written hard-sigmoid (which is / 6) times 6 * 2731 / 2**14."""
     op = build.add(layer, name, "hard-sigmoid", {"input": sources}, {}, sources[0].shape)
     factor = 6 * fixed_point.HARD_SIGMOID_SCALE / 2**fixed_point.HARD_SIGMOID_SHIFT
-    return build.quantized(layer, op, scale(build, layer, op, factor))
+    return build.quantize_output(layer, op, scale(build, layer, op, factor))

@@ -25,15 +25,15 @@ def average(build: Builder, layer: Layer, name: str, sources: list[Op], call: Ca
     """Average: a sum divided by the number of its terms."""
     shape = _common_shape(build, layer, sources)
     total = build.add(layer, f"{name}_sum", "add", {"input": list(sources)}, {}, shape)
-    count = build.constant(layer, f"{name}_count_const", len(sources))
-    return build.quantized(layer, build.add(layer, name, "div", {"input": [total, count]}, {}, shape))
+    count = build.add_constant(layer, f"{name}_count_const", len(sources))
+    return build.quantize_output(layer, build.add(layer, name, "div", {"input": [total, count]}, {}, shape))
 
 
 def elementwise(build: Builder, layer: Layer, name: str, kind: str, sources: list[Op]) -> Op:
     """Append an operation on the numbers of `sources`, which broadcast."""
-    sources = build.of_one_rank(layer, name, list(sources))
+    sources = build.flatten_vectors(layer, name, list(sources))
     shape = _common_shape(build, layer, sources)
-    return build.quantized(layer, build.add(layer, name, kind, {"input": sources}, {}, shape))
+    return build.quantize_output(layer, build.add(layer, name, kind, {"input": sources}, {}, shape))
 
 
 def _common_shape(build: Builder, layer: Layer, sources: list[Op]) -> tuple[int, ...]:
@@ -88,6 +88,6 @@ def _steps(build: Builder, layer: Layer, name: str, op: Op, steps: list[tuple[st
     """Append operations with constants, one on the other, the last of them named `name`."""
     for number, (kind, value) in enumerate(steps, 1):
         own = name if number == len(steps) else f"{name}_{kind}"
-        const = build.constant(layer, f"{own}_const", value)
+        const = build.add_constant(layer, f"{own}_const", value)
         op = build.add(layer, own, kind, {"input": [op, const]}, {}, op.shape)
-    return build.quantized(layer, op)
+    return build.quantize_output(layer, op)

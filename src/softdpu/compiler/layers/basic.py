@@ -31,7 +31,7 @@ def quantize(build: Builder, layer: Layer, name: str, sources: list[Op], call: C
     fix = layer.output_fix()
     if fix is None:
         raise build.error(layer, "holds no position: calibrate the model first")
-    return build.fixed(layer, name, sources[0], fix)
+    return build.add_fix(layer, name, sources[0], fix)
 
 
 @layer_kind(*IDLE)
@@ -42,7 +42,9 @@ def passed_through(build: Builder, layer: Layer, name: str, sources: list[Op], c
 
 def custom_layer(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
     """A layer that only the user's code knows: an operation of its own kind, its weights as constants."""
-    constants = [build.constant(layer, f"{layer.paths[key]}_const", value) for key, value in layer.constants.items()]
+    constants = [
+        build.add_constant(layer, f"{layer.paths[key]}_const", value) for key, value in layer.constants.items()
+    ]
     shape = _custom_shape(build, layer, sources)
     attrs = {
         "shape": list(shape),
@@ -53,7 +55,7 @@ def custom_layer(build: Builder, layer: Layer, name: str, sources: list[Op], cal
         if key not in ("name", "dtype", "trainable") and _plain(value):
             attrs[key] = list(value) if isinstance(value, tuple) else value
     op = build.add(layer, name, layer.kind, {"input": [*sources, *constants]}, attrs, shape)
-    return build.quantized(layer, op)
+    return build.quantize_output(layer, op)
 
 
 def _custom_shape(build: Builder, layer: Layer, sources: list[Op]) -> tuple[int, ...]:

@@ -62,5 +62,5 @@ def window(
 
 def scale(build: Builder, layer: Layer, op: Op, factor: float) -> Op:
     """Append a product of `op` with a constant and return it."""
-    const = build.constant(layer, f"{op.name}_const_const", factor)
+    const = build.add_constant(layer, f"{op.name}_const_const", factor)
     return build.add(layer, f"{op.name}_elemmul", "mul", {"input": [op, const]}, {}, op.shape)

@@ -33,7 +33,7 @@ def _arithmetic(kind: str) -> Function:
         operands = list(sources)
         for key in ("x", "y"):
             if key in arguments:
-                const = build.constant(layer, f"{name}_const", arguments[key])
+                const = build.add_constant(layer, f"{name}_const", arguments[key])
                 operands = [*operands, const] if key == "y" else [const, *operands]
         return elementwise(build, layer, name, kind, operands)
 

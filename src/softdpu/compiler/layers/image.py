@@ -19,7 +19,7 @@ def max_pooling(build: Builder, layer: Layer, name: str, sources: list[Op], call
     del attrs["dilation"]
     attrs["global"] = False
     shape = (*size, sources[0].shape[-1])
-    return build.quantized(layer, build.add(layer, name, "maxpool2d", {"input": sources}, attrs, shape))
+    return build.quantize_output(layer, build.add(layer, name, "maxpool2d", {"input": sources}, attrs, shape))
 
 
 @layer_kind("AveragePooling2D", "VitisAveragePooling2D")
@@ -33,7 +33,7 @@ def average_pooling(build: Builder, layer: Layer, name: str, sources: list[Op], 
     if layer.wrapper != "QuantizeWrapper":  # the plain Keras layer is the true mean
         return op
     factor = pooling_factor(*size_of_window, is_global=op.shape[1:3] == (1, 1))
-    return build.quantized(layer, op, scale(build, layer, op, factor))
+    return build.quantize_output(layer, op, scale(build, layer, op, factor))
 
 
 @layer_kind("GlobalMaxPooling2D")
@@ -43,8 +43,8 @@ def global_max_pooling(build: Builder, layer: Layer, name: str, sources: list[Op
     attrs = {"kernel": [width, height], "stride": [1, 1], "pad_mode": "FLOOR", "pad": [0, 0, 0, 0], "global": True}
     op = build.add(layer, name, "maxpool2d", {"input": sources}, attrs, (batch, 1, 1, channels))
     if not layer.config.get("keepdims"):
-        build.vector(op)
-    return build.quantized(layer, op)
+        build.mark_vector(op)
+    return build.quantize_output(layer, op)
 
 
 @layer_kind("Cropping2D")
@@ -75,10 +75,10 @@ def global_average_pooling(build: Builder, layer: Layer, name: str, sources: lis
     }
     op = build.add(layer, name, "avgpool2d", {"input": sources}, attrs, (batch, 1, 1, channels))
     if not layer.config.get("keepdims"):
-        build.vector(op)
+        build.mark_vector(op)
     if layer.wrapper != "QuantizeWrapper":
         return op
-    return build.quantized(layer, op, scale(build, layer, op, pooling_factor(height, width, is_global=True)))
+    return build.quantize_output(layer, op, scale(build, layer, op, pooling_factor(height, width, is_global=True)))
 
 
 def pooling_factor(height: int, width: int, is_global: bool) -> float:
@@ -124,7 +124,7 @@ def up_sampling(build: Builder, layer: Layer, name: str, sources: list[Op], call
         "half_pixel_centers": True,
     }
     shape = (batch, height * down, width * across, channels)
-    return build.quantized(layer, build.add(layer, name, "resize", {"input": sources}, attrs, shape))
+    return build.quantize_output(layer, build.add(layer, name, "resize", {"input": sources}, attrs, shape))
 
 
 @layer_kind("Flatten")
@@ -170,12 +170,12 @@ def transpose_to(build: Builder, layer: Layer, name: str, source: Op, order: lis
 @layer_kind("Concatenate")
 def concatenate(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
     """Concatenate."""
-    return build.quantized(layer, concatenate_to(build, layer, name, sources, int(layer.config.get("axis", -1))))
+    return build.quantize_output(layer, concatenate_to(build, layer, name, sources, int(layer.config.get("axis", -1))))
 
 
 def concatenate_to(build: Builder, layer: Layer, name: str, sources: list[Op], axis: int) -> Op:
     """Append a concat of `sources` along `axis`, counted as Keras counts it."""
-    sources = build.of_one_rank(layer, name, sources)
+    sources = build.flatten_vectors(layer, name, sources)
     rank = len(sources[0].shape)
     axis = rank - 1 if all(build.is_vector(op) for op in sources) else axis % rank
     others = {op.shape[:axis] + op.shape[axis + 1 :] for op in sources}

@@ -72,9 +72,9 @@ def dense(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call
     if sources[0].shape[-1] != kernel.shape[0]:
         raise build.error(layer, f"kernel takes {kernel.shape[0]} values, input has {sources[0].shape[-1]}")
     fix = layer.weight_fix("kernel")
-    weights = build.constant(layer, f"{name}_const_const", kernel)
+    weights = build.add_constant(layer, f"{name}_const_const", kernel)
     if fix is not None:
-        weights = build.fixed(layer, f"{name}_const_fix", weights, fix)
+        weights = build.add_fix(layer, f"{name}_const_fix", weights, fix)
     inputs = {"input": [sources[0], weights], **_add_bias(build, layer, name, kernel.shape[1])}
     shape = (*sources[0].shape[:-1], kernel.shape[1])
     op = build.add(layer, name, "matmul", inputs, {"transpose_a": False, "transpose_b": False}, shape)
@@ -92,7 +92,7 @@ def _convolve(
     shape: tuple[int, ...],
     key: str = "kernel",
 ) -> Op:
-    parameter = build.parameter(layer, f"{name}_weights", weights, layer.weight_fix(key), "_fixneuron")
+    parameter = build.add_parameter(layer, f"{name}_weights", weights, layer.weight_fix(key), "_fixneuron")
     inputs = {"input": [source], "weights": [parameter], **_add_bias(build, layer, name, shape[-1])}
     return _activate(build, layer, build.add(layer, name, kind, inputs, attrs, shape))
 
@@ -103,12 +103,12 @@ def _add_bias(build: Builder, layer: Layer, name: str, outputs: int) -> dict[str
     bias = weight(build, layer, "bias", 1)
     if bias.size != outputs:
         raise build.error(layer, f"bias has {bias.size} values for {outputs} outputs: the file is damaged")
-    return {"bias": [build.parameter(layer, f"{name}_bias", bias, layer.weight_fix("bias"), "_fixneuron")]}
+    return {"bias": [build.add_parameter(layer, f"{name}_bias", bias, layer.weight_fix("bias"), "_fixneuron")]}
 
 
 def _activate(build: Builder, layer: Layer, op: Op) -> Op:
     """Append the activation that a convolution or Dense carries in its own config, and the output's fix."""
     function = activation_name(layer.config.get("activation"))
     if function in ("linear", "NoQuantizeActivation"):
-        return build.quantized(layer, op)
+        return build.quantize_output(layer, op)
     return activation_function(build, layer, f"{op.name}_{function}", op, function)

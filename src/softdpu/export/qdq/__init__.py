@@ -21,7 +21,7 @@ from softdpu.export.qdq import (
 from softdpu.export.qdq.emit import EMITTERS
 from softdpu.export.qdq.flavours import FLAVOURS, Flavour
 from softdpu.export.qdq.qdq_graph import FLAT, NCHW, NHWC, Place, QdqGraph
-from softdpu.export.source import Source, is_integer, with_batch
+from softdpu.export.source import Source, is_integer, set_batch
 from softdpu.runtime.program import Node, Program, Value
 
 OPSETS = range(13, 22)
@@ -92,7 +92,7 @@ def build_qdq(
     helper.set_model_props(model, facts)
     model = shape_inference.infer_shapes(model, check_type=True, strict_mode=True)
     onnx.checker.check_model(model, full_check=True)
-    return QdqModel(model, g.places, with_batch(program, 1))
+    return QdqModel(model, g.places, set_batch(program, 1))
 
 
 def serialize(model: ModelProto) -> bytes:
@@ -113,7 +113,7 @@ def _input(g: QdqGraph, value: Value, batch: int | None, layout: str) -> onnx.Va
     if made == NHWC:
         tensor, made = g.node("Transpose", [tensor], f"{name}_nchw", perm=(0, 3, 1, 2)), NCHW
     if g.tie_free and is_integer(value):
-        tensor = g.floored(tensor, value.position, name)
+        tensor = g.floor_to(tensor, value.position, name)
     g.put_input(value, tensor, made)
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, _dims(value, batch, layout))
 
@@ -127,9 +127,9 @@ def _emit(g: QdqGraph, node: Node) -> None:
             return
     if node.kind == _FROM_FLOAT or node.kind in _ALIASES:
         layout = g.layout_of(node.input)
-        tensor = g.real(node.input, layout)
+        tensor = g.read_real(node.input, layout)
         if node.kind == _FROM_FLOAT and g.tie_free:
-            tensor = g.floored(tensor, node.output.position, node.key)
+            tensor = g.floor_to(tensor, node.output.position, node.key)
         g.put(node, tensor, layout)
         return
     if node.kind not in EMITTERS:

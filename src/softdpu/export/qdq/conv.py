@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from softdpu.errors import SoftdpuError
-from softdpu.export.qdq.emit import Made, activated, activation_of, emitter
+from softdpu.export.qdq.emit import Made, activate, activation_of, emitter
 from softdpu.export.qdq.qdq_graph import NCHW, QdqGraph
 from softdpu.export.source import is_integer
 from softdpu.numbers import fixed_point
@@ -94,7 +94,7 @@ def _transpose(g: QdqGraph, node: Node, weights: np.ndarray, group: int) -> Made
 
 
 def _finish(g: QdqGraph, node: Node, op: str, weights: np.ndarray, attrs: dict[str, Any]) -> Made:
-    inputs = [g.real(node.input, NCHW), g.weights(node.inputs["weights"][0], np.ascontiguousarray(weights))]
+    inputs = [g.read_real(node.input, NCHW), g.weights(node.inputs["weights"][0], np.ascontiguousarray(weights))]
     channels = weights.shape[0] if op == "Conv" else weights.shape[1] * attrs["group"]
     unit = _unit(g, node)
     bias = None if unit is None else _raise_bias(g, node, channels, unit)
@@ -102,7 +102,7 @@ def _finish(g: QdqGraph, node: Node, op: str, weights: np.ndarray, attrs: dict[s
     raised = bias is not None
     inputs += [bias] if bias else [g.weights(value, g.array(value).reshape(-1)) for value in given]
     tensor = g.node(op, inputs, node.key, auto_pad="NOTSET", **attrs)
-    return activated(g, node, tensor, None if raised else unit), NCHW
+    return activate(g, node, tensor, None if raised else unit), NCHW
 
 
 def _unit(g: QdqGraph, node: Node) -> int | None:
@@ -143,4 +143,4 @@ def _raise_bias(g: QdqGraph, node: Node, channels: int, unit: int) -> str | None
     if np.abs(bias).max() >= 2**30:
         return None
     name = given[0].key if given else f"{node.key}_bias"
-    return g.quantized(name, (2 * bias + 1).astype(np.int32), unit + 1)
+    return g.add_quantized(name, (2 * bias + 1).astype(np.int32), unit + 1)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from softdpu.errors import SoftdpuError
-from softdpu.export.qdq.emit import Made, activated, common_layout, emitter, hard_sigmoid, relu, relu6
+from softdpu.export.qdq.emit import Made, activate, common_layout, emitter, hard_sigmoid, relu, relu6
 from softdpu.export.qdq.qdq_graph import QdqGraph
 from softdpu.export.source import is_integer
 from softdpu.numbers import fixed_point
@@ -27,20 +27,20 @@ def arithmetic(g: QdqGraph, node: Node) -> Made:
         raise SoftdpuError(f"op '{node.key}' has the type {kind}, which has no equivalent in ONNX")
     values = node.inputs["input"]
     layout = common_layout(g, values)
-    total = g.real(values[0], layout)
+    total = g.read_real(values[0], layout)
     for number, value in enumerate(values[1:], 1):
         name = node.key if number == len(values) - 1 else f"{node.key}_part{number}"
-        total = g.node(_OPS[kind], [total, g.real(value, layout)], name)
+        total = g.node(_OPS[kind], [total, g.read_real(value, layout)], name)
     unit = None
     if is_integer(node.output) and all(value.fix_point is not None for value in values):
         positions = [value.position for value in values]
         unit = sum(positions) if kind == "MUL" else max(positions)
-    return activated(g, node, total, unit), layout
+    return activate(g, node, total, unit), layout
 
 
 def _function(g: QdqGraph, node: Node, op: str, **attrs: Any) -> Made:
     layout = g.layout_of(node.input)
-    return g.node(op, [g.real(node.input, layout)], node.key, **attrs), layout
+    return g.node(op, [g.read_real(node.input, layout)], node.key, **attrs), layout
 
 
 for _kind, _op in {"tanh": "Tanh", "sigmoid": "Sigmoid", "exp": "Exp", "neg": "Neg"}.items():
@@ -52,7 +52,7 @@ def rectifier(g: QdqGraph, node: Node) -> Made:
     """Relu or Clip(0, 6)."""
     layout = g.layout_of(node.input)
     make = relu6 if node.kind.startswith("relu6") else relu
-    tensor = make(g, node, g.real(node.input, layout), node.key)
+    tensor = make(g, node, g.read_real(node.input, layout), node.key)
     return _move_to_output(g, node, tensor), layout
 
 
@@ -82,7 +82,7 @@ def selu(g: QdqGraph, node: Node) -> Made:
 def softmax(g: QdqGraph, node: Node) -> Made:
     """Softmax along the DPU's last axis, in that order of axes."""
     layout = "nhwc" if len(node.input.shape) == 4 else ""
-    return g.node("Softmax", [g.real(node.input, layout)], node.key, axis=int(node.attrs.get("axis", -1))), layout
+    return g.node("Softmax", [g.read_real(node.input, layout)], node.key, axis=int(node.attrs.get("axis", -1))), layout
 
 
 @emitter("hard-sigmoid-fix")
@@ -94,7 +94,7 @@ def hard_sigmoid_fix(g: QdqGraph, node: Node) -> Made:
     if entry != node.input.position or end != node.output.position:
         raise SoftdpuError(f"op '{node.key}' changes positions on its way, which has no equivalent in ONNX")
     layout = g.layout_of(node.input)
-    return hard_sigmoid(g, g.real(node.input, layout), node.key, end), layout
+    return hard_sigmoid(g, g.read_real(node.input, layout), node.key, end), layout
 
 
 @emitter("hard-sigmoid")
@@ -107,7 +107,7 @@ def float_hard_sigmoid(g: QdqGraph, node: Node) -> Made:
 def swish(g: QdqGraph, node: Node) -> Made:
     """The input times its sigmoid."""
     layout = g.layout_of(node.input)
-    source = g.real(node.input, layout)
+    source = g.read_real(node.input, layout)
     if node.kind == "swish":
         gate = g.node("Sigmoid", [source], f"{node.key}_gate")
     else:
@@ -119,7 +119,7 @@ def swish(g: QdqGraph, node: Node) -> Made:
 def mish(g: QdqGraph, node: Node) -> Made:
     """x * tanh(softplus(x))."""
     layout = g.layout_of(node.input)
-    source = g.real(node.input, layout)
+    source = g.read_real(node.input, layout)
     soft = g.node("Softplus", [source], f"{node.key}_softplus")
     return g.node("Mul", [source, g.node("Tanh", [soft], f"{node.key}_tanh")], node.key), layout
 
@@ -128,7 +128,7 @@ def mish(g: QdqGraph, node: Node) -> Made:
 def gelu(g: QdqGraph, node: Node) -> Made:
     """x / 2 * (1 + erf(x / sqrt(2)))."""
     layout = g.layout_of(node.input)
-    source = g.real(node.input, layout)
+    source = g.read_real(node.input, layout)
     scaled = g.node("Mul", [source, g.number(f"{node.key}_root", 2**-0.5)], f"{node.key}_scaled")
     curve = g.node("Erf", [scaled], f"{node.key}_erf")
     raised = g.node("Add", [curve, g.number(f"{node.key}_one", 1.0)], f"{node.key}_raised")
@@ -141,7 +141,7 @@ def hard_tanh(g: QdqGraph, node: Node) -> Made:
     """Clip(-1, 1)."""
     layout = g.layout_of(node.input)
     ends = [g.number(f"{node.key}_min", -1.0), g.number(f"{node.key}_max", 1.0)]
-    return g.node("Clip", [g.real(node.input, layout), *ends], node.key), layout
+    return g.node("Clip", [g.read_real(node.input, layout), *ends], node.key), layout
 
 
 @emitter("prelu", "prelu-fix")
@@ -153,7 +153,7 @@ def prelu(g: QdqGraph, node: Node) -> Made:
     layout = g.layout_of(node.input)
     slopes = array.reshape((1,) * (rank - array.ndim) + array.shape)
     slopes = slopes.transpose(0, 3, 1, 2) if layout == "nchw" else slopes
-    tensor = g.node("PRelu", [g.real(node.input, layout), g.weights(weight, slopes)], node.key)
+    tensor = g.node("PRelu", [g.read_real(node.input, layout), g.weights(weight, slopes)], node.key)
     if None not in (node.input.fix_point, weight.fix_point):
         tensor = g.half_up(tensor, node.input.position + weight.position, node)
     return tensor, layout

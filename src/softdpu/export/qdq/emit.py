@@ -33,7 +33,7 @@ def activation_of(node: Node) -> str:
     return str(node.attrs.get("nonlinear") or "NONE")
 
 
-def activated(g: QdqGraph, node: Node, tensor: str, unit: int | None = None) -> str:
+def activate(g: QdqGraph, node: Node, tensor: str, unit: int | None = None) -> str:
     """Return a tensor after the op's activation.
 
     Args:

@@ -40,11 +40,11 @@ def reshape(g: QdqGraph, node: Node) -> Made:
     wanted, made = shape, _own(node.output)
     if _is_pixel(shape):
         wanted, made = (shape[0], shape[3], 1, 1), NCHW
-    tensor = reshaped(g, g.real(source, layout), wanted, source.shape, node.key)
-    return g.moved(tensor, node), made
+    tensor = add_reshape(g, g.read_real(source, layout), wanted, source.shape, node.key)
+    return g.move(tensor, node), made
 
 
-def reshaped(g: QdqGraph, tensor: str, shape: tuple[int, ...], source: tuple[int, ...], name: str) -> str:
+def add_reshape(g: QdqGraph, tensor: str, shape: tuple[int, ...], source: tuple[int, ...], name: str) -> str:
     """Add a Reshape that keeps the batch."""
     more: dict[str, Any] = {"allowzero": 0} if g.opset >= 14 else {}
     return g.node("Reshape", [tensor, g.ints(f"{name}_shape", _target(shape, source))], name, **more)
@@ -54,8 +54,8 @@ def reshaped(g: QdqGraph, tensor: str, shape: tuple[int, ...], source: tuple[int
 def transpose(g: QdqGraph, node: Node) -> Made:
     """Transpose."""
     order = [int(axis) for axis in node.attr("order")]
-    tensor = g.node("Transpose", [g.real(node.input, _own(node.input))], node.key, perm=order)
-    return g.moved(tensor, node), _own(node.output)
+    tensor = g.node("Transpose", [g.read_real(node.input, _own(node.input))], node.key, perm=order)
+    return g.move(tensor, node), _own(node.output)
 
 
 @emitter("concat", "concat-fix")
@@ -65,7 +65,7 @@ def concat(g: QdqGraph, node: Node) -> Made:
     layout = common_layout(g, values)
     parts = []
     for value in values:
-        part = g.real(value, layout)
+        part = g.read_real(value, layout)
         if is_integer(node.output) and value.fix_point not in (None, node.output.position):
             part = g.pair(g.half_up(part, value.position, node), node.output.position)
         parts.append(part)
@@ -81,13 +81,13 @@ def pad(g: QdqGraph, node: Node) -> Made:
     rank, layout = len(pads), g.layout_of(node.input)
     order = [0, 3, 1, 2] if layout == NCHW else list(range(rank))
     inputs = [
-        g.real(node.input, layout),
+        g.read_real(node.input, layout),
         g.ints(f"{node.key}_pads", [*pads[order, 0].tolist(), *pads[order, 1].tolist()]),
     ]
     if mode == "REFLECT":
-        return g.moved(g.node("Pad", inputs, node.key, mode="reflect"), node), layout
+        return g.move(g.node("Pad", inputs, node.key, mode="reflect"), node), layout
     if mode == "SYMMETRIC" and pads.max() <= 1:
-        return g.moved(g.node("Pad", inputs, node.key, mode="edge"), node), layout
+        return g.move(g.node("Pad", inputs, node.key, mode="edge"), node), layout
     integers = is_integer(node.input)
     values = np.unique(pad_values(node, np.dtype(np.int8 if integers else np.float32), rank)[pads > 0])
     if mode != "CONSTANT" or len(values) > 1:
@@ -95,7 +95,7 @@ def pad(g: QdqGraph, node: Node) -> Made:
     border = float(values[0]) if len(values) else 0.0
     border = border * 2.0**-node.input.position if integers else border
     inputs.append(g.number(f"{node.key}_value", border))
-    return g.moved(g.node("Pad", inputs, node.key, mode="constant"), node), layout
+    return g.move(g.node("Pad", inputs, node.key, mode="constant"), node), layout
 
 
 @emitter("strided_slice", "strided_slice-fix")
@@ -112,18 +112,18 @@ def strided_slice(g: QdqGraph, node: Node) -> Made:
     names = ("starts", "ends", "axes", "steps")
     numbers = (columns[0], columns[1], axes, columns[2])
     extra = [g.ints(f"{node.key}_{name}", values) for name, values in zip(names, numbers, strict=True)]
-    tensor = g.node("Slice", [g.real(node.input, layout), *extra], node.key)
-    return g.moved(tensor, node), layout
+    tensor = g.node("Slice", [g.read_real(node.input, layout), *extra], node.key)
+    return g.move(tensor, node), layout
 
 
 @emitter(*BLOCK_KINDS)
 def blocks(g: QdqGraph, node: Node) -> Made:
     """Reshape, Transpose of six axes, Reshape."""
     shape, order = block_move(node)
-    cut = reshaped(g, g.real(node.input, NHWC), shape, node.input.shape, f"{node.key}_cut")
+    cut = add_reshape(g, g.read_real(node.input, NHWC), shape, node.input.shape, f"{node.key}_cut")
     turned = g.node("Transpose", [cut], f"{node.key}_turned", perm=list(order))
-    whole = reshaped(g, turned, node.output.shape, shape, node.key)
-    return g.moved(whole, node), NHWC
+    whole = add_reshape(g, turned, node.output.shape, shape, node.key)
+    return g.move(whole, node), NHWC
 
 
 @emitter("cast")
@@ -132,7 +132,7 @@ def cast(g: QdqGraph, node: Node) -> Made:
     if node.output.dtype.kind != "f":
         raise SoftdpuError(f"op '{node.key}' casts to {node.output.dtype}, which has no equivalent in ONNX here")
     layout = g.layout_of(node.input)
-    return g.node("Identity", [g.real(node.input, layout)], node.key), layout
+    return g.node("Identity", [g.read_real(node.input, layout)], node.key), layout
 
 
 @emitter("matmul", "inner-product")
@@ -141,9 +141,9 @@ def matmul(g: QdqGraph, node: Node) -> Made:
     if node.kind == "inner-product":
         weights = g.array(node.inputs["weights"][0])
         rows = weights.reshape(weights.shape[0], -1)
-        source = reshaped(
+        source = add_reshape(
             g,
-            g.real(node.input, _own(node.input)),
+            g.read_real(node.input, _own(node.input)),
             (node.input.shape[0], rows.shape[1]),
             node.input.shape,
             f"{node.key}_rows",
@@ -153,7 +153,7 @@ def matmul(g: QdqGraph, node: Node) -> Made:
         return g.node("Gemm", inputs, node.key, alpha=1.0, beta=1.0, transA=0, transB=1), FLAT
     sides = []
     for value, flag in zip(node.inputs["input"], ("transpose_a", "transpose_b"), strict=True):
-        side = g.real(value, _own(value))
+        side = g.read_real(value, _own(value))
         if node.attrs.get(flag):
             order = list(range(len(value.shape)))
             order[-2:] = order[:-3:-1]
@@ -161,5 +161,5 @@ def matmul(g: QdqGraph, node: Node) -> Made:
         sides.append(side)
     made = g.node("MatMul", sides, node.key)
     for value in node.inputs.get("bias", ()):
-        made = g.node("Add", [made, g.real(value, _own(value))], f"{node.key}_bias")
+        made = g.node("Add", [made, g.read_real(value, _own(value))], f"{node.key}_bias")
     return made, _own(node.output)

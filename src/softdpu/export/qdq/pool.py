@@ -27,7 +27,7 @@ def pool(g: QdqGraph, node: Node) -> Made:
     """
     kernel, stride, pads = node.pair("kernel"), node.pair("stride"), node.pads()
     if node.attrs.get("type") == "MAX":
-        return g.moved(_max_pool(g, node, kernel, stride, pads), node), NCHW
+        return g.move(_max_pool(g, node, kernel, stride, pads), node), NCHW
     if node.attrs.get("type") != "AVG":
         raise SoftdpuError(
             f"op '{node.key}' has pooling type {node.attrs.get('type')}, which has no equivalent in ONNX"
@@ -68,7 +68,7 @@ def _max_pool(
     top, bottom, left, right = pads
     return g.node(
         "MaxPool",
-        [g.real(node.input, NCHW)],
+        [g.read_real(node.input, NCHW)],
         node.key,
         auto_pad="NOTSET",
         ceil_mode=0,
@@ -90,11 +90,11 @@ def _average_pool(
 ) -> str:
     top, bottom, left, right = pads
     if tuple(node.input.shape[1:3]) == tuple(kernel) and not any(pads):
-        return g.node("GlobalAveragePool", [g.real(node.input, NCHW)], node.key)
+        return g.node("GlobalAveragePool", [g.read_real(node.input, NCHW)], node.key)
     more: dict[str, Any] = {"dilations": [1, 1]} if g.opset >= 19 else {}
     return g.node(
         "AveragePool",
-        [g.real(node.input, NCHW)],
+        [g.read_real(node.input, NCHW)],
         node.key,
         auto_pad="NOTSET",
         ceil_mode=0,
@@ -110,7 +110,7 @@ def _average_pool(
 def reduction_max(g: QdqGraph, node: Node) -> Made:
     """ReduceMax."""
     tensor, layout = _reduce(g, node, "ReduceMax", 18)
-    return g.moved(tensor, node), layout
+    return g.move(tensor, node), layout
 
 
 @emitter("reduction_sum", "reduction_sum-fix")
@@ -132,7 +132,7 @@ def _reduce(g: QdqGraph, node: Node, op: str, since: int) -> Made:
     rank = len(node.input.shape)
     layout = g.layout_of(node.input) if keep or rank != 4 else "nhwc"
     over = sorted(axis_in(axis, rank, layout) for axis in axes(node))
-    source = g.real(node.input, layout)
+    source = g.read_real(node.input, layout)
     if g.opset >= since:
         tensor = g.node(op, [source, g.ints(f"{node.key}_axes", over)], node.key, keepdims=int(keep))
     else:
@@ -156,7 +156,7 @@ def resize(g: QdqGraph, node: Node) -> Made:
         scales.append(scale)
     tensor = g.node(
         "Resize",
-        [g.real(node.input, NCHW), "", g.initializer(f"{node.key}_scales", np.asarray(scales, np.float32))],
+        [g.read_real(node.input, NCHW), "", g.initializer(f"{node.key}_scales", np.asarray(scales, np.float32))],
         node.key,
         coordinate_transformation_mode=places,
         cubic_coeff_a=-0.75,
@@ -168,6 +168,6 @@ def resize(g: QdqGraph, node: Node) -> Made:
     if node.input.fix_point is None:
         return tensor, NCHW
     if nearest:
-        return g.moved(tensor, node), NCHW
+        return g.move(tensor, node), NCHW
     finest = linear_weights(node, 1)[1] * linear_weights(node, 2)[1]
     return g.half_up(tensor, node.input.position + int(np.ceil(np.log2(finest))), node), NCHW

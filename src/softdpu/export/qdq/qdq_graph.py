@@ -126,7 +126,7 @@ class QdqGraph:
         """Say that an op's output is its input."""
         self.held[node.key] = self.held[value.key]
 
-    def real(self, value: Value, layout: str) -> str:
+    def read_real(self, value: Value, layout: str) -> str:
         """Return the float tensor that a consumer reads: behind a DequantizeLinear where the value is int8.
 
         Args:
@@ -164,7 +164,7 @@ class QdqGraph:
         name = f"{tensor}_DequantizeLinear"
         return self.node("DequantizeLinear", [quantized, scale, zero], name, f"{name}_Output")
 
-    def quantized(self, name: str, array: np.ndarray, position: int) -> str:
+    def add_quantized(self, name: str, array: np.ndarray, position: int) -> str:
         """Add an initializer of integers behind a DequantizeLinear and return that."""
         numbers = self.initializer(f"{name}_quantized", array)
         scale = self.initializer(f"{name}_scale", np.float32(2.0**-position))
@@ -193,11 +193,11 @@ class QdqGraph:
     def weights(self, value: Value, array: np.ndarray) -> str:
         """Add a constant in a new shape: int8 behind a DequantizeLinear, also floats that are int8 at a position."""
         if value.fix_point is not None:
-            return self.quantized(value.key, array, value.fix_point)
+            return self.add_quantized(value.key, array, value.fix_point)
         position = int8_position(array)
         if position is None:
             return self.initializer(value.key, array.astype(np.float32))
-        return self.quantized(value.key, np.ldexp(array, position).astype(np.int8), position)
+        return self.add_quantized(value.key, np.ldexp(array, position).astype(np.int8), position)
 
     def _constant(self, value: Value, layout: str) -> str:
         key = (value.key, layout)
@@ -206,7 +206,7 @@ class QdqGraph:
             turned = array.transpose(_TO[NCHW]) if layout == NCHW else array
             turned = np.ascontiguousarray(turned)
             if value.fix_point is not None and is_integer(value):
-                self._constants[key] = self.quantized(value.key, turned, value.fix_point)
+                self._constants[key] = self.add_quantized(value.key, turned, value.fix_point)
             else:
                 self._constants[key] = self.initializer(value.key, turned)
         return self._constants[key]
@@ -221,7 +221,7 @@ class QdqGraph:
         step = self.number(f"{node.key}_tie", 2.0 ** -(unit + 1))
         return self.node("Add", [tensor, step], f"{node.key}_half_up")
 
-    def moved(self, tensor: str, node: Node) -> str:
+    def move(self, tensor: str, node: Node) -> str:
         """Return the result of an op that only picks numbers of its int8 input.
 
         Where the op also changes the position, a pair at the input's stands first: NPU compilers want the tensors
@@ -233,7 +233,7 @@ class QdqGraph:
             return tensor
         return self.half_up(self.pair(tensor, node.input.position), node.input.position, node)
 
-    def floored(self, tensor: str, position: int, name: str) -> str:
+    def floor_to(self, tensor: str, position: int, name: str) -> str:
         """Return floor(x * 2**position + 1/2) * 2**-position of a float tensor: half up, whatever the numbers are."""
         steps = self.node("Mul", [tensor, self.number(f"{name}_steps", 2.0**position)], f"{name}_in_steps")
         raised = self.node("Add", [steps, self.number(f"{name}_half", 0.5)], f"{name}_raised")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from softdpu.errors import SoftdpuError
-from softdpu.export.source import Source, is_integer, with_batch
+from softdpu.export.source import Source, is_integer, set_batch
 from softdpu.export.tflite import real  # noqa: F401 - importing it fills the registry
 from softdpu.export.tflite.lowering import FLOATS, WholeLowering, last_values
 from softdpu.export.tflite.table import Table, find_tables
@@ -49,7 +49,7 @@ def build_tflite(source: Source, *, batch: int = 1, inputs: str = "int8") -> Tfl
     """
     if inputs not in INPUTS:
         raise SoftdpuError(f"expected inputs of {' or '.join(INPUTS)}, got '{inputs}'")
-    program = with_batch(source.program, batch)
+    program = set_batch(source.program, batch)
     model = WholeLowering(program, source.provenance(), inputs == "uint8")
     tables = find_tables(program)
     for node in _drop_replaced(program, tables):

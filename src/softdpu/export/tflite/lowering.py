@@ -9,7 +9,7 @@ import numpy as np
 from softdpu.export.source import is_integer
 from softdpu.runtime.litert.lowering import Lowering, NotExactError, scale_of
 from softdpu.runtime.litert.model import Operator
-from softdpu.runtime.litert.rounding import real
+from softdpu.runtime.litert.rounding import dequantize
 from softdpu.runtime.program import Node, Program, Value
 
 
@@ -41,7 +41,7 @@ class WholeLowering(Lowering):
                 array = self.constants[value.key].astype(np.float32)
                 self.floats[value.key] = self.builder.constant(array)
             elif is_integer(value):
-                self.floats[value.key] = real(self, value)
+                self.floats[value.key] = dequantize(self, value)
             else:
                 raise NotExactError(f"'{value.name}' is {value.dtype}")
         return self.floats[value.key]

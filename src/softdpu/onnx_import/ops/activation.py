@@ -9,7 +9,7 @@ import numpy as np
 from softdpu.keras2.api import tf
 from softdpu.onnx_import.lower import Lowering
 from softdpu.onnx_import.onnx_graph import Node
-from softdpu.onnx_import.ops.shared import aligned, same
+from softdpu.onnx_import.ops.shared import align, same
 from softdpu.onnx_import.patterns import clip_limits
 from softdpu.onnx_import.registry import BOTH, CPU, DPU, Refused, operation
 from softdpu.onnx_import.value import Value
@@ -39,7 +39,7 @@ def prelu(build: Lowering, node: Node) -> Value:
     slope = build.need_constant(node, 1, "slopes")
     if slope.size == 1:
         return same(value, build.layer(node, "LeakyReLU", value.tensor, alpha=float(slope.reshape(-1)[0])))
-    alpha = aligned(value, slope)[0]
+    alpha = align(value, slope)[0]
     shared = [axis + 1 for axis, size in enumerate(alpha.shape) if size == 1 and axis < alpha.ndim - 1]
     alpha = np.broadcast_to(alpha, (*alpha.shape[:-1], value.keras_shape[-1]))
     return same(value, build.layer(node, "PReLU", value.tensor, "", [alpha], shared_axes=shared or None))

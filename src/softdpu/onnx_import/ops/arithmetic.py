@@ -11,8 +11,8 @@ import numpy as np
 from softdpu.keras2.api import tf
 from softdpu.onnx_import.lower import Lowering
 from softdpu.onnx_import.onnx_graph import Node
-from softdpu.onnx_import.ops.normalization import scaled
-from softdpu.onnx_import.ops.shared import aligned, same
+from softdpu.onnx_import.ops.normalization import scale_and_shift
+from softdpu.onnx_import.ops.shared import align, same
 from softdpu.onnx_import.registry import BOTH, CPU, NOWHERE, Refused, operation
 from softdpu.onnx_import.value import NHWC, Value, image_order
 
@@ -65,13 +65,13 @@ def _combine_with_constant(build: Lowering, node: Node, index: int, constant: np
     if constant.ndim > value.rank and constant.size > 1 and constant.shape[0] != 1:
         raise Refused(f"makes {constant.ndim} dimensions of {value.rank} by a constant")
     if value.mixed is None and value.rank == 4:
-        value = build.ordered(value, value.order if value.order[0] == 0 else NHWC, "nhwc", node)
-    numbers = aligned(value, constant)
+        value = build.reorder(value, value.order if value.order[0] == 0 else NHWC, "nhwc", node)
+    numbers = align(value, constant)
     factors = _scale_and_offset(node.op, numbers, first)
     by_channel = numbers.size in (1, numbers.shape[-1]) and numbers.shape[-1] in (1, value.keras_shape[-1])
     if factors is not None and by_channel and value.rank in (2, 4) and _is_channels(value, numbers):
         scale, offset = (number.reshape(-1) for number in factors)
-        return scaled(build, node, node.inputs[index], value, scale, offset)
+        return scale_and_shift(build, node, node.inputs[index], value, scale, offset)
     if node.op == "Max" and numbers.size == 1 and float(numbers.reshape(-1)[0]) == 0:
         return same(value, build.layer(node, "ReLU", value.tensor), True)
     plain: Any = float(numbers.reshape(-1)[0]) if numbers.size == 1 else numbers
@@ -108,7 +108,7 @@ def _combine_tensors(build: Lowering, node: Node, values: list[Value]) -> Value:
         raise Refused(f"has inputs of {ranks} dimensions, laid out in different ways")
     largest = max(values, key=lambda value: int(np.prod(value.shape)))
     order = largest.order if any(value.order == largest.order for value in values) else image_order(largest.rank)
-    values = [build.ordered(value, order, f"order{index}", node) for index, value in enumerate(values)]
+    values = [build.reorder(value, order, f"order{index}", node) for index, value in enumerate(values)]
     tensors = [value.tensor for value in values]
     if node.op == "Div":
         tensor = build.function(node, tf.math.truediv, *tensors)
@@ -134,7 +134,7 @@ def negative(build: Lowering, node: Node) -> Value:
     """Scaling by -1."""
     value = build.value(node, 0)
     if value.rank == 4 and value.order[0] == 0:
-        return scaled(build, node, node.inputs[0], value, np.full(1, -1, np.float32), np.zeros(1, np.float32))
+        return scale_and_shift(build, node, node.inputs[0], value, np.full(1, -1, np.float32), np.zeros(1, np.float32))
     return same(value, build.function(node, tf.math.negative, value.tensor))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from softdpu.onnx_import.lower import Lowering
 from softdpu.onnx_import.onnx_graph import Node
-from softdpu.onnx_import.ops.shared import convolved, image_value, is_same, pair, read_pads, zero_padded
+from softdpu.onnx_import.ops.shared import convolve, image_value, is_same, pad_with_zeros, pair, read_pads
 from softdpu.onnx_import.registry import DPU, Refused, operation
 from softdpu.onnx_import.value import Value
 
@@ -31,7 +31,7 @@ def conv(build: Lowering, node: Node) -> Value:
     if max(strides) > 1 and max(dilations) > 1:
         weights, dilations = spread(weights, dilations), (1, 1)
     same = is_same(pads, sizes, reach, strides)
-    tensor = value.tensor if same else zero_padded(build, node, value.tensor, pads)
+    tensor = value.tensor if same else pad_with_zeros(build, node, value.tensor, pads)
     config: dict[str, Any] = {
         "strides": strides,
         "dilation_rate": dilations,
@@ -42,7 +42,7 @@ def conv(build: Lowering, node: Node) -> Value:
     if group > 1 and weights.size * group <= _LARGE:
         weights, group = full_kernel(weights, group), 1
     kernel = weights.transpose(2, 3, 1, 0)
-    return image_value(build, node, convolved(build, node, tensor, kernel, bias, groups=group, **config))
+    return image_value(build, node, convolve(build, node, tensor, kernel, bias, groups=group, **config))
 
 
 def _depthwise(

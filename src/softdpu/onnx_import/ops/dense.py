@@ -73,7 +73,7 @@ def _product(
         kernel = kernel[value.mixed]
     elif value.order[-1] != axis:
         order = tuple(one for one in value.order if one != axis)
-        value = build.ordered(value, (*order, axis), "permute", node)
+        value = build.reorder(value, (*order, axis), "permute", node)
     tensor = build.layer(
         node,
         "Dense",
@@ -93,6 +93,6 @@ def _multiply_tensors(build: Lowering, node: Node) -> Value:
     if first.rank != second.rank or first.rank < 3:
         raise Refused(f"multiplies tensors of {first.rank} and {second.rank} dimensions")
     order = tuple(range(first.rank))
-    first, second = (build.ordered(value, order, "rows", node) for value in (first, second))
+    first, second = (build.reorder(value, order, "rows", node) for value in (first, second))
     tensor = build.function(node, tf.linalg.matmul, first.tensor, second.tensor)
     return Value(tensor, build.shape(node), order)

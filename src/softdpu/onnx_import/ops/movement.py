@@ -10,7 +10,7 @@ import numpy as np
 from softdpu.keras2.api import tf
 from softdpu.onnx_import.lower import Lowering
 from softdpu.onnx_import.onnx_graph import Node
-from softdpu.onnx_import.ops.shared import chosen_channels, convolved, image_value, same
+from softdpu.onnx_import.ops.shared import choose_channels, convolve, image_value, same
 from softdpu.onnx_import.registry import BOTH, DPU, Refused, operation
 from softdpu.onnx_import.value import NHWC, Value, image_order
 
@@ -26,7 +26,7 @@ def concat(build: Lowering, node: Node) -> Value:
     axis = int(node.attrs.get("axis", 1)) % values[0].rank
     orders = [value.order for value in values]
     order = max(set(orders), key=lambda one: (orders.count(one), one == image_order(values[0].rank)))
-    values = [build.ordered(value, order, f"order{index}", node) for index, value in enumerate(values)]
+    values = [build.reorder(value, order, f"order{index}", node) for index, value in enumerate(values)]
     place = order.index(axis)
     if place == 0:
         raise Refused("joins images of a batch")
@@ -38,7 +38,7 @@ def concat(build: Lowering, node: Node) -> Value:
     return Value(tensor, tuple(shape), order, all(value.not_negative for value in values))
 
 
-def taken(build: Lowering, node: Node, value: Value, axis: int, indices: list[int], suffix: str = "") -> Value:
+def take(build: Lowering, node: Node, value: Value, axis: int, indices: list[int], suffix: str = "") -> Value:
     """Return the part of a tensor at `indices` of one axis."""
     axis %= value.rank
     place = value.keras_axis(axis)
@@ -51,7 +51,7 @@ def taken(build: Lowering, node: Node, value: Value, axis: int, indices: list[in
     if not indices:
         raise Refused("takes nothing")
     if value.rank == 4 and place == 3:
-        tensor = chosen_channels(build, node, value, indices, suffix)
+        tensor = choose_channels(build, node, value, indices, suffix)
     elif value.rank == 4 and value.order == NHWC and (window := _one_pixel(indices, size)):
         tensor = _pick(build, node, value, place - 1, window, suffix)
     elif (cut := _as_slice(indices)) is not None:
@@ -85,7 +85,7 @@ def _pick(build: Lowering, node: Node, value: Value, axis: int, window: tuple[in
     kernel[(first, 0) if axis == 0 else (0, first)] = 1
     turned = np.zeros((*shape, value.shape[1], value.shape[1]), np.float32)
     turned[(first, 0) if axis == 0 else (0, first)] = np.eye(value.shape[1])
-    return convolved(build, node, value.tensor, turned, None, suffix, strides=shape)
+    return convolve(build, node, value.tensor, turned, None, suffix, strides=shape)
 
 
 @operation("Slice", runs=BOTH)
@@ -111,7 +111,7 @@ def cut(build: Lowering, node: Node) -> Value:
     if cropped is not None:
         return cropped
     for number, (axis, indices) in enumerate(parts.items(), 1):
-        value = taken(build, node, value, axis, indices, "" if number == len(parts) else f"axis{axis}")
+        value = take(build, node, value, axis, indices, "" if number == len(parts) else f"axis{axis}")
     return value
 
 
@@ -147,7 +147,7 @@ def split(build: Lowering, node: Node) -> list[Value]:
     read = [bool(build.finder.readers.get(name)) or name in build.graph.outputs for name in node.outputs]
     parts = [list(range(end - size, end)) for size, end in zip(sizes, ends, strict=True)]
     return [
-        taken(build, node, value, axis, part, str(index)) if used else value
+        take(build, node, value, axis, part, str(index)) if used else value
         for index, (part, used) in enumerate(zip(parts, read, strict=True))
     ]
 
@@ -161,7 +161,7 @@ def gather(build: Lowering, node: Node) -> Value:
     if indices.ndim > 1:
         raise Refused(f"has indices of {indices.ndim} dimensions")
     chosen = [int(index) % value.shape[axis] for index in indices.reshape(-1)]
-    part = taken(build, node, value, axis, chosen, "" if indices.ndim else "one")
+    part = take(build, node, value, axis, chosen, "" if indices.ndim else "one")
     if indices.ndim:
         return part
     order = tuple(one - (one > axis) for one in part.order if one != axis)
@@ -193,7 +193,7 @@ def pad(build: Lowering, node: Node) -> Value:
         return dataclasses.replace(same(value, tensor, value.not_negative), shape=shape)
     if zeros and not any(sides[1] + sides[2]):
         indices = [-1] * sides[3][0] + list(range(value.keras_shape[3])) + [-1] * sides[3][1]
-        return dataclasses.replace(same(value, chosen_channels(build, node, value, indices)), shape=shape)
+        return dataclasses.replace(same(value, choose_channels(build, node, value, indices)), shape=shape)
     if mode == "edge":
         tensor = _repeat_edge(build, node, value.tensor, sides)
     elif mode in ("constant", "reflect"):
@@ -223,7 +223,7 @@ def _cut_pads(
     """Cut what negative pads take away."""
     for axis in range(value.rank):
         low, high = max(-before[axis], 0), value.shape[axis] - max(-after[axis], 0)
-        value = taken(build, node, value, axis, list(range(low, high)), f"cut{axis}")
+        value = take(build, node, value, axis, list(range(low, high)), f"cut{axis}")
     return value, [max(one, 0) for one in before], [max(one, 0) for one in after]
 
 
@@ -241,7 +241,7 @@ def channel_shuffle(build: Lowering, node: Node) -> Value:
     """Channels in another order: a 1 x 1 convolution."""
     value = build.image(node)
     places = np.arange(value.shape[1]).reshape(node.attrs["group"], -1).T.reshape(-1)
-    return same(value, chosen_channels(build, node, value, places.tolist()), value.not_negative)
+    return same(value, choose_channels(build, node, value, places.tolist()), value.not_negative)
 
 
 @operation("DepthToSpace", runs=DPU)
@@ -281,5 +281,5 @@ def space_to_depth(build: Lowering, node: Node) -> Value:
     rows, columns, inputs = np.indices(places.shape)
     kernel[rows, columns, inputs, places] = 1
     return image_value(
-        build, node, convolved(build, node, value.tensor, kernel, None, strides=block), value.not_negative
+        build, node, convolve(build, node, value.tensor, kernel, None, strides=block), value.not_negative
     )

@@ -23,7 +23,7 @@ def batch_normalization(build: Lowering, node: Node) -> Value:
     if value.rank not in (2, 4):
         raise Refused(f"has an input of {value.rank} dimensions; images or vectors are expected")
     if value.mixed is None:
-        value = build.ordered(value, image_order(value.rank), "nhwc", node)
+        value = build.reorder(value, image_order(value.rank), "nhwc", node)
     parts = [build.need_constant(node, index, "statistics") for index in (1, 2, 3, 4)]
     if value.mixed is not None:
         parts = [part[value.mixed] for part in parts]
@@ -36,7 +36,9 @@ def _normalize(build: Lowering, node: Node, value: Value, parts: list[np.ndarray
     return same(value, tensor)
 
 
-def scaled(build: Lowering, node: Node, source: str, value: Value, scale: np.ndarray, offset: np.ndarray) -> Value:
+def scale_and_shift(
+    build: Lowering, node: Node, source: str, value: Value, scale: np.ndarray, offset: np.ndarray
+) -> Value:
     """Return value * scale + offset, one number or one for each channel of the Keras tensor.
 
     Behind the input it is Rescaling, which the build takes out of the network; elsewhere BatchNormalization, which the
@@ -128,7 +130,7 @@ def layer_normalization(build: Lowering, node: Node) -> Value:
     if axis != value.rank - 1 or axis == value.order[0]:
         raise Refused(f"is over the axes from {axis} on; the last one alone is known")
     if value.order[-1] != axis:
-        value = build.ordered(value, (*(one for one in value.order if one != axis), axis), "permute", node)
+        value = build.reorder(value, (*(one for one in value.order if one != axis), axis), "permute", node)
     scale = build.need_constant(node, 1, "scales")
     offset = build.need_constant(node, 2, "offsets") if node.input(2) else np.zeros_like(scale)
     epsilon = float(node.attrs.get("epsilon", 1e-5))

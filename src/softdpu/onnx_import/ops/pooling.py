@@ -9,7 +9,16 @@ import numpy as np
 from softdpu.keras2.api import tf
 from softdpu.onnx_import.lower import Lowering
 from softdpu.onnx_import.onnx_graph import Node
-from softdpu.onnx_import.ops.shared import NO_PADS, Pads, image_value, is_same, pair, read_pads, same_pads, zero_padded
+from softdpu.onnx_import.ops.shared import (
+    NO_PADS,
+    Pads,
+    image_value,
+    is_same,
+    pad_with_zeros,
+    pair,
+    read_pads,
+    same_pads,
+)
 from softdpu.onnx_import.registry import BOTH, DPU, Refused, operation
 from softdpu.onnx_import.value import Value
 
@@ -46,7 +55,7 @@ def max_pool(build: Lowering, node: Node) -> Value:
     elif is_same(pads, sizes, kernel, strides):
         result = build.layer(node, "MaxPooling2D", tensor, padding="same", **config)
     elif value.not_negative:
-        result = build.layer(node, "MaxPooling2D", zero_padded(build, node, tensor, pads), **config)
+        result = build.layer(node, "MaxPooling2D", pad_with_zeros(build, node, tensor, pads), **config)
     elif _has_its_windows(pads, build.shape(node)[2:], sizes, kernel, strides):
         # The maximum of every window of stride 1, of which the strides then take some.
         tensor = build.layer(node, "MaxPooling2D", tensor, "windows", pool_size=kernel, strides=1, padding="same")
@@ -90,7 +99,7 @@ def average_pool(build: Lowering, node: Node) -> Value:
         result = build.layer(node, "AveragePooling2D", value.tensor, padding="same", **config)
     else:
         factor = _border(kernel, strides, sizes, pads, build.shape(node)[2:], counted)
-        padded = zero_padded(build, node, value.tensor, ends)
+        padded = pad_with_zeros(build, node, value.tensor, ends)
         exact = bool((factor == 1).all())
         result = build.layer(node, "AveragePooling2D", padded, "" if exact else "sum", **config)
         if not exact:

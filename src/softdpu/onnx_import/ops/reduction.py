@@ -7,7 +7,7 @@ from typing import Any
 from softdpu.keras2.api import tf
 from softdpu.onnx_import.lower import Lowering
 from softdpu.onnx_import.onnx_graph import Node
-from softdpu.onnx_import.patterns import reduced_axes
+from softdpu.onnx_import.patterns import read_axes
 from softdpu.onnx_import.registry import BOTH, CPU, Refused, operation
 from softdpu.onnx_import.value import NHWC, Value
 
@@ -29,7 +29,7 @@ def reduce(build: Lowering, node: Node) -> Value:
     value = build.plain(build.value(node, 0))
     if node.input(1) and build.constant(node, 1) is None:
         raise Refused("has axes that are computed, not constant")
-    axes = reduced_axes(build.finder, node, value.rank)
+    axes = read_axes(build.finder, node, value.rank)
     if not axes or (build.constant(node, 1) is not None and build.constant(node, 1).size == 0):  # type: ignore[union-attr]
         return value if node.attrs.get("noop_with_empty_axes") else _reduce(build, node, value, list(range(value.rank)))
     return _reduce(build, node, value, axes)

@@ -42,7 +42,7 @@ def reshape(build: Lowering, node: Node) -> Value:
     order, keras_groups = _arrange_axes(value, groups)
     if order != value.order and len(out) == 2 and batch == 0 and only_dense(build, node.outputs[0]):
         return _mix(build, node, value, out)
-    value = build.ordered(value, order, "order", node)
+    value = build.reorder(value, order, "order", node)
     result = (batch, *(axis for _, axes in keras_groups for axis in axes))
     sizes = [out[axis] for axis in result[1:]]
     if len(out) == 2:

@@ -18,7 +18,7 @@ def same(value: Value, tensor: Any, not_negative: bool = False) -> Value:
     return dataclasses.replace(value, tensor=tensor, not_negative=not_negative)
 
 
-def aligned(value: Value, constant: np.ndarray) -> np.ndarray:
+def align(value: Value, constant: np.ndarray) -> np.ndarray:
     """Return a constant that broadcasts against a tensor of the file, in the order of the Keras tensor.
 
     Raises:
@@ -76,7 +76,7 @@ def is_same(pads: Pads, sizes: tuple[int, int], reach: tuple[int, int], strides:
     return all(pads[axis] == same_pads(sizes[axis], reach[axis], strides[axis]) for axis in (0, 1))
 
 
-def zero_padded(build: Lowering, node: Node, tensor: Any, pads: Pads) -> Any:
+def pad_with_zeros(build: Lowering, node: Node, tensor: Any, pads: Pads) -> Any:
     """Return a tensor with zeros around its images."""
     return tensor if pads == NO_PADS else build.layer(node, "ZeroPadding2D", tensor, "pad", padding=pads)
 
@@ -87,7 +87,7 @@ def image_value(build: Lowering, node: Node, tensor: Any, not_negative: bool = F
     return Value(tensor, (build.graph.batch, channels, height, width), NHWC, not_negative)
 
 
-def convolved(
+def convolve(
     build: Lowering,
     node: Node,
     tensor: Any,
@@ -112,11 +112,11 @@ def convolved(
     )
 
 
-def chosen_channels(build: Lowering, node: Node, value: Value, indices: list[int], suffix: str = "") -> Any:
+def choose_channels(build: Lowering, node: Node, value: Value, indices: list[int], suffix: str = "") -> Any:
     """Return an image of the channels `indices` (-1 for zeros): a 1 x 1 convolution of ones and zeros, for the DPU."""
     channels = value.keras_shape[-1]
     kernel = np.zeros((1, 1, channels, len(indices)), np.float32)
     for place, index in enumerate(indices):
         if index >= 0:
             kernel[0, 0, index, place] = 1
-    return convolved(build, node, value.tensor, kernel, None, suffix)
+    return convolve(build, node, value.tensor, kernel, None, suffix)

@@ -221,7 +221,7 @@ def _emit(
     if filters.code == Operator.TRANSPOSE_CONV:
         _emit_transposed(model, node, filters, bias, scale, output, activation)
         return
-    source, padding, zero = padded_input(model, node, node.input, filters)
+    source, padding, zero = pad_input(model, node, node.input, filters)
     bias = bias + zero * filters.sums(filters.weights)
     weights, bias_index = _constants(model, node, filters, bias, scale)
     options = option(
@@ -289,7 +289,7 @@ def _convolve_float(model: Lowering, node: Node, filters: Filters, cut: int) -> 
     if not -100 < cut <= 16:
         raise NotExactError(f"shift_cut {cut}")
     split = leaky and cut > 0
-    source, padding, _ = padded_input(model, node, node.input, filters, plain=True)
+    source, padding, _ = pad_input(model, node, node.input, filters, plain=True)
     shape = tuple(_shape_of(node, filters, padding))
     wide = model.float32(shape)
     model.builder.operator(Operator.DEQUANTIZE, [source], [wide])
@@ -352,9 +352,7 @@ def _shape_of(node: Node, filters: Filters, padding: int) -> list[int]:
     return shape
 
 
-def padded_input(
-    model: Lowering, node: Node, value: Value, filters: Filters, plain: bool = False
-) -> tuple[int, int, int]:
+def pad_input(model: Lowering, node: Node, value: Value, filters: Filters, plain: bool = False) -> tuple[int, int, int]:
     """Return the tensor to convolve, LiteRT's padding and the tensor's zero point.
 
     Pads that TensorFlow's SAME would choose become SAME; others become a PAD, whose zeros need zero point 0.

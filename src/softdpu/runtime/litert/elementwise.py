@@ -14,8 +14,8 @@ from softdpu.runtime.litert.model import Operator, option
 from softdpu.runtime.litert.rounding import (
     RELU,
     binary,
+    dequantize,
     floor_and_store,
-    real,
     relu6_limit,
     round_half_up,
     store_whole,
@@ -76,10 +76,10 @@ def _fold(model: Lowering, node: Node, kind: str) -> None:
     if kind == "MUL" and len(values) > 2:
         raise NotExactError(f"product of {len(values)} inputs")
     code = Operator.ADD if kind == "ADD" else Operator.MUL
-    total = real(model, values[0])
+    total = dequantize(model, values[0])
     for index, value in enumerate(values[1:], 2):
         broadcast = np.broadcast_shapes(*(v.shape for v in values[:index]))
-        total = binary(model, code, total, real(model, value), broadcast)
+        total = binary(model, code, total, dequantize(model, value), broadcast)
     if broadcast != shape:
         raise NotExactError(f"shape {shape} of inputs that broadcast to {broadcast}")
     round_half_up(model, node, total)
@@ -90,11 +90,11 @@ def prelu(model: Lowering, node: Node) -> None:
     """max(x, 0) + weight * min(x, 0), products of two int8 numbers, exact in float32."""
     weight, shape = slopes_of(node), node.output.shape
     model.constant(weight)
-    x = real(model, node.input)
+    x = dequantize(model, node.input)
     zero = model.numbers(0.0, rank=len(shape))
     above = binary(model, Operator.MAXIMUM, x, zero, shape)
     below = binary(model, Operator.MINIMUM, x, zero, shape)
-    bent = binary(model, Operator.MUL, below, real(model, weight), shape)
+    bent = binary(model, Operator.MUL, below, dequantize(model, weight), shape)
     round_half_up(model, node, binary(model, Operator.ADD, above, bent, shape))
 
 
@@ -136,7 +136,7 @@ def store_hard(model: Lowering, node: Node, value: Value) -> None:
         store_table(model, node, value, fused_hard(NUMBERS, kind, node), gate)
         return
     middle = HARD_SIGMOID_SHIFT + entry - cut
-    x = real(model, value)
+    x = dequantize(model, value)
     shape = node.output.shape
     opened = emit_curve(model, x, replace(gate, limit=127), shape)
     product = binary(model, Operator.MUL, x, opened, shape)
@@ -163,7 +163,7 @@ def store_table(model: Lowering, node: Node, value: Value, table: np.ndarray, cu
                 model.put(node, output, 0, positive)
                 return
     if curve is not None and (curve.of(NUMBERS, value.position) == table).all():
-        whole = emit_curve(model, real(model, value), curve, node.output.shape)
+        whole = emit_curve(model, dequantize(model, value), curve, node.output.shape)
         store_whole(model, node, whole, positive)
         return
     _look_up(model, node, value, table, positive)

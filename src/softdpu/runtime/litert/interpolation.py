@@ -8,7 +8,7 @@ import numpy as np
 
 from softdpu.runtime.litert.lowering import Lowering, NotExactError
 from softdpu.runtime.litert.model import Operator, option
-from softdpu.runtime.litert.rounding import EXACT, binary, floor_and_store, real
+from softdpu.runtime.litert.rounding import EXACT, binary, dequantize, floor_and_store
 from softdpu.runtime.program import Node
 from softdpu.runtime.reference.resize import linear_weights
 
@@ -31,7 +31,7 @@ def interpolate(model: Lowering, node: Node) -> None:
     source = binary(
         model,
         Operator.MUL,
-        real(model, node.input),
+        dequantize(model, node.input),
         model.numbers(2.0**node.input.position, rank=4),
         node.input.shape,
     )

@@ -13,20 +13,20 @@ from softdpu.runtime.litert.interpolation import interpolate
 from softdpu.runtime.litert.lowering import Held, Lowering, NotExactError, lowering, scale_of
 from softdpu.runtime.litert.model import Operator, option
 from softdpu.runtime.program import Node, Value
-from softdpu.runtime.reference.dyadic import of_int8
+from softdpu.runtime.reference.dyadic import from_int8
 from softdpu.runtime.reference.movement import BLOCK_KINDS, block_move, pad_values, slices
 from softdpu.runtime.reference.reduction import axes
 from softdpu.runtime.reference.resize import mode_of, nearest_indices
 
 
-def at_output_position(model: Lowering, node: Node, value: Value) -> Value:
+def move_to_output(model: Lowering, node: Node, value: Value) -> Value:
     """Return a value at the position of the op's output, converting it first where it has another."""
     target = node.output.fix_point
     if value.fix_point == target or target is None or value.fix_point is None:
         return value
     moved = replace(value, key=f"{value.key} at {target}", fix_point=target)
     if moved.key not in model.held:
-        table = of_int8(np.arange(-128, 128, dtype=np.int8), value.position).to_int8(target)
+        table = from_int8(np.arange(-128, 128, dtype=np.int8), value.position).to_int8(target)
         store_table(model, replace(node, key=moved.key, output=moved), value, table)
     return moved
 
@@ -35,7 +35,7 @@ def source_of(model: Lowering, node: Node) -> tuple[Held, Value]:
     """Return the input of an op that moves bytes, at the output's position."""
     if node.output.dtype != np.int8:
         raise NotExactError(f"output {node.output.dtype}")
-    value = at_output_position(model, node, node.input)
+    value = move_to_output(model, node, node.input)
     return model.get(value), value
 
 
@@ -71,7 +71,7 @@ def transpose(model: Lowering, node: Node) -> None:
 @lowering("concat", "concat-fix")
 def concat(model: Lowering, node: Node) -> None:
     """CONCATENATION, of inputs with one zero point."""
-    values = [at_output_position(model, node, value) for value in node.inputs["input"]]
+    values = [move_to_output(model, node, value) for value in node.inputs["input"]]
     held = [model.get(value) for value in values]
     zero = held[0].zero if len({h.zero for h in held}) == 1 else 0
     indices = [h.index if h.zero == zero else model.plain(v) for h, v in zip(held, values, strict=True)]

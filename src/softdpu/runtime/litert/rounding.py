@@ -13,7 +13,7 @@ EXACT = 2**24  # float32 holds every integer up to here
 NONE, RELU = 0, 1
 
 
-def real(model: Lowering, value: Value) -> int:
+def dequantize(model: Lowering, value: Value) -> int:
     """Return the real numbers of an int8 value as a float32 tensor."""
     index = model.float32(value.shape)
     model.builder.operator(Operator.DEQUANTIZE, [model.plain(value)], [index])

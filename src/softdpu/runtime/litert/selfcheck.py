@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from softdpu.output.quiet import without_notices
+from softdpu.output.quiet import silence_notices
 from softdpu.runtime.litert import LiteRtEngine
 from softdpu.runtime.program import Node, Program, Value
 from softdpu.runtime.reference import run_program
@@ -23,7 +23,7 @@ def rounds_as_proven() -> bool:
     image = np.arange(-128, 128, dtype=np.int8).reshape(1, 16, 16, 1)
     expected = run_program(program, {"x": image})
     outputs = [np.empty(value.shape, value.dtype) for value in program.outputs]
-    with without_notices():  # LiteRT tells once which kernels it has
+    with silence_notices():  # LiteRT tells once which kernels it has
         LiteRtEngine(program).run([image], outputs)
     return all((expected[v.key] == array).all() for v, array in zip(program.outputs, outputs, strict=True))
 

@@ -7,7 +7,7 @@ import numpy as np
 from softdpu.errors import SoftdpuError
 from softdpu.numbers import fixed_point
 from softdpu.runtime.program import Node, Value
-from softdpu.runtime.reference.dyadic import Dyadic, constant, of_int8
+from softdpu.runtime.reference.dyadic import Dyadic, constant, from_int8
 from softdpu.runtime.reference.registry import Args, integer_kernel
 
 LEAKY_SLOPE = Dyadic(np.asarray(round(fixed_point.LEAKY_RELU_ALPHA * 256), np.int64), 8)
@@ -54,13 +54,13 @@ def fused_hard(q: np.ndarray, kind: str, node: Node) -> np.ndarray:
     """
     hsigmoid_in = int(node.attr("hsigmoid_in"))
     middle = fixed_point.HARD_SIGMOID_SHIFT + hsigmoid_in - int(node.attr("shift_hsigmoid"))
-    x = of_int8(q, hsigmoid_in)
+    x = from_int8(q, hsigmoid_in)
     sigmoid = hard_sigmoid(x).to_int8(middle)
     if kind == "HSIGMOID":
         return sigmoid
     shift = int(node.attrs.get("shift_hswish", UNUSED))
     position = node.output.position if shift == UNUSED else hsigmoid_in + middle - shift
-    return (x * of_int8(sigmoid, middle)).to_int8(position)
+    return (x * from_int8(sigmoid, middle)).to_int8(position)
 
 
 @integer_kernel("hard-sigmoid-fix")
@@ -69,19 +69,19 @@ def hard_sigmoid_fix(node: Node, args: Args) -> np.ndarray:
     entry = int(node.attrs.get("hsigmoid_in", node.input.position))
     cut = node.attrs.get("shift_hsigmoid")
     end = fixed_point.HARD_SIGMOID_SHIFT + entry - int(cut) if cut is not None else node.output.position
-    return hard_sigmoid(of_int8(args["input"][0], entry)).to_int8(end)
+    return hard_sigmoid(from_int8(args["input"][0], entry)).to_int8(end)
 
 
 @integer_kernel("relu-fix", "relu")
 def relu_fix(node: Node, args: Args) -> np.ndarray:
     """max(x, 0)."""
-    return NONLINEAR["RELU"](of_int8(args["input"][0], node.input.position)).to_int8(node.output.position)
+    return NONLINEAR["RELU"](from_int8(args["input"][0], node.input.position)).to_int8(node.output.position)
 
 
 @integer_kernel("relu6-fix", "relu6")
 def relu6_fix(node: Node, args: Args) -> np.ndarray:
     """min(max(x, 0), 6)."""
-    return NONLINEAR["RELU6"](of_int8(args["input"][0], node.input.position)).to_int8(node.output.position)
+    return NONLINEAR["RELU6"](from_int8(args["input"][0], node.input.position)).to_int8(node.output.position)
 
 
 @integer_kernel("leaky-relu-fix", "leaky-relu")
@@ -89,7 +89,7 @@ def leaky_relu_fix(node: Node, args: Args) -> np.ndarray:
     """Where x < 0, x * alpha, which is 26/256 on the DPU; other slopes are taken at 16 binary digits."""
     alpha = float(node.attrs.get("alpha", fixed_point.LEAKY_RELU_ALPHA))
     slope = constant(round(alpha * 2**16), 16)
-    x = of_int8(args["input"][0], node.input.position)
+    x = from_int8(args["input"][0], node.input.position)
     return x.where_negative(slope).to_int8(node.output.position)
 
 
@@ -102,6 +102,6 @@ def slopes_of(node: Node) -> Value:
 def prelu_fix(node: Node, args: Args) -> np.ndarray:
     """Where x < 0, x * weight; the weight, int8 with a position, broadcasts against x. It may be the second input."""
     value, numbers = slopes_of(node), args["weight"][0] if "weight" in args else args["input"][1]
-    weight = of_int8(numbers, value.position)
-    x = of_int8(args["input"][0], node.input.position)
+    weight = from_int8(numbers, value.position)
+    x = from_int8(args["input"][0], node.input.position)
     return x.where_negative(weight).to_int8(node.output.position)

@@ -13,7 +13,7 @@ import numpy as np
 from softdpu.errors import SoftdpuError
 from softdpu.runtime.program import Node
 from softdpu.runtime.reference.activation import activate
-from softdpu.runtime.reference.dyadic import Dyadic, of_int8
+from softdpu.runtime.reference.dyadic import Dyadic, from_int8
 from softdpu.runtime.reference.registry import Args, float_kernel, integer_kernel
 
 Pads = Tuple[int, int, int, int]  # top, bottom, left, right
@@ -58,7 +58,7 @@ def _finish(sums: np.ndarray, node: Node, args: Args) -> np.ndarray:
     weights = node.inputs["weights"][0]
     total = Dyadic(sums, node.input.position + weights.position)
     if "bias" in node.inputs:
-        total = total + of_int8(args["bias"][0], node.inputs["bias"][0].position)
+        total = total + from_int8(args["bias"][0], node.inputs["bias"][0].position)
     return activate(total, node)
 
 

@@ -65,7 +65,7 @@ class Dyadic:
         return numerator * (1 << step)
 
 
-def of_int8(q: np.ndarray, position: int) -> Dyadic:
+def from_int8(q: np.ndarray, position: int) -> Dyadic:
     """Return the real numbers of an int8 tensor with a position."""
     return Dyadic(q.astype(np.int64), position)
 

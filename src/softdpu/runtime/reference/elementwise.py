@@ -11,7 +11,7 @@ import numpy as np
 from softdpu.errors import SoftdpuError
 from softdpu.runtime.program import Node
 from softdpu.runtime.reference.activation import activate
-from softdpu.runtime.reference.dyadic import Dyadic, of_int8
+from softdpu.runtime.reference.dyadic import Dyadic, from_int8
 from softdpu.runtime.reference.registry import FLOAT_KERNELS, Args, Kernel, float_kernel, integer_kernel
 
 
@@ -19,7 +19,7 @@ from softdpu.runtime.reference.registry import FLOAT_KERNELS, Args, Kernel, floa
 def eltwise_fix(node: Node, args: Args) -> np.ndarray:
     """Sum or product of all inputs, which broadcast, then the activation and one rounding."""
     kind = _kind(node)
-    terms = [of_int8(q, value.position) for q, value in zip(args["input"], node.inputs["input"])]
+    terms = [from_int8(q, value.position) for q, value in zip(args["input"], node.inputs["input"])]
     total: Dyadic = functools.reduce(lambda a, b: a + b if kind == "ADD" else a * b, terms)
     return activate(total, node)
 

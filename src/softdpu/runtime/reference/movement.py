@@ -8,16 +8,16 @@ import numpy as np
 
 from softdpu.errors import SoftdpuError
 from softdpu.runtime.program import Node, Value
-from softdpu.runtime.reference.dyadic import of_int8
+from softdpu.runtime.reference.dyadic import from_int8
 from softdpu.runtime.reference.registry import Args, any_kernel
 
 
-def at_output_position(q: np.ndarray, source: Value, node: Node) -> np.ndarray:
+def move_to_output(q: np.ndarray, source: Value, node: Node) -> np.ndarray:
     """Return integers at the position of the op's output, rounded half up where it differs."""
     target = node.output.fix_point
     if q.dtype != np.int8 or target is None or source.fix_point in (None, target):
         return q
-    return of_int8(q, source.position).to_int8(target)
+    return from_int8(q, source.position).to_int8(target)
 
 
 @any_kernel("upload", "download", "identity", "reshape", "reshape-fix", "flatten", "squeeze")
@@ -26,13 +26,13 @@ def same_order(node: Node, args: Args) -> np.ndarray:
     x = args["input"][0]
     if x.size != int(np.prod(node.output.shape)):
         raise SoftdpuError(f"op '{node.key}' cannot give {list(x.shape)} the shape {list(node.output.shape)}")
-    return at_output_position(x, node.input, node).reshape(node.output.shape)
+    return move_to_output(x, node.input, node).reshape(node.output.shape)
 
 
 @any_kernel("concat", "concat-fix")
 def concat(node: Node, args: Args) -> np.ndarray:
     """The inputs one after the other along `axis`."""
-    parts = [at_output_position(x, value, node) for x, value in zip(args["input"], node.inputs["input"])]
+    parts = [move_to_output(x, value, node) for x, value in zip(args["input"], node.inputs["input"])]
     return np.concatenate(parts, axis=int(node.attr("axis")))
 
 
@@ -59,10 +59,10 @@ def pad(node: Node, args: Args) -> np.ndarray:
     mode = node.attrs.get("mode", "CONSTANT")
     if mode == "CONSTANT":
         values = pad_values(node, x.dtype, len(pads))
-        return at_output_position(np.pad(x, pads, constant_values=values), node.input, node)
+        return move_to_output(np.pad(x, pads, constant_values=values), node.input, node)
     if mode not in _PAD_MODES:
         raise SoftdpuError(f"op '{node.key}' pads by mode {mode}; the runtime has CONSTANT, REFLECT and SYMMETRIC")
-    return at_output_position(np.pad(x, pads, mode=_PAD_MODES[mode]), node.input, node)
+    return move_to_output(np.pad(x, pads, mode=_PAD_MODES[mode]), node.input, node)
 
 
 def pad_values(node: Node, dtype: np.dtype[Any], rank: int) -> np.ndarray:
@@ -88,7 +88,7 @@ def slices(node: Node) -> tuple[slice, ...]:
 @any_kernel("strided_slice", "strided_slice-fix")
 def strided_slice(node: Node, args: Args) -> np.ndarray:
     """Every stride-th number from begin to before end, by axis."""
-    return at_output_position(np.ascontiguousarray(args["input"][0][slices(node)]), node.input, node)
+    return move_to_output(np.ascontiguousarray(args["input"][0][slices(node)]), node.input, node)
 
 
 BLOCK_KINDS = ("pixel-shuffle", "pixel-shuffle-fix", "gstiling", "tile-fix")
@@ -118,4 +118,4 @@ def blocks(node: Node, args: Args) -> np.ndarray:
     """Channels become blocks of pixels, or back."""
     shape, order = block_move(node)
     moved = np.ascontiguousarray(args["input"][0].reshape(shape).transpose(order)).reshape(node.output.shape)
-    return at_output_position(moved, node.input, node)
+    return move_to_output(moved, node.input, node)

@@ -8,7 +8,7 @@ from softdpu.errors import SoftdpuError
 from softdpu.numbers import fixed_point
 from softdpu.runtime.program import Node
 from softdpu.runtime.reference.conv import float_pads, pad_or_crop, windows
-from softdpu.runtime.reference.dyadic import Dyadic, of_int8
+from softdpu.runtime.reference.dyadic import Dyadic, from_int8
 from softdpu.runtime.reference.registry import Args, float_kernel, integer_kernel
 
 
@@ -21,7 +21,7 @@ def pool_fix(node: Node, args: Args) -> np.ndarray:
     if kind == "MAX":
         padded = pad_or_crop(args["input"][0], pads, fixed_point.QMIN)
         largest = windows(padded, (height, width), stride).max(axis=(3, 4))
-        return of_int8(largest, position).to_int8(node.output.position)
+        return from_int8(largest, position).to_int8(node.output.position)
     if kind == "AVG":
         if max(height, width) > 255:
             raise SoftdpuError(f"op '{node.key}' averages over {height}x{width}; the DPU's windows end at 255x255")

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from softdpu.runtime.program import Node
-from softdpu.runtime.reference.dyadic import of_int8
-from softdpu.runtime.reference.movement import at_output_position
+from softdpu.runtime.reference.dyadic import from_int8
+from softdpu.runtime.reference.movement import move_to_output
 from softdpu.runtime.reference.registry import FLOAT_KERNELS, Args, Kernel, any_kernel, integer_kernel
 
 
@@ -26,13 +26,13 @@ def _keep(node: Node) -> bool:
 @integer_kernel("reduction_max-fix", "reduction_max")
 def reduction_max_fix(node: Node, args: Args) -> np.ndarray:
     """The largest number."""
-    return at_output_position(args["input"][0].max(axis=axes(node), keepdims=_keep(node)), node.input, node)
+    return move_to_output(args["input"][0].max(axis=axes(node), keepdims=_keep(node)), node.input, node)
 
 
 @integer_kernel("reduction_sum", "reduction_sum-fix")
 def reduction_sum_fix(node: Node, args: Args) -> np.ndarray:
     """The sum, rounded half up."""
-    x = of_int8(args["input"][0], node.input.position)
+    x = from_int8(args["input"][0], node.input.position)
     sums = type(x)(x.numerator.sum(axis=axes(node), keepdims=_keep(node)), x.shift)
     return sums.to_int8(node.output.position)
 

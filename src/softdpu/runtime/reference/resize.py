@@ -7,7 +7,7 @@ import numpy as np
 from softdpu.errors import SoftdpuError
 from softdpu.numbers import fixed_point
 from softdpu.runtime.program import Node
-from softdpu.runtime.reference.movement import at_output_position
+from softdpu.runtime.reference.movement import move_to_output
 from softdpu.runtime.reference.registry import Args, float_kernel, integer_kernel
 
 KINDS = ("upsample-fix", "downsample-fix", "resize")
@@ -69,7 +69,7 @@ def resize_fix(node: Node, args: Args) -> np.ndarray:
     """NEAREST picks pixels; BILINEAR sums with exact integer weights, divides once, and rounds half up."""
     q = args["input"][0]
     if mode_of(node) == "NEAREST":
-        return at_output_position(_pick(q, node), node.input, node)
+        return move_to_output(_pick(q, node), node.input, node)
     sums, denominator = _interpolate(q.astype(np.int64), node)
     return fixed_point.quantize(
         np.ldexp(sums / denominator, -node.input.position), node.output.position, fixed_point.HALF_UP
