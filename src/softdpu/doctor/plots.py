@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 
 from softdpu.doctor.examine import Examination, LayerState
 from softdpu.output.pictures import BLUE, GREY, VERMILION, bar_style, line_style, logarithmic, picture, printable
@@ -112,7 +112,7 @@ def activations(found: Examination, name: str, folder: Path) -> str:
 _TITLES = ("AMD's recipe", "rescued")
 
 
-def _channels(axes: Any, found: Examination, name: str, state: LayerState, title: str) -> None:
+def _channels(axes: Axes, found: Examination, name: str, state: LayerState, title: str) -> None:
     edges = np.arange(len(state.ranges) + 1) - 0.5
     axes.stairs(state.ranges, edges, fill=True, color=BLUE)
     dead = np.isin(np.arange(len(state.ranges)), found.dead[name].channels if name in found.dead else [])
@@ -126,7 +126,7 @@ def _channels(axes: Any, found: Examination, name: str, state: LayerState, title
     axes.set_title(f"{printable(name)}, {title}: position {state.kernel_pos}, dashed: clips", fontsize=9)
 
 
-def _values(axes: Any, found: Examination, name: str) -> None:
+def _values(axes: Axes, found: Examination, name: str) -> None:
     axes.hist(found.before[name].sample, bins=100, color=GREY, histtype="stepfilled")
     logarithmic(axes.yaxis)
     for number, (state, title) in enumerate(zip((found.before[name], found.after[name]), _TITLES, strict=True)):
@@ -151,7 +151,7 @@ def _width(names: list[str]) -> float:
     return min(18.0, max(6.0, 0.3 * len(names) + 1.5))
 
 
-def _layers(axes: Any, names: list[str]) -> None:
+def _layers(axes: Axes, names: list[str]) -> None:
     """Name the layers below an axis; of very many only some."""
     step = -(-len(names) // 60)
     shown = [printable(name) if place % step == 0 else "" for place, name in enumerate(names)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import xir
 from softdpu.errors import SoftdpuError
@@ -22,8 +21,8 @@ class Network:
         whole: whether the graph runner runs it, as the app decides too (target_src/runners.py).
     """
 
-    graph: Any
-    parts: list[Any]
+    graph: xir.Graph
+    parts: list[xir.Subgraph]
     whole: bool
 
     @property

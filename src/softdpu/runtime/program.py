@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from softdpu.errors import SoftdpuError
 from softdpu.numbers.dpu import attribute
 from softdpu.runtime.parameters import read_constant
+
+if TYPE_CHECKING:
+    from xir import Graph, Op, Subgraph, Tensor
 
 _MOST_POSITION = 128  # of a float32's exponents; a larger one would make numbers of thousands of digits
 CONSTANTS = ("const", "const-fix")
@@ -115,7 +118,7 @@ class Program:
     outputs: tuple[Value, ...]
 
 
-def read_subgraph(subgraph: Any) -> Program:
+def read_subgraph(subgraph: Subgraph) -> Program:
     """Read an xir subgraph; its inputs are what ops outside of it produce.
 
     Raises:
@@ -127,14 +130,16 @@ def read_subgraph(subgraph: Any) -> Program:
     return _program(subgraph.get_name(), ops, outside, outputs, _dpu_of(subgraph))
 
 
-def read_graph(graph: Any) -> Program:
+def read_graph(graph: Graph) -> Program:
     """Read a whole xir graph, compiled or not; its inputs are its data ops, its outputs what nobody consumes."""
     ops = list(graph.toposort())
     outputs = [_value(op) for op in graph.get_tail_ops() if op.get_type() not in CONSTANTS]
     return _program(graph.get_name(), ops, {}, outputs, _all_dpus(graph.get_root_subgraph()))
 
 
-def _program(name: str, ops: list[Any], outside: dict[str, Value], outputs: list[Value], dpus: list[Any]) -> Program:
+def _program(
+    name: str, ops: list[Op], outside: dict[str, Value], outputs: list[Value], dpus: list[Subgraph]
+) -> Program:
     values = dict(outside)
     inputs = list(outside.values())
     nodes, constants = [], {}
@@ -154,7 +159,7 @@ def _sort(values: Iterable[Value]) -> tuple[Value, ...]:
     return tuple(sorted(values, key=lambda value: value.name))
 
 
-def _node(op: Any, output: Value, values: dict[str, Value]) -> Node:
+def _node(op: Op, output: Value, values: dict[str, Value]) -> Node:
     inputs = {
         argument: tuple(values[producer.get_name()] for producer in producers)
         for argument, producers in op.get_input_ops().items()
@@ -163,16 +168,17 @@ def _node(op: Any, output: Value, values: dict[str, Value]) -> Node:
     return Node(output.key, op.get_type(), op.get_attrs(), inputs, output)
 
 
-def _value(op: Any) -> Value:
+def _value(op: Op) -> Value:
     return _as_value(op.get_name(), op.get_output_tensor())
 
 
-def value_of_tensor(tensor: Any) -> Value:
+def value_of_tensor(tensor: Tensor) -> Value:
     """Return the value that a tensor of xir holds, known by the op that makes it."""
+    assert tensor.producer is not None  # a tensor of a graph
     return _as_value(tensor.producer.get_name(), tensor)
 
 
-def _as_value(key: str, tensor: Any) -> Value:
+def _as_value(key: str, tensor: Tensor) -> Value:
     shape = tuple(int(size) for size in tensor.dims)
     name = str(tensor.dtype).lower().lstrip("x")
     if name not in _NUMPY_TYPES:
@@ -186,7 +192,7 @@ def _as_value(key: str, tensor: Any) -> Value:
     return Value(key, tensor.name, shape, np.dtype(_NUMPY_TYPES[name]), fix_point)
 
 
-def _constant(op: Any, value: Value, dpus: list[Any]) -> np.ndarray:
+def _constant(op: Op, value: Value, dpus: list[Subgraph]) -> np.ndarray:
     data = op.get_attr("data") if op.has_attr("data") else b""
     if not data:
         return _parameter(op, dpus)
@@ -196,7 +202,7 @@ def _constant(op: Any, value: Value, dpus: list[Any]) -> np.ndarray:
     return np.frombuffer(bytes(data), value.dtype, count=size // value.dtype.itemsize).reshape(value.shape)
 
 
-def _parameter(op: Any, dpus: list[Any]) -> np.ndarray:
+def _parameter(op: Op, dpus: list[Subgraph]) -> np.ndarray:
     """Return a constant that a compiled file keeps in the parameters of one of its DPU subgraphs."""
     owner = next((subgraph for subgraph in dpus if subgraph.has_op(op.get_name())), None)
     if owner is None or not op.get_output_tensor().has_attr("ddr_addr"):
@@ -211,7 +217,7 @@ def _parameter(op: Any, dpus: list[Any]) -> np.ndarray:
     return found
 
 
-def _dpu_of(subgraph: Any) -> list[Any]:
+def _dpu_of(subgraph: Subgraph | None) -> list[Subgraph]:
     """Return the subgraph itself or its nearest parent that has parameters."""
     while subgraph is not None:
         if subgraph.has_attr("reg_id_to_parameter_value"):
@@ -220,5 +226,5 @@ def _dpu_of(subgraph: Any) -> list[Any]:
     return []
 
 
-def _all_dpus(root: Any) -> list[Any]:
+def _all_dpus(root: Subgraph) -> list[Subgraph]:
     return [child for child in root.toposort_child_subgraph() if child.has_attr("reg_id_to_parameter_value")]
