@@ -19,7 +19,7 @@ from softdpu.package import manifest
 TARGETS = ["a", "b"]
 CARD = [f"build/target_{{target}}/{name}" for name in ("app_mt.py", manifest.NAME)]
 FOLDERS = [Path("build", f"target_{name}") for name in TARGETS]
-GONE = [f"build/target_{{target}}/{name}" for name in manifest.missing_images(FOLDERS, config["images"])]
+GONE = [f"build/target_{{target}}/{name}" for name in manifest.find_missing_images(FOLDERS, config["images"])]
 
 
 rule all:

@@ -203,7 +203,7 @@ def test_fitted_layers_are_exactly_what_they_are_rounded_to(images: np.ndarray, 
     for item in net.weighted.values():
         if item.fitted:
             bias = item.layer.layer.bias
-            np.testing.assert_array_equal(item.quantized_kernel(), item.kernel)
+            np.testing.assert_array_equal(item.quantize_kernel(), item.kernel)
             np.testing.assert_array_equal(fake_quantize(bias, item.bias_slot.quantizer), bias)
             numbers = np.ldexp(item.kernel, get_position(item.kernel_slot.quantizer))
             assert numbers.min() >= -128 and numbers.max() <= 127

@@ -208,7 +208,7 @@ def test_bias_correction_gives_the_float_means(images: np.ndarray) -> None:
     means = {}
 
     def look(item, inputs):
-        results = [item.accumulate(x, item.quantized_kernel(), item.float_bias) for x in inputs]
+        results = [item.accumulate(x, item.quantize_kernel(), item.float_bias) for x in inputs]
         means[item.name] = np.concatenate([np.reshape(y, (-1, y.shape[-1])) for y in results]).mean(axis=0)
 
     run_quantized(net, correct=True, choose=False, hook=look)

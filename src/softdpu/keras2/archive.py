@@ -53,7 +53,7 @@ def weights(path: PathLike) -> Iterator[h5py.File]:
     """Open the weights of the archive at `path`.
 
     Raises:
-        SoftdpuError: as `member` and hdf5.opened.
+        SoftdpuError: as `member` and hdf5.open_checked.
     """
     with hdf5.open_checked(io.BytesIO(member(path, WEIGHTS)), f"{path}: {WEIGHTS}") as file:
         yield file

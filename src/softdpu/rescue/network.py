@@ -160,7 +160,7 @@ class Weighted:
             return self.layer.layer.call(x)
 
     def choose_bias_position(self, bias: np.ndarray) -> None:
-        """Choose the bias' position by its error behind the activation, see `best_bias_position`."""
+        """Choose the bias' position by its error behind the activation, see `find_bias_position`."""
         if self.per_tensor_bias:
             assert self.bias_slot is not None
             set_position(self.bias_slot.quantizer, self.find_bias_position(bias))
