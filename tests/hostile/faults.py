@@ -14,6 +14,7 @@ import argparse
 import contextlib
 import os
 import random
+import shlex
 import shutil
 import signal
 import subprocess
@@ -28,24 +29,25 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
 from workflow_tools import checksums, copy_project, environment
 
 CONFIG = """\
-dataset: {train_images: 400, val_images: 100, train_shards: 2, val_shards: 1}
+dataset: {train_images: 100, val_images: 100, train_shards: 2, val_shards: 1}
 model: {input_size: 32}
-train: {epochs: 1, batch_size: 32}
+train: {epochs: 3, batch_size: 32}
 quantize: {calib_images: 32}
-finetune: {epochs: 1, batch_size: 32}
+finetune: {epochs: 2, batch_size: 32}
 package: {images: 10, golden: 2}
 """
 COMMAND = ["snakemake", "-j2", "target_zcu102", "check_zcu102"]
 PATIENCE = 900.0  # seconds for a build
 NOBODY = 65534
+PYTHON = Path(sys.base_prefix)
 Row = tuple[str, int, str]
 
 
 class Build:
     """A copy of the project that is built, by a user."""
 
-    def __init__(self, folder: Path, prefix: tuple[str, ...] = ()) -> None:
-        self.folder, self.prefix = copy_project(folder), prefix
+    def __init__(self, folder: Path, prefix: tuple[str, ...] = (), python: Path | None = None) -> None:
+        self.folder, self.prefix, self.python = copy_project(folder), prefix, python
         (folder / "config.yaml").write_text(CONFIG)
         self.told = ""
 
@@ -54,11 +56,14 @@ class Build:
         home = self.folder.parent / "home"  # where snakemake keeps a cache
         home.mkdir(exist_ok=True)
         home.chmod(0o777)
+        place = environment(self.folder)
+        if self.python:
+            place["PATH"] = f"{self.python.parent}:{place['PATH']}"
         with open(self.folder / "told.txt", "w") as told:
             return subprocess.Popen(
                 [*self.prefix, *COMMAND],
                 cwd=self.folder,
-                env={**environment(self.folder), "HOME": str(home)},
+                env={**place, "HOME": str(home)},
                 stdin=subprocess.DEVNULL,
                 stdout=told,
                 stderr=subprocess.STDOUT,
@@ -79,6 +84,11 @@ class Build:
         code = process.wait(seconds)
         self.told += (self.folder / "told.txt").read_text(errors="replace")
         return code
+
+    def pause(self, rng: random.Random) -> float:
+        """Return seconds drawn by chance, up to twice what a job of this finished build took in the mean."""
+        ends = self.logs().values()
+        return rng.random() * 2 * (max(ends) - self.folder.joinpath("config.yaml").stat().st_mtime) / len(ends)
 
     def logs(self) -> dict[str, float]:
         """Return when each job wrote to its log, by the log's name."""
@@ -139,7 +149,7 @@ def at_every_job(
 def kill(calm: Build, folder: Path, wanted: dict[str, str], rng: random.Random) -> Iterator[Row]:
     """SIGKILL for the whole build, in every job, at a moment drawn by chance."""
     build = Build(folder / "kill")
-    met = at_every_job(build, jobs_of(calm), end_group, lambda: rng.random() * 4)
+    met = at_every_job(build, jobs_of(calm), end_group, lambda: calm.pause(rng))
     yield "SIGKILL in every job", met, build.verdict(wanted)
 
 
@@ -156,7 +166,7 @@ def ctrl_c(calm: Build, folder: Path, wanted: dict[str, str], rng: random.Random
         except subprocess.TimeoutExpired:
             slow.append("did not end within 120 s")
 
-    met = at_every_job(build, jobs_of(calm), interrupt, lambda: rng.random() * 4)
+    met = at_every_job(build, jobs_of(calm), interrupt, lambda: calm.pause(rng))
     verdict = build.verdict(wanted)
     yield "Ctrl-C in every job", met, f"{verdict}{', DOES NOT END: ' + str(len(slow)) if slow else ''}"
 
@@ -189,41 +199,53 @@ def disk_full(calm: Build, folder: Path, wanted: dict[str, str], rng: random.Ran
         subprocess.run(["umount", place], check=False)
 
 
-def read_only(calm: Build, folder: Path, wanted: dict[str, str], rng: random.Random) -> Iterator[Row]:
-    """The folder may not be written; then it may."""
-    what = "read-only folder"
+def no_rights(calm: Build, folder: Path, wanted: dict[str, str], rng: random.Random) -> Iterator[Row]:
+    """Another user than root, in a folder of an odd name that may not be written; then it may."""
     if os.getuid() == 0 and shutil.which("setpriv") is None:
-        yield what, 0, "not run: root may write everywhere, and there is no setpriv to be another user"
+        yield "non-root user", 0, "not run: root may write everywhere, and there is no setpriv to be another user"
         return
-    build = nobody(folder / "read-only")
+    build, who = nobody(folder / "it's a té st")
     build.folder.chmod(0o555)
     code = build.finish()
     told = build.told.strip().splitlines()[-1:]
+    short = " ".join(told).replace(str(build.folder), "the folder")
+    yield "read-only folder", 1, f"{'stops' if code else 'DOES NOT STOP'} with: {short}"
     build.folder.chmod(0o755)
-    yield what, 1, f"{'stops' if code else 'DOES NOT STOP'} with {told}; {build.verdict(wanted)}"
+    yield f"then it may be written: {who}, a folder with a space, a quote, é", 1, build.verdict(wanted)
 
 
-def nobody(folder: Path) -> Build:
-    """Return a build by another user than root; by root without root's rights where that user cannot reach Python."""
+def nobody(folder: Path) -> tuple[Build, str]:
+    """Return a build by another user than root, and who that is."""
     if os.getuid():
-        return Build(folder)
-    ids = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--")
-    if subprocess.run([*ids, "sh", "-c", "cd; python -c ''"], env=environment(folder), capture_output=True).returncode:
-        return Build(folder, ("setpriv", "--bounding-set=-all", "--inh-caps=-all", "--"))
-    build = Build(folder, ids)
+        return Build(folder), "non-root user"
+    ids = f"setpriv --reuid={NOBODY} --regid={NOBODY} --clear-groups --"
+    home = next((place for place in reversed(PYTHON.parents) if not place.stat().st_mode & 0o001), None)
+    if home is None:
+        prefix: tuple[str, ...] = tuple(ids.split())
+    else:  # Python lies in a folder that this user may not enter: in a view of the disk of its own, it may
+        seen = shlex.quote(str(PYTHON))
+        mounts = (
+            f'at=$(mktemp -d) && mount --bind {seen} "$at" && mount -t tmpfs -o mode=755 none {shlex.quote(str(home))}'
+        )
+        mounts += f' && mkdir -p {seen} && mount --bind "$at" {seen} && umount "$at" && rmdir "$at"'
+        prefix = ("unshare", "--mount", "sh", "-c", f'{mounts} && exec {ids} "$@"', "sh")
+    tried = subprocess.run([*prefix, "sh", "-c", "cd / && python -c ''"], env=environment(folder), capture_output=True)
+    if tried.returncode:
+        return Build(folder, ("setpriv", "--bounding-set=-all", "--inh-caps=-all", "--")), "root without its rights"
+    build = Build(folder, prefix)
     for path in [build.folder, *build.folder.rglob("*")]:
         os.chown(path, NOBODY, NOBODY)
-    return build
+    return build, "non-root user"
 
 
-def non_root(calm: Build, folder: Path, wanted: dict[str, str], rng: random.Random) -> Iterator[Row]:
-    """A user without rights, in a folder whose name has a space, a quote and a letter beyond ASCII."""
-    if os.getuid() == 0 and shutil.which("setpriv") is None:
-        yield "non-root user", 0, "not run: no setpriv"
+def newest(calm: Build, folder: Path, wanted: dict[str, str], rng: random.Random) -> Iterator[Row]:
+    """The newest Python that the packages of requirements.lock support, in an environment of its own."""
+    python = os.environ.get("SOFTDPU_NEWEST_PYTHON")
+    if not python:
+        yield "newest Python", 0, "not run: SOFTDPU_NEWEST_PYTHON names no python of an environment with the packages"
         return
-    build = nobody(folder / "it's a té st")
-    who = "root without its rights" if "--bounding-set=-all" in build.prefix else "non-root user"
-    yield f"{who}, in a folder with a space, a quote, é", 1, build.verdict(wanted)
+    told = subprocess.run([python, "-V"], capture_output=True, text=True, check=True).stdout.strip()
+    yield f"{told}, from the start", 1, Build(folder / "newest", python=Path(python)).verdict(wanted)
 
 
 def two_at_once(calm: Build, folder: Path, wanted: dict[str, str], rng: random.Random) -> Iterator[Row]:
@@ -258,10 +280,10 @@ CASES = {
     "kill": kill,
     "ctrl-c": ctrl_c,
     "disk-full": disk_full,
-    "read-only": read_only,
-    "non-root": non_root,
+    "no-rights": no_rights,
     "two-at-once": two_at_once,
     "clock-back": clock_back,
+    "newest-python": newest,
 }
 
 

@@ -1,6 +1,7 @@
 """Seeded mutations of bytes, text and JSON, and the counting of what a door does with them.
 
 SOFTDPU_FUZZ=n tries n inputs a door instead of the few of a test run; `make fuzz` sets it.
+SOFTDPU_FUZZ_SEED=n draws others.
 """
 
 from __future__ import annotations
@@ -39,6 +40,11 @@ TEXTS = (
 def tries(few: int) -> int:
     """Return how many inputs a door gets."""
     return int(os.environ.get("SOFTDPU_FUZZ", few))
+
+
+def seeded(number: int | str) -> random.Random:
+    """Return random numbers that go by a number and by SOFTDPU_FUZZ_SEED."""
+    return random.Random(f"{number} {os.environ.get('SOFTDPU_FUZZ_SEED', '')}".strip())
 
 
 class Door:

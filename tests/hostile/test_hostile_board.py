@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import random
 import sys
 import time
 
 import pytest
-from mutate import Door, mutate_json, mutate_text, tries
+from mutate import Door, mutate_json, mutate_text, seeded, tries
 
 from softdpu.deploy import arm, connection, copying, query, results
 from softdpu.errors import SoftdpuError
@@ -113,7 +112,7 @@ def test_results_of_other_types_are_refused(key: str, value: object) -> None:
 
 
 def test_no_board_reply_gives_a_traceback_or_reaches_the_terminal() -> None:
-    rng, door = random.Random(6), Door("board reply")
+    rng, door = seeded(6), Door("board reply")
 
     def ask() -> None:
         board = query.read(mutate_text(REPLY, rng))

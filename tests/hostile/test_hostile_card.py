@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
-import random
 import shutil
 from pathlib import Path
 
 import pytest
-from mutate import Door, mutate_bytes, mutate_json, mutate_text, tries
+from mutate import Door, mutate_bytes, mutate_json, mutate_text, seeded, tries
 
 from softdpu.deploy import content, results
 from softdpu.errors import SoftdpuError
@@ -56,7 +55,7 @@ def test_a_link_that_leads_out_of_the_folder_is_refused(tmp_path: Path) -> None:
 
 
 def test_no_card_folder_gives_a_traceback(app, card, golden, capsys, tmp_path_factory) -> None:
-    rng, door = random.Random(9), Door("card folder")
+    rng, door = seeded(9), Door("card folder")
     (card / "labels.txt").write_text("\n".join("abcdefghij") + "\n")
     (card / "preprocess.json").write_text(
         json.dumps({"fit": "crop", "scaling": {"order": "rgb", "divide": [127.5] * 3, "subtract": [1.0] * 3}})

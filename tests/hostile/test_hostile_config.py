@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import random
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from mutate import Door, mutate_bytes, mutate_text, mutate_value, tries
+from mutate import Door, mutate_bytes, mutate_text, mutate_value, seeded, tries
 
 from softdpu.build import config as configuration
 from softdpu.errors import SoftdpuError
@@ -29,7 +28,7 @@ def test_damaged_configurations_become_one_line(tmp_path: Path) -> None:
     seeds = [path.read_text(encoding="utf-8") for path in (ROOT / "config.yaml", *(ROOT / "config").glob("*.yaml"))]
     door, path = Door("config"), tmp_path / "config.yaml"
     for number in range(tries(150)):
-        rng = random.Random(number)
+        rng = seeded(number)
         text = rng.choice(seeds)
         kind = number % 4
         if kind == 0:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import struct
 import subprocess
 import sys
@@ -13,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from mutate import TEXTS, Door, mutate_bytes, tries
+from mutate import TEXTS, Door, mutate_bytes, seeded, tries
 
 from softdpu.commands import values
 from softdpu.dataset import example, images, labels, preprocess, tfrecord
@@ -127,7 +126,7 @@ def test_the_middle_that_is_cut_first_is_the_middle(shape: tuple[int, int], monk
 
 
 def test_no_image_gives_a_traceback() -> None:
-    rng, door = random.Random(5), Door("image", ValueError)
+    rng, door = seeded(5), Door("image", ValueError)
     for _ in range(tries(400)):
         data = mutate_bytes(rng.choice([*ENCODED.values(), *BOMBS.values()]), rng)
         door.attempt(lambda data=data: images.to_record(data, verify=True))  # type: ignore[misc]
@@ -155,7 +154,7 @@ def test_a_label_that_no_class_has(tmp_path: Path, label: int) -> None:
 
 
 def test_no_record_gives_a_traceback(tmp_path: Path) -> None:
-    rng, door = random.Random(7), Door("record")
+    rng, door = seeded(7), Door("record")
     whole = records_of(tmp_path / "whole", [encode(0), encode(1)])
     bytes_of_file = (whole / "data_0.tfrecord").read_bytes()
     folder = tmp_path / "records"
@@ -235,7 +234,7 @@ def test_what_is_no_file_is_left_out(tmp_path: Path) -> None:
 
 
 def test_no_labels_file_gives_a_traceback(tmp_path: Path) -> None:
-    rng, door = random.Random(8), Door("labels")
+    rng, door = seeded(8), Door("labels")
     path = tmp_path / "labels.txt"
 
     def read() -> None:

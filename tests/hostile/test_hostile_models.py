@@ -12,8 +12,8 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from mutate import mutate_bytes, mutate_value, tries
-from workers import Door, run
+from mutate import mutate_bytes, mutate_value
+from workers import Door, judge, run
 
 from softdpu.compiler.inspector import inspect_model
 from softdpu.errors import SoftdpuError
@@ -142,14 +142,4 @@ def _take(case: tuple[Path, int]) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="workers are forked")
 def test_damaged_model_files_become_one_line(tmp_path: Path) -> None:
-    few = tries(60)
-    only = os.environ.get("SOFTDPU_FUZZ_ONLY")
-    found = run(
-        Door("model file", _make, _take, lambda: _prepare(tmp_path), (SoftdpuError,), 60),
-        1 if only else few,
-        float(os.environ.get("SOFTDPU_FUZZ_SECONDS", 600)),
-        first=int(only or 0),
-    )
-    print(found.line())
-    assert not found.failures, "\n".join(f"case {number}: {text}" for number, text in found.failures[:20])
-    assert found.taken and found.refused
+    judge(run(Door("model file", _make, _take, lambda: _prepare(tmp_path), (SoftdpuError,), 60), 60))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import random
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mutate import NUMBERS, TEXTS, mutate_bytes, tries
-from workers import Door, run
+from mutate import NUMBERS, TEXTS, mutate_bytes
+from workers import Door, judge, run
 
 import vart
 import xir
@@ -133,13 +132,4 @@ def _take(case: tuple[Path, int]) -> None:
 
 
 def test_damaged_xmodels_become_one_line() -> None:
-    only = os.environ.get("SOFTDPU_FUZZ_ONLY")
-    found = run(
-        Door("xmodel", _make, _take, _prepare, (SoftdpuError, xir.XirError), 30),
-        1 if only else tries(300),
-        float(os.environ.get("SOFTDPU_FUZZ_SECONDS", 600)),
-        first=int(only or 0),
-    )
-    print(found.line())
-    assert not found.failures, "\n".join(f"case {number}: {text}" for number, text in found.failures[:20])
-    assert found.taken and found.refused
+    judge(run(Door("xmodel", _make, _take, _prepare, (SoftdpuError, xir.XirError), 30), 300))

@@ -21,6 +21,8 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, ClassVar
 
+from mutate import seeded, tries
+
 from softdpu.errors import SoftdpuError
 
 MEMORY = 1 << 30  # bytes that one worker may take beyond what its start took
@@ -67,9 +69,14 @@ class Outcome:
         )
 
 
-def run(door: Door, count: int, seconds: float, workers: int = 2, first: int = 0) -> Outcome:
-    """Try cases `first` to `first + count`, at most for some seconds, and return what came of them."""
+def run(door: Door, few: int, workers: int = 2) -> Outcome:
+    """Try `few` cases, or as many as `mutate.tries` says, print their counts, and return what came of them.
+
+    SOFTDPU_FUZZ_ONLY=n tries case n alone.
+    """
     outcome, start = Outcome(door.name), time.monotonic()
+    only = os.environ.get("SOFTDPU_FUZZ_ONLY")
+    first, count = (int(only), 1) if only else (0, tries(few))
     door.prepare()
     numbers = iter(range(first, first + count))
     context = multiprocessing.get_context("fork")
@@ -84,7 +91,7 @@ def run(door: Door, count: int, seconds: float, workers: int = 2, first: int = 0
         _next(mine)
 
     def _next(connection: Connection) -> None:
-        number = next(numbers, None) if time.monotonic() - start < seconds else None
+        number = next(numbers, None)
         connection.send(number)
         if number is None:
             running.pop(connection).process.join(5)
@@ -116,7 +123,14 @@ def run(door: Door, count: int, seconds: float, workers: int = 2, first: int = 0
                 _count(outcome, state.number, "failed", f"hangs for more than {door.seconds:g} s")
                 begin()
     outcome.seconds = time.monotonic() - start
+    print(outcome.line())
     return outcome
+
+
+def judge(outcome: Outcome) -> None:
+    """Fail on any failure, and where a door takes or refuses all, which shows nothing."""
+    assert not outcome.failures, "\n".join(f"case {number}: {text}" for number, text in outcome.failures[:20])
+    assert outcome.tried == 1 or (outcome.taken and outcome.refused)
 
 
 @dataclass
@@ -195,7 +209,7 @@ def _try(door: Door, number: int, watch: _Watch) -> tuple[str, str]:
     folder.mkdir()
     os.chdir(folder)
     try:
-        case = door.make(random.Random(f"{door.name} {number}"), folder)
+        case = door.make(seeded(f"{door.name} {number}"), folder)
         before = set(os.listdir(folder))
         watch.found, watch.on = [], True
         try:

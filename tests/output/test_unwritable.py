@@ -37,6 +37,25 @@ def test_the_parent_is_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert (tmp_path / "file").read_text() == "kept" and len(list(tmp_path.iterdir())) == 1
 
 
+def test_a_device_or_a_pipe_keeps_its_place(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("/dev/null")
+    for path in (tmp_path / "pipe", tmp_path / "link", Path("/dev/null"), Path("/dev/stdin")):
+        if path.exists() and not path.is_file():
+            assert f"{path} is a device, a pipe or a socket" in ends(write_to(path), capsys)
+    assert not Path("/dev/null").is_file() and (tmp_path / "link").is_symlink()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "pipe"]
+
+
+def test_a_link_stays_and_its_file_is_written(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "link").symlink_to("other/file")
+    for text in ("text", "another"):
+        files.write_text(tmp_path / "link", text)
+        assert (tmp_path / "link").is_symlink() and (tmp_path / "other/file").read_text() == text
+    assert [path.name for path in (tmp_path / "other").iterdir()] == ["file"]
+
+
 def test_a_disk_that_is_read_only(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

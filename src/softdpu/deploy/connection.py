@@ -172,6 +172,7 @@ def collect(
     readers = [threading.Thread(target=read, args=pair, daemon=True) for pair in pipes.items()]
     for reader in readers:
         reader.start()
+    drain = 10.0  # seconds for what the process started, which may hold its pipes open
     try:
         process.wait(timeout)
     except subprocess.TimeoutExpired:
@@ -180,8 +181,9 @@ def collect(
         if process.poll() is None:
             process.kill()
             process.wait()
+            drain = 0.5
         for reader in readers:
-            reader.join(10)  # what the process started may hold its pipes open
+            reader.join(drain)
     for reader, pipe in zip(readers, pipes.values(), strict=True):
         if not reader.is_alive():
             pipe.close()

@@ -109,7 +109,7 @@ def _refusal(where: PathLike, what: str) -> SoftdpuError:
     return SoftdpuError(
         f"{where} holds {one_line(what)}, which a model file may not name: build the model from Keras' own layers; if"
         " the file is yours, register the class in a package named by SOFTDPU_EXTENSIONS, or"
-        " give --trust (docs/security.md)"
+        " give --trust to a program that has it; a build never trusts a file (docs/security.md)"
     )
 
 
@@ -134,6 +134,26 @@ def _check_file(path: Path, trust: bool) -> int:
         if not trust:
             check_classes(config, path)
         return check_weights(file, path)
+
+
+def check_weights_file(path: PathLike) -> None:
+    """Check an .h5 file of weights before Keras reads it; one of a whole model will do too.
+
+    Raises:
+        SoftdpuError: if it has another ending or format, is damaged, links to other files, or holds no finite numbers.
+    """
+    with open(str(path), "rb") as file:
+        start = file.read(len(_HDF5))
+    # Keras goes by the ending: it reads what ends otherwise as files of TensorFlow that lie beside it.
+    if start != _HDF5 or not str(path).endswith((".h5", ".hdf5")):
+        raise SoftdpuError(f"{path}: expected weights as HDF5, in a file that ends in .h5; save them so")
+    try:
+        with hdf5.opened(path, path) as file:
+            check_weights(file, path)
+    except SoftdpuError:
+        raise
+    except Exception as error:  # what h5py raises over a damaged file
+        raise SoftdpuError(f"{path}: its weights are damaged ({_text(error)}); save them again") from None
 
 
 def check_weights(group: h5py.Group, path: PathLike) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 from softdpu.onnx_import import ops
 from softdpu.onnx_import.fold import read_graph
-from softdpu.onnx_import.load import load
+from softdpu.onnx_import.load import in_one_line, load
 from softdpu.onnx_import.onnx_graph import Graph
 from softdpu.onnx_import.patterns import join
 from softdpu.onnx_import.split import split_convolutions
@@ -43,9 +43,11 @@ def graph_of(path: Path, outputs: list[str] | None = None, size: tuple[int, int]
     Raises:
         SoftdpuError: as load.load and fold.read_graph.
     """
-    graph = read_graph(path, load(path), outputs, size)
-    join(graph)
-    split_convolutions(graph)
+    model = load(path)
+    with in_one_line(path):
+        graph = read_graph(path, model, outputs, size)
+        join(graph)
+        split_convolutions(graph)
     return graph
 
 
@@ -59,7 +61,8 @@ def import_onnx(path: Path, outputs: list[str] | None = None, size: tuple[int, i
     from softdpu.onnx_import.lower import Lowering  # TensorFlow is slow to import, and a bad file is said first
 
     ops.load_all()
-    model, inputs, made = Lowering(graph, path).run()
+    with in_one_line(path):
+        model, inputs, made = Lowering(graph, path).run()
     return Imported(
         path,
         model,

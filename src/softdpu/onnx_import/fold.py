@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from softdpu.errors import SoftdpuError
-from softdpu.onnx_import.load import array, opset, require_onnx
+from softdpu.onnx_import.load import array, in_one_line, opset, require_onnx
 from softdpu.onnx_import.onnx_graph import Graph, Node, Shape, all_inputs, check_names, select_needed
 
 _LOOPS = ("Loop", "Scan")
 _QUANTIZED = ("QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger", "QGemm", "QLinearAdd")
 _RANDOM = ("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli")
+_MOST_MADE = 1 << 26  # numbers that all computed constants may have: a few bytes can ask for terabytes
 _SMALL = 4096  # a constant of so many numbers may be a shape, which inference needs
 _ADVICE_SIZE = "give --input-size HEIGHTxWIDTH (model.input_size)"
 
@@ -44,6 +46,7 @@ class _Reader:
         self.types: dict[str, int] = {}
         self.kept: list[Node] = []
         self.renamed: dict[str, str] = {}
+        self.made = 0
 
     def read(self, outputs: list[str] | None) -> Graph:
         graph = self.model.graph
@@ -59,7 +62,8 @@ class _Reader:
         batch = self._inputs(inputs)
         for node in nodes:
             if live.intersection(node.outputs):
-                self._visit(node)
+                with in_one_line(self.path, node):
+                    self._visit(node)
         made = Graph(
             self.kept,
             self.constants,
@@ -190,6 +194,7 @@ class _Reader:
 
     def _compute(self, node: Node) -> None:
         """Compute a node of constants."""
+        self._refuse_large(node)
         if node.op == "ConstantOfShape":
             value = np.asarray(node.attrs.get("value", np.zeros(1, np.float32))).reshape(-1)[0]
             results = [np.full(tuple(self.constants[node.inputs[0]].tolist()), value)]
@@ -202,6 +207,20 @@ class _Reader:
         for name, result in zip(node.outputs, results, strict=False):
             if name:
                 self._set(name, np.asarray(result))
+
+    def _refuse_large(self, node: Node) -> None:
+        """Look at the sizes of what a node will make, before it is made."""
+        if node.op == "ConstantOfShape":
+            sizes = [tuple(self.constants[node.inputs[0]].reshape(-1).tolist())]
+        else:
+            self._infer(node)
+            sizes = [self.shapes[name] for name in node.outputs if name in self.shapes]
+        self.made += sum(math.prod(map(int, shape)) for shape in sizes)
+        if self.made > _MOST_MADE:
+            raise SoftdpuError(
+                f"{self.path}: node {node.name}, {node.op}, makes constants of {self.made} numbers; more than"
+                f" {_MOST_MADE} are not computed: end the network before it (outputs)"
+            )
 
     def _evaluate(self, node: Node) -> list[Any]:
         from onnx.reference import ReferenceEvaluator

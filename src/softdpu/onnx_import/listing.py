@@ -7,6 +7,7 @@ from pathlib import Path
 
 from softdpu.onnx_import import ops
 from softdpu.onnx_import.convert import graph_of
+from softdpu.onnx_import.load import in_one_line
 from softdpu.onnx_import.onnx_graph import Graph, Node
 from softdpu.onnx_import.registry import CPU, OPERATIONS
 
@@ -45,6 +46,11 @@ def listing(path: Path, size: tuple[int, int] | None = None) -> Listing:
     """
     ops.load_all()
     graph = graph_of(path, None, size)
+    with in_one_line(path):
+        return _listing(graph)
+
+
+def _listing(graph: Graph) -> Listing:
     rows = [Row(name, _shape(graph, name), "input", "") for name in graph.inputs]
     for node in graph.nodes:
         entry = OPERATIONS.get(node.op)
@@ -82,7 +88,7 @@ def _body(graph: Graph) -> set[int]:
     """Return the ids of the nodes that stay: those of images that the DPU may run and all before them, without moves
     that stand at the end."""
     image: set[int] = set()
-    producers = graph.producers()
+    producers, before_heavy = graph.producers(), _before_heavy(graph)
     for node in graph.nodes:
         before = [producers[name] for name in node.inputs if name in producers]
         entry = OPERATIONS.get(node.op)
@@ -95,7 +101,7 @@ def _body(graph: Graph) -> set[int]:
             entry
             and sized
             and all(id(one) in image for one in before)
-            and (entry.runs != CPU or _has_more(graph, node))
+            and (entry.runs != CPU or id(node) in before_heavy)
         ):
             image.add(id(node))
     while True:
@@ -113,22 +119,16 @@ def _body(graph: Graph) -> set[int]:
         image.difference_update(id(node) for node in ended)
 
 
-def _has_more(graph: Graph, node: Node) -> bool:
-    """Tell whether a convolution still comes behind a node of the CPU."""
-    readers, waiting, seen = graph.consumers(), [node], set()
-    while waiting:
-        for name in waiting.pop().outputs:
-            for reader in readers.get(name, []):
-                if (
-                    reader.op in _HEAVY
-                    and len(graph.shapes.get(reader.outputs[0], ())) == 4
-                    and _work(graph, reader) > 1e5
-                ):
-                    return True
-                if id(reader) not in seen:
-                    seen.add(id(reader))
-                    waiting.append(reader)
-    return False
+def _before_heavy(graph: Graph) -> set[int]:
+    """Return the ids of the nodes behind which a convolution still comes."""
+    readers, found = graph.consumers(), set()
+    for node in reversed(graph.nodes):
+        for reader in (reader for name in node.outputs for reader in readers.get(name, [])):
+            heavy = reader.op in _HEAVY and len(graph.shapes.get(reader.outputs[0], ())) == 4
+            if id(reader) in found or (heavy and _work(graph, reader) > 1e5):
+                found.add(id(node))
+                break
+    return found
 
 
 def _work(graph: Graph, node: Node) -> float:

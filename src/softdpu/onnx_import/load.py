@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from softdpu.errors import SoftdpuError
+from softdpu.onnx_import.onnx_graph import Node
+from softdpu.onnx_import.registry import Refused
+from softdpu.output.text import one_line
 
 OPSETS = range(7, 22)
 _DOMAINS = ("", "ai.onnx")
+_MOST_FILE = 1 << 31  # bytes; what protobuf reads
+_MOST_DATA = 8 << 30  # bytes in files of their own
+_MOST_NODES, _MOST_CALLS = 20_000, 64  # operations with those of functions, and how deep these call one another
 
 
 def require_onnx() -> Any:
@@ -29,6 +37,20 @@ def require_onnx() -> Any:
     return onnx
 
 
+@contextlib.contextmanager
+def in_one_line(path: Path, node: Node | None = None) -> Iterator[None]:
+    """Turn whatever libraries raise over a file that no exporter writes, or over one node of it, into one line."""
+    try:
+        yield
+    except (SoftdpuError, Refused, MemoryError, OSError):
+        raise
+    except Exception as error:
+        why = f"is damaged, or not as exporters write it ({_line(error)})"
+        if node:
+            why = f"has a node {node.name}, {node.op}, whose inputs or attributes do not fit ({_line(error)})"
+        raise SoftdpuError(f"{path} {why}; export it again") from error
+
+
 def load(path: Path) -> Any:
     """Return the ModelProto of a file, its external data read in.
 
@@ -39,6 +61,8 @@ def load(path: Path) -> Any:
     onnx = require_onnx()
     if not path.is_file():
         raise SoftdpuError(f"there is no ONNX file {path}; name a file that torch.onnx.export wrote (model.file)")
+    if path.stat().st_size > _MOST_FILE:
+        raise SoftdpuError(f"{path} is larger than 2 GiB, which no ONNX file is; export its weights as external data")
     model = onnx.ModelProto()
     try:
         model.ParseFromString(path.read_bytes())
@@ -46,7 +70,13 @@ def load(path: Path) -> Any:
         raise SoftdpuError(f"{path} is no ONNX file, or a damaged one ({_line(error)}); export it again") from None
     if not model.graph.node or not model.graph.output:
         raise SoftdpuError(f"{path} is no ONNX file, or an empty one: it has no operations; export it again")
+    with in_one_line(path):
+        return _check(onnx, path, model)
+
+
+def _check(onnx: Any, path: Path, model: Any) -> Any:
     _check_opset(path, model)
+    _check_calls(path, model)
     _read_external(path, model)
     if model.functions:
         from onnx import inliner
@@ -62,7 +92,33 @@ def load(path: Path) -> Any:
 
 def _line(error: Exception) -> str:
     text = str(error).strip()
-    return text.splitlines()[0][:300] if text else type(error).__name__
+    return one_line(text.splitlines()[0], 300) if text else type(error).__name__
+
+
+def _check_calls(path: Path, model: Any) -> None:
+    """Refuse functions that call themselves, or one another so often that a short file has millions of operations."""
+    bodies = {(function.domain, function.name): function for function in model.functions}
+    counted: dict[tuple[str, str], int] = {}
+
+    def count(graph: Any, depth: int) -> int:
+        total = 0
+        if depth > _MOST_CALLS:
+            raise SoftdpuError(f"{path}: its functions call one another in a circle, or deeper than {_MOST_CALLS}")
+        for node in graph.node:
+            total += 1
+            key = (node.domain, node.op_type)
+            if key in bodies:
+                if key not in counted:
+                    counted[key] = count(bodies[key], depth + 1)
+                total += counted[key]
+            for attribute in node.attribute:
+                for inner in [attribute.g] if attribute.HasField("g") else attribute.graphs:
+                    total += count(inner, depth)
+        return total
+
+    total = count(model.graph, 0)
+    if total > _MOST_NODES:
+        raise SoftdpuError(f"{path} has {total} operations, more than {_MOST_NODES}; end the network earlier (outputs)")
 
 
 def _check_opset(path: Path, model: Any) -> None:
@@ -94,16 +150,20 @@ def _tensors(graph: Any) -> Any:
 def _read_external(path: Path, model: Any) -> None:
     """Put the numbers that lie in files of their own into the model; only files below its own folder are opened."""
     external = [tensor for tensor in _tensors(model.graph) if tensor.data_location == 1]
+    left = _MOST_DATA
     for tensor in external:
         entries = {entry.key: entry.value for entry in tensor.external_data}
-        data = _read_external_bytes(path, tensor.name, entries)
+        data = _read_external_bytes(path, tensor.name, entries, left)
+        left -= len(data)
         tensor.raw_data = data
         tensor.data_location = 0
         del tensor.external_data[:]
 
 
-def _read_external_bytes(path: Path, name: str, entries: dict[str, str]) -> bytes:
+def _read_external_bytes(path: Path, name: str, entries: dict[str, str], most: int) -> bytes:
     location = entries.get("location", "")
+    if "\0" in location:
+        raise SoftdpuError(f"{path}: tensor {name} names data in a file that cannot be; it is not read")
     folder = Path(os.path.realpath(path.parent))
     file = Path(os.path.realpath(folder / location))
     if not location or os.path.isabs(location) or ".." in Path(location.replace("\\", "/")).parts:
@@ -123,6 +183,8 @@ def _read_external_bytes(path: Path, name: str, entries: dict[str, str]) -> byte
             f"{path}: tensor {name} needs bytes {offset} to {offset + length} of {location}, which has {size}; copy the"
             " file again"
         )
+    if length > most:
+        raise SoftdpuError(f"{path}: its external data has more than {_MOST_DATA >> 30} GiB; no network of a DPU has")
     with open(file, "rb") as source:
         source.seek(offset)
         return source.read(length)

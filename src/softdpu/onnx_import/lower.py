@@ -10,6 +10,7 @@ import numpy as np
 
 from softdpu.errors import SoftdpuError
 from softdpu.keras2.api import import_internal, keras, tf
+from softdpu.onnx_import.load import in_one_line
 from softdpu.onnx_import.names import Names
 from softdpu.onnx_import.onnx_graph import Graph, Node, Shape
 from softdpu.onnx_import.patterns import Finder
@@ -41,7 +42,8 @@ class Lowering:
         inputs = [self._input(name) for name in self.graph.inputs]
         for node in self.graph.nodes:
             try:
-                self._node(node)
+                with in_one_line(self.path, node):
+                    self._node(node)
             except Refused as error:
                 refused.setdefault(f"{node.op} {error}", []).append(node.name)
                 self._stand_in(node)

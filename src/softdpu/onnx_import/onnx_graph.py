@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -93,7 +93,16 @@ def select_needed(nodes: Iterable[Node], outputs: Iterable[str]) -> list[Node]:
 def all_inputs(node: Node) -> list[str]:
     """Return the tensors that a node reads, those that graphs within it read from outside included."""
     inner = [value for value in node.attrs.values() if hasattr(value, "node")]
-    return [*node.inputs, *(name for graph in inner for one in graph.node for name in one.input)]
+    return [*node.inputs, *(name for graph in inner for name in _read_within(graph))]
+
+
+def _read_within(graph: Any) -> Iterator[str]:
+    """Yield what the nodes of a GraphProto read, those of graphs within it too."""
+    for node in graph.node:
+        yield from node.input
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                yield from _read_within(attribute.g)
 
 
 def check_names(path: Any, wanted: list[str], known: list[str]) -> None:

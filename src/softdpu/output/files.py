@@ -39,9 +39,14 @@ def whole_file(path: PathLike) -> Iterator[Path]:
     """Yield a path beside `path` to write to, and rename it to `path` when the block ends without an error.
 
     The name keeps the suffix of `path`, because some writers choose their format by it. An OSError of the writing names
-    `path`.
+    `path`. What a link leads to is written, the link stays.
+
+    Raises:
+        SoftdpuError: if `path` is a device, a pipe or a socket, whose place a file must not take.
     """
-    final = Path(path)
+    final = Path(os.path.realpath(str(path))) if os.path.islink(str(path)) else Path(path)
+    if final.exists() and not final.is_file() and not final.is_dir():
+        raise SoftdpuError(f"{path} is a device, a pipe or a socket: name a file to write to")
     if final.is_dir():  # before the work, not after it
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(final))
     with _naming(final, None):

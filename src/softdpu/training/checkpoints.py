@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import json
+import math
+import struct
 import sys
 import zipfile
 import zlib
@@ -22,6 +25,7 @@ import softdpu
 from softdpu.dataset import pipeline
 from softdpu.keras2.api import keras, tf
 from softdpu.output.files import PathLike, sha256, whole_file
+from softdpu.output.text import one_line
 
 NAME = "checkpoint.npz"
 
@@ -29,7 +33,11 @@ NAME = "checkpoint.npz"
 _PLACES = {"output", "tensorboard", "checkpoints", "strategy", "worker_timeout"}
 _RECORDS = ("train_records", "val_records")
 _FILES = ("model", "weights")
-_BROKEN = (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile, zlib.error)
+# What zipfile, numpy and json raise over a damaged file.
+_BROKEN = (
+    *(OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, OverflowError, NotImplementedError),
+    *(RuntimeError, SyntaxError, struct.error, zipfile.BadZipFile, zlib.error),
+)
 
 
 @dataclass
@@ -117,16 +125,18 @@ class Store:
         if not self.path.exists():
             return None
         try:
-            with np.load(str(self.path), allow_pickle=False) as file:
-                about = json.loads(str(file["about"]))
-                changed = _difference(about["facts"], self._facts)
-                if changed:
-                    print(f"training starts afresh: {self.path} comes from another run ({changed})", flush=True)
-                    return None
-                best, own = ([file[f"{kind}_{i}"] for i in range(about[kind])] for kind in ("best", "variables"))
-                return State(about["epoch"], about["history"], about["best_epoch"], best, own)
+            arrays = _read(self.path)
+            about = json.loads(str(arrays["about"]))
+            changed = _difference(about["facts"], self._facts)
+            if changed:
+                print(f"training starts afresh: {self.path} comes from another run ({changed})", flush=True)
+                return None
+            best, own = ([arrays[f"{kind}_{i}"] for i in range(about[kind])] for kind in ("best", "variables"))
+            state = State(about["epoch"], about["history"], about["best_epoch"], best, own)
+            _check(state)
+            return state
         except _BROKEN as error:
-            why = " ".join(str(error).split()) or type(error).__name__
+            why = one_line(error, 300) or type(error).__name__
             print(f"training starts afresh: the checkpoint {self.path} is damaged ({why})", flush=True)
             return None
 
@@ -158,10 +168,56 @@ class Store:
                 self.path.parent.rmdir()
 
 
+def _read(path: Path) -> dict[str, np.ndarray]:
+    """Return the arrays of an .npz as numpy.savez writes it; ValueError where one declares more than the file holds."""
+    arrays: dict[str, np.ndarray] = {}
+    left = path.stat().st_size
+    with zipfile.ZipFile(str(path)) as archive:
+        for found in archive.infolist():
+            left -= found.file_size
+            if found.compress_type != zipfile.ZIP_STORED or left < 0:
+                raise ValueError(f"{found.filename} is packed")
+            arrays[found.filename[: -len(".npy")]] = _array(archive.read(found))
+    return arrays
+
+
+def _array(data: bytes) -> np.ndarray:
+    """Return what the bytes of an .npy hold, a view of them: nothing is reserved because its header says so."""
+    file = io.BytesIO(data)
+    if np.lib.format.read_magic(file) != (1, 0):
+        raise ValueError("an array of another version")
+    shape, columns_first, kind = np.lib.format.read_array_header_1_0(file)
+    if kind.hasobject or min(shape, default=0) < 0 or (0 in shape and file.tell() < len(data)):
+        raise ValueError(f"an array of type {kind} and shape {shape}")
+    if 0 in shape:
+        return np.zeros(shape, kind)
+    return np.frombuffer(data, kind, offset=file.tell()).reshape(shape, order="F" if columns_first else "C")
+
+
+def _check(state: State) -> None:
+    """Raise ValueError unless a state's values have the types and lengths that a training writes."""
+    epoch, best, curves = state.epoch, state.best, state.history
+    if type(epoch) is not int or epoch < 1 or not isinstance(curves, dict) or "loss" not in curves:
+        raise ValueError("no finished epoch")
+    for name, values in curves.items():
+        if not isinstance(values, list) or len(values) != epoch or not all(type(value) is float for value in values):
+            raise ValueError(f"the history of {name} has no {epoch} numbers")
+    start = best["start"]
+    measured = [] if start is None else [start["accuracy"], start["loss"]]
+    if not all(type(value) is float and math.isfinite(value) for value in (best["accuracy"], *measured)):
+        raise ValueError("an accuracy or loss that is no number")
+    if type(best["epoch"]) is not int or not -1 <= best["epoch"] < epoch:
+        raise ValueError(f"the best epoch is {best['epoch']}")
+    if not all(array.dtype.kind in "fiub" for array in (*state.best_weights, *state.variables)):
+        raise ValueError("weights that are no numbers")
+
+
 def restore(model: Any, state: State) -> bool:
     """Put a state's variables into a compiled model; False, and nothing is changed, if they do not fit."""
     own = variables(model)
     if [tuple(v.shape) for v in own] != [value.shape for value in state.variables]:
+        return False
+    if [value.shape for value in model.get_weights()] != [value.shape for value in state.best_weights]:
         return False
     keras.backend.batch_set_value(list(zip(own, state.variables)))  # noqa: B905 - Python 3.7
     return True

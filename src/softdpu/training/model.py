@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from softdpu.errors import SoftdpuError
+from softdpu.keras2 import door
+from softdpu.output.text import one_line
 from softdpu.training.batches import keras
 
 ALPHAS = (0.25, 0.5, 0.75, 1.0)
@@ -81,14 +83,34 @@ def mobilenet(
 
 
 def _base(size: int, alpha: float, weights: str | None) -> Any:
+    own = weights not in (None, IMAGENET)
     try:
-        return keras.applications.MobileNet(
-            input_shape=(size, size, 3), alpha=alpha, include_top=False, weights=weights, pooling="avg"
+        base = keras.applications.MobileNet(
+            input_shape=(size, size, 3), alpha=alpha, include_top=False, weights=None if own else weights, pooling="avg"
         )
     except Exception as error:
         if weights is None:
             raise
-        hint = "put the file there by hand and name its path" if weights == IMAGENET else f"alpha is {alpha}"
-        raise SoftdpuError(
-            f"MobileNet does not take the weights '{weights}': {error}; {hint} (model.weights)"
-        ) from None
+        raise _unfit(weights, error, "put the file there by hand and name its path") from None
+    if own:
+        load_weights(base, str(weights), f"alpha is {alpha}")
+    return base
+
+
+def load_weights(model: Any, path: str, hint: str) -> None:
+    """Put the weights of an .h5 in Keras' layout into a model, once the file is checked (keras2.door).
+
+    Raises:
+        SoftdpuError: if the file is refused or its weights do not fit, with the hint.
+    """
+    try:
+        door.check_weights_file(path)
+        model.load_weights(path)
+    except Exception as error:  # whatever Keras raises over the weights of another network
+        raise _unfit(path, error, hint) from None
+
+
+def _unfit(weights: str, error: Exception, hint: str) -> SoftdpuError:
+    return SoftdpuError(
+        f"MobileNet does not take the weights '{weights}': {one_line(error, 600)}; {hint} (model.weights)"
+    )
