@@ -148,7 +148,7 @@ def check_weights_file(path: PathLike) -> None:
     if start != _HDF5 or not str(path).endswith((".h5", ".hdf5")):
         raise SoftdpuError(f"{path}: expected weights as HDF5, in a file that ends in .h5; save them so")
     try:
-        with hdf5.opened(path, path) as file:
+        with hdf5.open_checked(path, path) as file:
             check_weights(file, path)
     except SoftdpuError:
         raise
