@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from softdpu.compiler.graph import Graph, Op
 from softdpu.compiler.limits import pad_fits
 from softdpu.compiler.names import MOVED, RESHAPED
@@ -54,29 +56,19 @@ def sink_reshapes(graph: Graph) -> Graph:
         if before.kind != "reshape-fix" or len(readers.get(op.input, [])) != 1 or op.input in outputs:
             continue
         image = before.input
-        moved = Op(
-            op.name + MOVED,
-            op.kind,
-            {"input": [image]},
-            op.attrs,
-            image.shape,
-            op.tensor + MOVED,
-            op.fix,
-            None,
-            op.layer,
-            dict(op.quant),
+        moved = replace(
+            op,
+            name=op.name + MOVED,
+            inputs={"input": [image]},
+            shape=image.shape,
+            tensor=op.tensor + MOVED,
         )
-        replaced[op] = Op(
-            op.tensor + MOVED + RESHAPED,
-            "reshape-fix",
-            {"input": [moved]},
-            {"shape": list(op.shape)},
-            op.shape,
-            op.tensor,
-            op.fix,
-            None,
-            op.layer,
-            dict(op.quant),
+        replaced[op] = replace(
+            op,
+            name=op.tensor + MOVED + RESHAPED,
+            kind="reshape-fix",
+            inputs={"input": [moved]},
+            attrs={"shape": list(op.shape)},
         )
     return graph.rewire(replaced).drop_unused()
 

@@ -8,6 +8,8 @@ and will run on the CPU.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from softdpu.compiler.chain import ACTIVATIONS, Chain, NotForDpu, check_slope
 from softdpu.compiler.graph import Graph, Op
 from softdpu.compiler.limits import ADVICE
@@ -46,9 +48,7 @@ class Lowering:
     def _keep(self, op: Op) -> Op:
         """Copy an operation that is not (yet) part of a chain."""
         inputs = {name: [self._of(producer) for producer in producers] for name, producers in op.inputs.items()}
-        copy = Op(op.name, op.kind, inputs, dict(op.attrs), op.shape, op.tensor, op.fix, op.data, op.layer)
-        copy.reason = op.reason
-        return copy
+        return replace(op, inputs=inputs, attrs=dict(op.attrs))
 
     def _lower_fix(self, op: Op) -> Op:
         """Return the integer operation that ends in `op`, or a float2fix behind the float operations."""
