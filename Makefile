@@ -49,7 +49,7 @@ pictures: $(READY) ## the pictures of README.md, from the build; needs graphviz
 	  | python scripts/report_dag.py --output docs/pictures/dag.svg
 
 test: $(READY) ## run the tests
-	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" python -m pytest -n $(TEST_JOBS) --dist loadscope
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" python -m pytest -n $(TEST_JOBS) --dist loadscope --no-loadscope-reorder
 
 quick-test: $(READY) ## run the tests that take seconds, on the parts that most changes touch
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" python -m pytest -q -n $(TEST_JOBS) --dist loadscope -m "not slow" $(QUICK)

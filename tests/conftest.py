@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import signal
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import hypothesis
 import pytest
+import small_build
 
 # The same examples on every machine, so that a change is judged by what it changed. New ones are looked for with
 # `pytest --hypothesis-profile=default` (and `--hypothesis-seed=N`).
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("repeatable")
+
+
+LONGEST = ("tests/docs/", "tests/cluster/", "tests/workflow/", "tests/training/", "tests/deploy/", "tests/quantizer/")
 
 
 def pytest_configure() -> None:
@@ -23,11 +28,28 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """With several processes the tests of a folder run in one of them: they share builds that take a minute."""
+    """With several processes the tests of a folder run in one of them, because they share fixtures; the longest first.
+
+    tests/workflow takes a third of all the time, so each of its files counts as a folder.
+    """
     from xdist.scheduler import LoadScopeScheduling
 
     class FolderScheduling(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return str(PurePosixPath(nodeid.split("::")[0]).parent)
+            file = PurePosixPath(nodeid.split("::")[0])
+            return str(file if file.parent.name == "workflow" else file.parent)
 
     return FolderScheduling(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With several processes begin with what takes longest, so that none works alone at the end."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=lambda item: next((i for i, name in enumerate(LONGEST) if name in item.nodeid), len(LONGEST)))
+
+
+@pytest.fixture(scope="session")
+def original_build(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small build that all test processes share: to be copied, not to be changed."""
+    common = tmp_path_factory.getbasetemp()
+    return small_build.make_once(common.parent if "PYTEST_XDIST_WORKER" in os.environ else common)

@@ -23,14 +23,6 @@ from doc_blocks import ROOT, Block, blocks
 
 BLOCKS = blocks()
 RUN = [block for block in BLOCKS if block.language == "sh" or (block.language == "python" and not block.marker)]
-SMALL = {
-    "dataset": {"train_images": 1000, "val_images": 200, "train_shards": 1, "val_shards": 1},
-    "model": {"input_size": 32},
-    "train": {"epochs": 1, "batch_size": 64},
-    "quantize": {"calib_images": 32},
-    "finetune": {"epochs": 1, "batch_size": 64},
-    "package": {"images": 40, "golden": 2},
-}
 MODEL = """
 import os
 os.environ["TF_USE_LEGACY_KERAS"] = "0"
@@ -51,21 +43,14 @@ def listed() -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The project in a folder of its own: little data, and what the pages take for granted that a reader has."""
-    folder = tmp_path_factory.mktemp("docs") / "softdpu"
+def clone(original_build: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the small build, which README's first command made, and what else the pages take for granted."""
+    folder = shutil.copytree(original_build, tmp_path_factory.mktemp("docs") / "softdpu", symlinks=True)
     for name in listed():
-        if not name.startswith("tests/"):
+        if not name.startswith("tests/") and not (folder / name).exists():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
     (folder / "tests").mkdir()
-    settings = yaml.safe_load((folder / "config.yaml").read_text())
-    for section, values in SMALL.items():
-        settings.setdefault(section, {}).update(values)
-    (folder / "config.yaml").write_text(yaml.safe_dump(settings))
-    (folder / ".venv").symlink_to(sys.prefix)
-    for name in ("requirements.lock", "pyproject.toml"):
-        os.utime(folder / name, (0, 0))  # the environment is newer
     random = np.random.default_rng(0)
     for split, count in (("train", 30), ("val", 10)):
         for label, name in enumerate(("blue", "green", "red")):

@@ -252,7 +252,7 @@ def test_progress_off_a_terminal(monkeypatch, capfd):
     assert "calibration" not in capfd.readouterr().err  # over at once
     monkeypatch.setattr(calibration, "_SECONDS_BETWEEN_LINES", 0.0)
     Quantizer(one()).quantize_model(calib_dataset=X, calib_batch_size=4)
-    assert "calibration: 2 batches in 0 s\n" in capfd.readouterr().err
+    assert re.search(r"^calibration: 2 batches in \d+ s$", capfd.readouterr().err, re.MULTILINE)
 
 
 @pytest.mark.parametrize(

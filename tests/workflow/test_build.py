@@ -120,16 +120,23 @@ def test_a_killed_build_goes_on_and_makes_the_same_bytes(built: Path, tmp_path: 
 def test_a_living_build_keeps_a_second_one_out(built: Path) -> None:
     edited = built / "scripts/ladder.py"
     old, stat = edited.read_bytes(), edited.stat()
-    edited.write_bytes(old.replace(b"def main() -> None:", b"def main() -> None:\n    import time; time.sleep(8)\n", 1))
+    wait = b"import pathlib, time; [time.sleep(0.1) for _ in range(3000) if not pathlib.Path('go').exists()]"
+    edited.write_bytes(old.replace(b"def main() -> None:", b"def main() -> None:\n    " + wait + b"\n", 1))
+    locks, deadline = built / ".snakemake/locks", time.monotonic() + 120
     try:
         first = start(built)
-        time.sleep(4)
+        while not any(locks.iterdir()):
+            assert first.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
         second = snakemake(built, "-j2", "target_zcu102")
+        (built / "go").touch()
         assert first.wait() == 0
     finally:
+        (built / "go").touch()
         edited.write_bytes(old)
         os.utime(edited, ns=(stat.st_atime_ns, stat.st_mtime_ns))
         assert snakemake(built, "-j2", "target_zcu102").returncode == 0
+        (built / "go").unlink()
     assert second.returncode != 0
     assert "locked" in second.stdout
 
