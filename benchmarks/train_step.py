@@ -24,9 +24,10 @@ import numpy as np
 from softdpu.dataset import example, tfrecord
 from softdpu.quantizer import vitis_quantize
 from softdpu.training.batches import KerasBatches, keras, make_repeatable, tf
-from softdpu.training.fit import cross_entropy, fit, optimizer
+from softdpu.training.fit import fit, optimizer
 from softdpu.training.model import mobilenet
 from softdpu.training.recipe import Recipe
+from softdpu.training.tasks.classification import cross_entropy
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,17 +11,19 @@ from pathlib import Path
 
 from softdpu.build import images, vitis_ai
 from softdpu.build.cluster import requests
+from softdpu import tasks
 from softdpu.build.options import as_options
 from softdpu.output.sources import sources
 from softdpu.build.stop import one_line, require
 from softdpu.numbers import boards
-from softdpu.own_model import scaling_text
+from softdpu.own_model import height_and_width, scaling_text
 from softdpu.report.figures import FIGURES
 
 ROOT = Path(workflow.basedir)
 ENV = "../envs/softdpu.yaml"
 BUILD, LOGS = map(workflow.pathvars.apply, ["<build>", "<logs>"])
 DATASET = config["dataset"]
+TASK = tasks.find(config["task"])
 
 # Whose programs run, by stage; AMD's tools bring an environment of their own.
 TOOLCHAIN = vitis_ai.stages(config["toolchain"])
@@ -67,10 +69,8 @@ def pictures(rule_name):
     }
 
 
-# How an image becomes what the network takes.
-IMAGES = options(
-    {
-        "fit": DATASET["fit"],
-        "scaling": scaling_text(config["model"]),
-    }
-)
+# How an image becomes what the network takes; and also what the network is for, if that is another task.
+SCALED = {"fit": DATASET["fit"], "scaling": scaling_text(config["model"])}
+TASK_OPTION = {} if TASK == tasks.CLASSIFICATION else {"task": TASK.name}
+INPUTS = options(SCALED)
+IMAGES = options({**SCALED, **TASK_OPTION})

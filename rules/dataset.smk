@@ -4,7 +4,7 @@ REQUIRED: what config.yaml's section dataset names. PROVIDES: <records>/tfrec_tr
 shards data_<i>.tfrecord, labels.txt and manifest.json; inspect_records draws <build>/inspect_train.png and _val.png.
 """
 
-from softdpu.dataset.folder import state
+from softdpu.dataset.listed import state
 
 
 rule fetch_data:
@@ -74,7 +74,7 @@ rule records_shard:
         runtime=30,
     params:
         source=lambda wildcards: as_options(
-            images.choose_source(DATASET, wildcards.split)
+            images.choose_source(config, wildcards.split)
         ),
         # The images of a folder are too many to list; their names, sizes and times make one number.
         state=lambda wildcards: (

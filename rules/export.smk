@@ -41,7 +41,7 @@ rule export_file:
         runtime=60,
     params:
         form=lambda wildcards: wildcards.form.split(".")[0],
-        fit=IMAGES,
+        fit=INPUTS,
         val=subpath(input.val, parent=True),
     message:
         "export the network as {params.form}, check it and measure it"

@@ -11,12 +11,12 @@ if config["finetune"]["epochs"] == 0:
         input:
             model="<quant_model>/quant_model.h5",
             metrics="<quant_model>/metrics.json",
-            predictions="<quant_model>/predictions.csv",
+            predictions=f"<quant_model>/{TASK.predictions}",
             positions="<quant_model>/quant_model.positions.json",
         output:
             model="<quant_ft_model>/quant_ft.h5",
             metrics="<quant_ft_model>/metrics.json",
-            predictions="<quant_ft_model>/predictions.csv",
+            predictions=f"<quant_ft_model>/{TASK.predictions}",
             positions="<quant_ft_model>/quant_ft.positions.json",
         log:
             "<logs>/finetune.log",
@@ -45,7 +45,7 @@ else:
         output:
             model="<quant_ft_model>/quant_ft.h5",
             metrics="<quant_ft_model>/metrics.json",
-            predictions="<quant_ft_model>/predictions.csv",
+            predictions=f"<quant_ft_model>/{TASK.predictions}",
             history="<quant_ft_model>/history.csv",
             positions="<quant_ft_model>/quant_ft.positions.json",
         log:

@@ -8,12 +8,18 @@ stages); their names are in targets.smk.
 
 import os
 
-from softdpu.package.manifest import find_missing_images, list_fixed
+from softdpu.package.manifest import HELPERS, find_missing_images, list_fixed
 
 # The images' names hold their labels, which nobody knows before they are written. Listing those that an earlier build
 # made and that are gone makes a deleted image a missing output.
-CARD_FILES = list_fixed(config["package"]["golden"]) + find_missing_images(
+CARD_FILES = list_fixed(config["package"]["golden"], TASK.app) + find_missing_images(
     Path(BUILD).glob("target_*"), config["package"]["images"]
+)
+# What the app writes for `measure`, where it cannot measure itself.
+RESULTS = (
+    f"<build>/{Path(TASK.results).stem}_{{target}}{Path(TASK.results).suffix}"
+    if TASK.results
+    else []
 )
 THREAD_COUNTS = [
     count
@@ -26,8 +32,8 @@ rule package:
     input:
         val=records("val"),
         xmodel="<build>/compiled_model_{target}/mobilenet.xmodel",
-        app="target_src/app_mt.py",
-        helpers=["target_src/card.py", "target_src/runners.py"],
+        app=f"target_src/{TASK.app}",
+        helpers=[f"target_src/{name}" for name in HELPERS],
         script="scripts/package.py",
         code=code("scripts/package.py"),
     output:
@@ -70,9 +76,10 @@ rule package:
 rule run:
     input:
         card="<build>/target_{target}/MANIFEST.sha256",
-        code=code("target_src/app_mt.py"),
+        code=code(f"target_src/{TASK.app}"),
     output:
-        "<build>/run_{target}.json",
+        run="<build>/run_{target}.json",
+        results=RESULTS,
     log:
         "<logs>/run_{target}.log",
     benchmark:
@@ -88,20 +95,64 @@ rule run:
     params:
         card=subpath(input.card, parent=True),
         threads=config["run"]["threads"],
+        app=TASK.app,
+        # The app runs in its folder, so the path of its file of results is made a whole one.
+        results=lambda wildcards, output: (
+            [f"--{Path(TASK.results).stem}", os.path.abspath(output.results)]
+            if RESULTS
+            else []
+        ),
     message:
         "run the app in target_{wildcards.target}"
     shell:
-        'json="$(realpath {output:q})"'
-        " && (cd {params.card:q} && python app_mt.py"
+        'json="$(realpath {output.run:q})"'
+        " && (cd {params.card:q} && python {params.app:q}"
         " --threads {params.threads:q}"
+        " {params.results:q}"
         ' --json "$json")'
         " &> {log:q}"
+
+
+if RESULTS:
+
+    rule measure:
+        input:
+            card="<build>/target_{target}/MANIFEST.sha256",
+            results=RESULTS,
+            reference="<float_model>/float_model.h5",
+            script="scripts/measure_target.py",
+            code=code("scripts/measure_target.py"),
+        output:
+            "<build>/measured_{target}.json",
+        log:
+            "<logs>/measure_{target}.log",
+        group:
+            "target"
+        conda:
+            ENV
+        threads: 1
+        resources:
+            mem_mb=lambda wildcards, attempt: attempt * 2000,
+            runtime=20,
+        params:
+            task=TASK.name,
+            card=subpath(input.card, parent=True),
+        message:
+            "measure what the app in target_{wildcards.target} has found"
+        shell:
+            "python {input.script:q}"
+            " --task {params.task:q}"
+            " --results {input.results:q}"
+            " --card {params.card:q}"
+            " --reference {input.reference:q}"
+            " --output {output:q}"
+            " &> {log:q}"
 
 
 rule throughput:
     input:
         card="<build>/target_{target}/MANIFEST.sha256",
-        code=code("target_src/app_mt.py"),
+        code=code(f"target_src/{TASK.app}"),
     output:
         sweep="<build>/throughput_{target}.json",
     log:
@@ -115,11 +166,12 @@ rule throughput:
     params:
         card=subpath(input.card, parent=True),
         counts=",".join(map(str, THREAD_COUNTS)),
+        app=TASK.app,
     message:
         "throughput of the app in target_{wildcards.target} with {params.counts} threads"
     shell:
         'json="$(realpath {output.sweep:q})"'
-        " && (cd {params.card:q} && python app_mt.py"
+        " && (cd {params.card:q} && python {params.app:q}"
         " --threads 1"
         " --sweep {params.counts:q}"
         ' --json "$json")'
@@ -132,7 +184,7 @@ rule check:
         model="<quant_ft_model>/quant_ft.h5",
         script="scripts/check_target.py",
         code=code("scripts/check_target.py"),
-        app=code("target_src/app_mt.py"),
+        app=code(f"target_src/{TASK.app}"),
     output:
         "<build>/check_{target}.json",
     log:
@@ -163,7 +215,7 @@ rule ladder:
         float="<float_model>/metrics.json",
         ptq="<quant_model>/metrics.json",
         qat="<quant_ft_model>/metrics.json" if config["finetune"]["epochs"] else [],
-        target="<build>/run_{target}.json",
+        target=f"<build>/{'measured' if RESULTS else 'run'}_{{target}}.json",
         exported=list(EXPORTED.values()),
         script="scripts/ladder.py",
         code=code("scripts/ladder.py"),
@@ -178,6 +230,7 @@ rule ladder:
         card=f"{BUILD}/target_{{target}}",
         option="--qat" if config["finetune"]["epochs"] else [],
         exported="--exported" if EXPORTED else [],
+        task=options(TASK_OPTION),
     message:
         "accuracy at every stage for {wildcards.target}"
     shell:
@@ -188,5 +241,6 @@ rule ladder:
         " --target {input.target:q}"
         " {params.exported:q} {input.exported:q}"
         " --folder {params.card:q}"
+        " {params.task:q}"
         " --output {output:q}"
         " &> {log:q}"

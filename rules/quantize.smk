@@ -17,7 +17,7 @@ rule quantize:
     output:
         model="<quant_model>/quant_model.h5",
         metrics="<quant_model>/metrics.json",
-        predictions="<quant_model>/predictions.csv",
+        predictions=f"<quant_model>/{TASK.predictions}",
         positions="<quant_model>/quant_model.positions.json",
     log:
         "<logs>/quantize.log",
@@ -75,7 +75,7 @@ rule doctor:
         train=subpath(input.train, parent=True),
         folder=subpath(output.found, parent=True),
         threads=config["train"]["threads"],
-        fit=IMAGES,
+        fit=INPUTS,
     message:
         "why the float model loses accuracy when it is quantized"
     shell:

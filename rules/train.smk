@@ -1,7 +1,7 @@
 """Records become a float model.
 
 REQUIRED: the records; with `model.file` those to validate with, and that file. PROVIDES: <float_model>/float_model.h5,
-and beside it metrics.json, predictions.csv (the class of every validation image) and history.csv (the numbers of every
+and beside it metrics.json, the file of the task (predictions.csv: the class of every validation image) and history.csv (the numbers of every
 epoch); TensorBoard's logs in <logs>/tensorboard/float.
 """
 
@@ -17,7 +17,7 @@ if config["model"]["file"]:
         output:
             model="<float_model>/float_model.h5",
             metrics="<float_model>/metrics.json",
-            predictions="<float_model>/predictions.csv",
+            predictions=f"<float_model>/{TASK.predictions}",
         log:
             "<logs>/train.log",
         benchmark:
@@ -30,7 +30,7 @@ if config["model"]["file"]:
             runtime=20,
         params:
             val=subpath(input.val, parent=True),
-            size=config["model"]["input_size"],
+            size="x".join(map(str, height_and_width(config["model"]["input_size"]))),
             threads=config["train"]["threads"],
             fit=IMAGES,
             outputs=options({"outputs": config["model"]["outputs"]}),
@@ -66,7 +66,7 @@ else:
         output:
             model="<float_model>/float_model.h5",
             metrics="<float_model>/metrics.json",
-            predictions="<float_model>/predictions.csv",
+            predictions=f"<float_model>/{TASK.predictions}",
             history="<float_model>/history.csv",
         log:
             "<logs>/train.log",

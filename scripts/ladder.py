@@ -1,4 +1,4 @@
-r"""Print the accuracies of float, PTQ, QAT and on-target side by side, the card folder and the command to run next.
+r"""Print the metrics of float, PTQ, QAT and on-target side by side, the card folder and the command to run next.
 
 Example:
     python scripts/ladder.py --float build/float_model/metrics.json --ptq build/quant_model/metrics.json \
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from softdpu import tasks
 from softdpu.output.cli import program
 from softdpu.package.ladder import find_exported, ladder
 
@@ -27,12 +28,14 @@ def main() -> None:
         "--exported", type=Path, nargs="*", default=[], metavar="JSON", help="reports of exported files, see export.py"
     )
     parser.add_argument("--folder", type=Path, required=True, help="the card folder")
-    parser.add_argument("--command", default="python3 app_mt.py --threads 2", help="what to run in it")
+    parser.add_argument("--command", help="what to run in it (default: the task's app with two threads)")
+    parser.add_argument("--task", choices=list(tasks.TASKS), default="classification", help="what the network is for")
     parser.add_argument("--output", type=Path, required=True, help="path of the JSON file")
     args = parser.parse_args()
     given = {name: getattr(args, option) for option, name in STEPS.items() if getattr(args, option)}
     given.update(find_exported(args.exported))
-    ladder(given, args.output, args.folder, args.command)
+    task = tasks.find(args.task)
+    ladder(given, args.output, args.folder, args.command or f"python3 {task.app} --threads 2", task)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ The same file runs on a board with AMD's `xir` and `vart` and on a PC with softd
 from __future__ import annotations
 
 import argparse
-import collections
 import os
 import sys
 from typing import Any
@@ -20,21 +19,9 @@ from card import DIVIDER
 
 
 def run_dpu(runner: Any, run: card.Run) -> None:
-    """Run batches on one runner until there are no more; while it computes one, the next are filled."""
-    jobs: collections.deque[Any] = collections.deque()
-    for batch in run.batches(runner):
-        jobs.append((runner.execute_async(batch.inputs, batch.outputs), batch))
-        if len(jobs) == card.JOBS_IN_FLIGHT:
-            finish(runner, run, *jobs.popleft())
-    for job, batch in jobs:
-        finish(runner, run, job, batch)
-
-
-def finish(runner: Any, run: card.Run, job: Any, batch: card.Batch) -> None:
-    """Wait for a job; the class of an image is the position of the largest of its outputs."""
-    if runner.wait(job):
-        raise card.CardError("the DPU runner reports a failed job")
-    run.store(batch, [int(np.argmax(output)) for output in batch.outputs[0]])
+    """Run batches on one runner; the class of an image is the position of the largest of its outputs."""
+    for batch in card.finished(runner, run):
+        run.store(batch, [int(np.argmax(output)) for output in batch.outputs[0]])
 
 
 def labels_of(names: list[str], folder: str) -> list[int]:

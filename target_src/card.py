@@ -1,14 +1,15 @@
-"""What every app of a card folder needs: options, images, threads, --check, --sweep, results as JSON.
+"""What every app of a card folder needs: options, images, threads, --sweep, results as JSON.
 
-The model and its runners are in runners.py. Both files run on a board with AMD's modules and on a PC with softdpu's,
-and need Python 3.7 or later, numpy and OpenCV. Beside the .xmodel are preprocess.json (how an image is fitted and
-scaled) and golden/ (vectors for --check).
+The model and its runners are in runners.py, --check is in checking.py. The files run on a board with AMD's modules and
+on a PC with softdpu's, and need Python 3.7 or later, numpy and OpenCV. Beside the .xmodel is preprocess.json: how an
+image is fitted and scaled.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
+import collections
+import contextlib
 import itertools
 import json
 import os
@@ -24,9 +25,11 @@ os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MOST_PIXELS))  # OpenCV 
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 
+from checking import beside, check, read_json  # noqa: E402
 from runners import CardError, create_runners, new_buffers, one_line, open_model, printable, type_of  # noqa: E402
 
-__all__ = ["CardError", "create_runners", "open_model", "printable"]  # of runners.py, for apps
+# of checking.py and runners.py, for apps
+__all__ = ["CardError", "beside", "check", "create_runners", "open_model", "printable", "read_json", "type_of"]
 
 DIVIDER = "-----------------------------------------------"
 JOBS_IN_FLIGHT = 3  # per runner: one computes, one waits for it, one is being filled
@@ -246,6 +249,52 @@ class Run:
                 self.checksums[index], self.results[index] = checksum, result
 
 
+def finished(runner: Any, run: Run) -> Iterator[Batch]:
+    """Yield batches whose outputs one runner has computed; while it computes one, the next are filled."""
+    jobs: collections.deque[Any] = collections.deque()
+    for batch in run.batches(runner):
+        jobs.append((runner.execute_async(batch.inputs, batch.outputs), batch))
+        if len(jobs) == JOBS_IN_FLIGHT:
+            yield wait(runner, *jobs.popleft())
+    for job, batch in jobs:
+        yield wait(runner, job, batch)
+
+
+def wait(runner: Any, job: Any, batch: Batch) -> Batch:
+    """Wait for a job and return its batch."""
+    if runner.wait(job):
+        raise CardError("the DPU runner reports a failed job")
+    return batch
+
+
+def prepare(options: Any) -> tuple[list[str], list[Any], Preprocess, Images]:
+    """Return names of images, runners, pre-processing and images, as the options of every app ask for."""
+    names = list_images(options)
+    print("Found", len(names), "images in", printable(options.image_dir))
+    graph, subgraphs = open_model(options.model)
+    print("Found", len(subgraphs), "subgraphs in", printable(options.model))
+    runners = create_runners(graph, subgraphs, options.model, max([options.threads, *options.sweep]))
+    preprocess = Preprocess(runners[0].get_input_tensors()[0], read_json(beside(options.model, "preprocess.json")))
+    return names, runners, preprocess, Images(options.image_dir, names, preprocess)
+
+
+def complete(
+    report: dict[str, Any], run: Run, run_dpu: Callable[..., None], runners: list[Any], images: Images, options: Any
+) -> dict[str, Any]:
+    """Print what --seconds and --sweep ask for; return the report with it, the speed and checksums of all outputs."""
+    if options.seconds:
+        print("Repeated runs:", run.changed, "results changed")
+    if options.sweep:
+        report["sweep"] = sweep(run_dpu, runners, images, options)
+    report.update(fps=run.fps, frames=run.frames, seconds=run.seconds, changed=run.changed)
+    report["end_to_end"] = options.end_to_end
+    names = [tensor.name for tensor in runners[0].get_output_tensors()]
+    order = sorted(range(len(names)), key=names.__getitem__)  # runners have an order of their own
+    for path, found in zip(images.paths, run.checksums):
+        report.setdefault("checksums", {})[os.path.basename(path)] = [found[i] for i in order]
+    return report
+
+
 def run_threads(run_dpu: Callable[[Any, Run], None], runners: list[Any], images: Images, seconds: float) -> Run:
     """Call `run_dpu(runner, run)` in one thread per runner, and time them."""
     run, errors = Run(images, seconds), []
@@ -288,87 +337,19 @@ def sweep(run_dpu: Callable[[Any, Run], None], runners: list[Any], images: Image
     return rows
 
 
-def check(model: str, runner: Any, preprocess: Preprocess) -> dict[str, Any]:
-    """Compare with the vectors in golden/; print and return what is at fault: preprocessing, model or board."""
-    digest, golden_shapes, vectors = read_golden(model)
-    inputs, outputs = new_buffers(runner.get_input_tensors()), new_buffers(runner.get_output_tensors())
-    with open(model, "rb") as file:
-        same_model = hashlib.sha256(file.read()).hexdigest() == digest
-    shapes = [list(inputs[0].shape[1:]), list(outputs[0].shape[1:])]
-    if shapes != golden_shapes:
-        raise CardError(f"model at fault: input and output are {shapes}, golden/ was made for another {model}")
-    images = wrong_pixels = wrong_outputs = 0
-    for image, source_path, expected_path in vectors:
-        source = read_vector(source_path, shapes[0], inputs[0].dtype)
-        expected = read_vector(expected_path, shapes[1], outputs[0].dtype)
-        if image is not None:
-            preprocess(image, inputs[0][0])
-            images += 1
-            wrong_pixels += int(np.sum(inputs[0][0] != source))
-        inputs[0][...] = source  # in every place of the batch
-        if runner.wait(runner.execute_async(inputs, outputs)):
-            raise CardError("board at fault: the DPU runner reports a failed job")
-        # a soft maximum on the CPU may differ in float32's last digit; a step of int8 is far more
-        wrong_outputs += int(np.sum(abs(outputs[0] - expected.astype(np.float32)) > 1e-6))
-    print(f"Check preprocessing: {images} images, {wrong_pixels} differences")
-    print(f"Check model: {'the packaged file' if same_model else 'not the file that golden/ was made from'}")
-    print(f"Check outputs: {len(vectors)} vectors, {wrong_outputs} differences")
-    at_fault = {"preprocessing": wrong_pixels > 0, "model": not same_model, "board": same_model and wrong_outputs > 0}
-    faults = [name for name, fault in at_fault.items() if fault]
-    print("Check: " + (f"at fault: {', '.join(faults)}" if faults else "0 differences"))
-    return {"wrong_pixels": wrong_pixels, "wrong_outputs": wrong_outputs, "same_model": same_model, "faults": faults}
-
-
-def read_golden(model: str) -> tuple[str, list[Any], list[Any]]:
-    """Return the model's SHA-256, shapes of input and output, paths (image or None, input, output) per vector."""
-    path = beside(model, "golden", "golden.json")
-    golden = read_json(path)
-    if not golden:
-        raise CardError(f"--check needs {path}; make the card folder again")
-    try:
-        vectors = []
-        for vector in golden["vectors"]:
-            image = beside(model, vector["image"]) if vector["image"] is not None else None
-            vectors.append((image, *(beside(model, "golden", vector[key]) for key in ("input", "expected"))))
-        if vectors:
-            return golden["model_sha256"], [golden["input"], golden["output"]], vectors
-    except (KeyError, TypeError):
-        pass
-    raise CardError(f"{path} does not hold model_sha256, input, output and vectors; copy golden/ again")
-
-
-def read_vector(path: str, shape: list[int], dtype: Any) -> np.ndarray:
-    """Return the numbers of a raw file in golden/, in a shape and a type."""
-    if not os.path.isfile(path) or os.path.getsize(path) != np.prod(shape) * np.dtype(dtype).itemsize:
-        raise CardError(f"{path} is missing or damaged; copy golden/ again")
-    return np.fromfile(path, dtype).reshape(shape)
-
-
-def beside(model: str, *names: str) -> str:
-    """Return the path of a file in the folder of the .xmodel."""
-    return os.path.join(os.path.dirname(model), *names)
-
-
-def read_json(path: str) -> dict[str, Any]:
-    """Return the JSON object in the file at `path`, {} if there is no file."""
-    if not os.path.isfile(path):
-        return {}
-    try:
-        with open(path, encoding="utf-8") as file:
-            value = json.load(file)
-        if not isinstance(value, dict):
-            raise ValueError(f"it holds {type(value).__name__}")
-    except (ValueError, RecursionError) as error:
-        raise CardError(f"{path} is no JSON object ({one_line(error)}); copy it again") from None
-    return value
-
-
 def write_json(path: str, value: Any) -> None:
-    """Write `value` to the file at `path`, whole or not at all, following links; straight to a device or a pipe."""
+    """Write `value` to the file at `path`, whole or not at all."""
+    with whole_file(path) as file:
+        file.write(json.dumps(value, indent=1, sort_keys=True).encode("utf-8"))
+
+
+@contextlib.contextmanager
+def whole_file(path: str) -> Iterator[Any]:
+    """Yield a binary file that becomes the one at `path` when the block ends, following links; a device itself."""
     special = os.path.exists(path) and not os.path.isfile(path)
     final = path if special else os.path.realpath(path)
     part = path if special else final + ".part"
-    with open(part, "w", encoding="utf-8") as file:
-        json.dump(value, file, indent=1, sort_keys=True)
+    with open(part, "wb") as file:
+        yield file
     if not special:
         os.replace(part, final)

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from make_ilsvrc import base_jpegs, odd_files, with_segment
 
-from softdpu.dataset.folder import ImageFolder, state
+from softdpu.dataset.folder import ImageFolder
+from softdpu.dataset.listed import state
 from softdpu.errors import SoftdpuError
 
 ROOT = Path(__file__).parents[2]

@@ -17,7 +17,8 @@ from mutate import TEXTS, Door, mutate_bytes, seeded, tries
 from softdpu.commands import values
 from softdpu.dataset import example, images, labels, preprocess, tfrecord
 from softdpu.dataset.contact_sheet import contact_sheet
-from softdpu.dataset.folder import ImageFolder, state
+from softdpu.dataset.folder import ImageFolder
+from softdpu.dataset.listed import state
 from softdpu.dataset.make import Choice, make
 from softdpu.dataset.pipeline import Reader
 from softdpu.errors import SoftdpuError

@@ -26,7 +26,7 @@ def test_the_adapted_network_finds_the_classes_of_the_file(tmp_path: Path, named
     path = make.save(tmp_path / "net.onnx", make.add("Softmax", x, axis=1))
     section = {"file": str(path), "preprocess": named, "outputs": None, "input_size": 16}
     text = scaling_text(section) or "tf"
-    model = adapt(network(path, 16), path, 4)
+    model = adapt(network(path, (16, 16)), path, "classification", list("abcd"))
     assert not {type(layer).__name__ for layer in model.layers} & {"Rescaling", "Softmax"}
     pixels = np.random.default_rng(0).integers(0, 256, (5, 16, 16, 3)).astype(np.uint8)
     logits = model.predict(preprocess.scale(pixels, preprocess.scaling(text)), verbose=0)

@@ -85,8 +85,6 @@ def bad(folder: Path) -> None:
     keras.Model(image, [layers.Dense(3)(flat), layers.Dense(2)(flat)]).save(folder / "two_outputs.keras")
     keras.Model(image, layers.Dense(3)(layers.Lambda(lambda x: x * 2)(flat))).save(folder / "lambda.keras")
     keras.Model(image, layers.Dense(3)(keras.ops.tanh(flat))).save(folder / "operation.keras")
-    wide = keras.Input((32, 48, 3))
-    keras.Model(wide, layers.Dense(3)(layers.Flatten()(wide))).save(folder / "wide.keras")
     vector = keras.Input((10,))
     keras.Model(vector, layers.Dense(3)(vector)).save(folder / "vector.keras")
     subclassed = Subclassed()

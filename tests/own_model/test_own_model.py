@@ -22,7 +22,8 @@ from softdpu.training.batches import keras
 def adapted(path: Path, classes: int, named: str | None = None, size: int = 32) -> tuple[keras.Model, str]:
     """Return the network and the scaling that the build makes of a file."""
     scaling = input_scaling(path, named)
-    return adapt(load(read(path), size), path, classes, scaling.bgr), scaling.text()
+    names = [f"class {i}" for i in range(classes)]
+    return adapt(load(read(path), (size, size)), path, "classification", names, scaling.bgr), scaling.text()
 
 
 def told(path: str | None, named: str | None) -> str | None:
@@ -114,8 +115,7 @@ BAD = {
     "two_outputs.keras": r"gives \(3,\) and \(2,\), so it is no classifier",
     "lambda.keras": "layer lambda is a Lambda, code that a DPU has no layer for",
     "operation.keras": "layer tanh is the operation Tanh",
-    "wide.keras": r"takes \(32, 48, 3\); a classifier of images takes one square image",
-    "vector.keras": r"takes \(10,\); a classifier of images takes one square image",
+    "vector.keras": r"takes \(10,\); expected one image",
     "subclassed.keras": "is of class Subclassed, a subclassed model",
     "only.weights.h5": "holds weights alone, no model",
     "missing.h5": "there is no model file .*missing.h5; name an .h5 or .keras",

@@ -21,10 +21,11 @@ from softdpu.keras2.api import tf
 from softdpu.training import devices
 from softdpu.training.batches import KerasBatches, keras
 from softdpu.training.devices import Devices
-from softdpu.training.fit import evaluate, fit, save
+from softdpu.training.fit import fit, save
 from softdpu.training.recipe import Recipe
 from softdpu.training.results import read_history
 from softdpu.training.setup import Setup
+from softdpu.training.tasks.classification import evaluate
 
 
 def free_ports(count: int) -> list[int]:

@@ -12,9 +12,10 @@ from softdpu.errors import SoftdpuError
 from softdpu.training.batches import KerasBatches, keras
 from softdpu.training.devices import Devices
 from softdpu.training.feeding import Feed
-from softdpu.training.fit import evaluate, fit
+from softdpu.training.fit import fit
 from softdpu.training.float_model import FeatureBatches, compute_features
 from softdpu.training.recipe import Recipe
+from softdpu.training.tasks.classification import evaluate
 
 
 def equal(found: tuple, expected: tuple) -> None:

@@ -12,9 +12,10 @@ from record_tools import write_colours
 from softdpu.errors import SoftdpuError
 from softdpu.training import model as models
 from softdpu.training.batches import KerasBatches, keras
-from softdpu.training.fit import cross_entropy, evaluate, fit, save
+from softdpu.training.fit import fit, save
 from softdpu.training.float_model import train
 from softdpu.training.recipe import Recipe
+from softdpu.training.tasks.classification import cross_entropy, evaluate
 
 ROOT = Path(__file__).parents[2]
 

@@ -70,4 +70,5 @@ def test_where_images_come_from(
     assert images.list_sources(dataset, split) == files
     assert images.count_shards(dataset, split) == shards
     source = {"kind": dataset["kind"], "split": split, "max_pixels": 9, **named}
-    assert images.choose_source({**dataset, "max_pixels": 9}, split) == source
+    config = {"task": "classification", "dataset": {**dataset, "max_pixels": 9}}
+    assert images.choose_source(config, split) == source

@@ -14,7 +14,7 @@ from typing import Any
 import jsonschema
 import yaml
 
-from softdpu.build import vitis_ai
+from softdpu.build import images, vitis_ai
 from softdpu.build.images import count_classes
 from softdpu.errors import SoftdpuError
 from softdpu.numbers import boards
@@ -99,11 +99,13 @@ def complete(config: dict[str, Any], schema_path: Path) -> None:
         SoftdpuError: on the first wrong value, also an unknown board or a version that AMD has no container for.
     """
     check(config, schema_path)
+    images.check_task(config)
     scaling_text(config["model"])
     if config["model"]["file"]:
         from softdpu.own_model.plan import check_file  # slow to import, and few builds need it
 
-        check_file(Path(config["model"]["file"]), count_classes(config["dataset"]))
+        model = config["model"]
+        check_file(Path(model["file"]), config["task"], count_classes(config), model["outputs"])
     for name in config["targets"]:
         boards.target(name, config["compile"]["vitis_ai"])
         if vitis_ai.VITIS_AI in vitis_ai.stages(config["toolchain"]).values():

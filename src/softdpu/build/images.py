@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from softdpu import tasks
 from softdpu.dataset.folder import count_folders
 from softdpu.dataset.imagenet import val_shards
 from softdpu.errors import SoftdpuError
@@ -63,8 +64,33 @@ def count_shards(dataset: Mapping[str, Any], split: str) -> int:
     return val_shards(GROUND_TRUTH, dataset["classes"], dataset["images_per_shard"])
 
 
-def count_classes(dataset: Mapping[str, Any]) -> int | None:
-    """Return how many classes the images are of; None for a folder that is not there yet."""
+def check_task(config: Mapping[str, Any]) -> None:
+    """See that a complete configuration's task can be done with its data and its training.
+
+    Raises:
+        SoftdpuError: naming the key to change.
+    """
+    task, kind = tasks.find(config["task"]), config["dataset"]["kind"]
+    if kind not in task.sources:
+        raise SoftdpuError(
+            f"config: task {task.name} takes dataset.kind {' or '.join(task.sources)}, got {kind} (dataset.kind)"
+        )
+    if not task.network and not config["model"]["file"]:
+        raise SoftdpuError(f"config: task {task.name} has no network to train; name a trained one (model.file)")
+    if not task.labelled and config["finetune"]["epochs"]:
+        raise SoftdpuError(f"config: task {task.name} trains nothing; set finetune.epochs: 0 (finetune.epochs)")
+    if "x" in str(config["model"]["input_size"]) and not config["model"]["file"]:
+        raise SoftdpuError(
+            f"config: model.input_size {config['model']['input_size']} needs a model.file; the network that is trained"
+            " here takes a square, such as 64"
+        )
+
+
+def count_classes(config: Mapping[str, Any]) -> int | None:
+    """Return how many classes the images are of; None where that is not known before the records are made."""
+    dataset = config["dataset"]
+    if config["task"] != tasks.CLASSIFICATION.name:
+        return None
     if dataset["kind"] == "fashion_mnist":
         return 10
     if dataset["kind"] == "imagenet":
@@ -81,9 +107,11 @@ def list_sources(dataset: Mapping[str, Any], split: str) -> list[str]:
     return [dataset["train_tar"]] if split == "train" else [dataset["val_tar"], dataset["train_tar"], GROUND_TRUTH]
 
 
-def choose_source(dataset: Mapping[str, Any], split: str) -> dict[str, Any]:
-    """Return the options of make_records.py for a split, by name."""
-    chosen: dict[str, Any] = {"kind": dataset["kind"], "split": split, "max_pixels": dataset["max_pixels"]}
+def choose_source(config: Mapping[str, Any], split: str) -> dict[str, Any]:
+    """Return the options of make_records.py for a split of a complete configuration, by name."""
+    dataset = config["dataset"]
+    kind = tasks.find(config["task"]).sources[dataset["kind"]]
+    chosen: dict[str, Any] = {"kind": kind, "split": split, "max_pixels": dataset["max_pixels"]}
     if dataset["kind"] == "fashion_mnist":
         chosen.update(source=FASHION_MNIST, images=dataset[f"{split}_images"], jpeg_quality=dataset["jpeg_quality"])
     elif dataset["kind"] == "image_folder":

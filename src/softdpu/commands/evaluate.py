@@ -15,6 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_data(parser, train=False)
     calibration_options.add_quantizer(parser)
     parser.add_argument("--output", required=True, help="path of the JSON file")
+    parser.add_argument("--reference", metavar="H5", help="--task none: the float model to compare outputs with")
     options.add_threads(parser)
     parser.set_defaults(run=run)
 
@@ -22,5 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Evaluate as the arguments say."""
     evaluate_model(
-        Evaluation(args.model, args.output, options.read_data(args), args.quantizer, args.threads, args.trust)
+        Evaluation(
+            args.model, args.output, options.read_data(args), args.quantizer, args.threads, args.trust, args.reference
+        )
     )

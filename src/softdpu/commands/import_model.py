@@ -6,12 +6,12 @@ import argparse
 from pathlib import Path
 
 from softdpu.commands import options
-from softdpu.commands.values import positive
 from softdpu.dataset import labels
+from softdpu.own_model import height_and_width
 from softdpu.own_model.adapt import adapt
 from softdpu.own_model.network import network
 from softdpu.training.batches import make_repeatable
-from softdpu.training.common import Data, finish
+from softdpu.training.common import finish
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,24 +20,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_data(parser, train=False)
     parser.add_argument("--labels", required=True, metavar="TXT", help="labels.txt of the records, a class a line")
     parser.add_argument(
-        "--size", type=positive, default=224, help="of the input, where the file leaves it open (default: 224)"
+        "--size",
+        type=_read_size,
+        default=(224, 224),
+        metavar="N",
+        help="of the input, where the file leaves it open: pixels of a square, or HEIGHTxWIDTH (default: 224)",
     )
-    parser.add_argument("--outputs", nargs="+", metavar="NAME", help="tensors where an .onnx ends (default: its own)")
+    parser.add_argument(
+        "--outputs", nargs="+", metavar="NAME", help="tensors or layers where the network ends (default: its own)"
+    )
     parser.add_argument("--output", required=True, help="path of the float .h5 model")
     options.add_threads(parser)
     parser.set_defaults(run=run)
+
+
+def _read_size(text: str) -> tuple[int, int]:
+    height, width = height_and_width(text)
+    if min(height, width) < 1:
+        raise ValueError
+    return height, width
 
 
 def run(args: argparse.Namespace) -> None:
     """Bring args.model into the form of the build's float model and evaluate it; metrics.json stands beside it.
 
     Raises:
-        SoftdpuError: if the file is no classifier of images, or one of other classes than the records'.
+        SoftdpuError: if the file does not fit the task, or the classes of the records.
     """
     make_repeatable(0, args.threads)
     model = network(args.model, args.size, args.outputs)
-    classes = len(labels.read(args.labels))
-    model = adapt(model, args.model, classes, args.scaling.bgr)
+    model = adapt(model, args.model, args.task, labels.read(args.labels), args.scaling.bgr)
     print(f"{args.model}: {len(model.layers)} layers, {model.count_params()} parameters, scaling {args.scaling.text()}")
-    data = Data(args.val_records, None, args.fit, args.scaling)
-    finish(model, data, args.output, int(model.input_shape[1]), "float model", args.threads)
+    data = options.read_data(args)
+    finish(model, data, args.output, model.input_shape[1:3], "float model", args.threads)

@@ -23,7 +23,7 @@ def as_h5(path: str) -> Iterator[str]:
     from softdpu.own_model.load import load  # TensorFlow, which the compiler and the inspector do not need
     from softdpu.own_model.model_file import read
 
-    model = load(read(Path(path)), 224)
+    model = load(read(Path(path)), (224, 224))
     with tempfile.TemporaryDirectory() as folder:
         converted = f"{folder}/{Path(path).stem}.h5"
         model.save(converted, include_optimizer=False)

@@ -9,6 +9,7 @@ import argparse
 from collections.abc import Callable
 from dataclasses import fields
 
+from softdpu import tasks
 from softdpu.commands.values import add_scaling_argument, positive, share
 from softdpu.dataset import preprocess
 from softdpu.dataset.pipeline import Augmentation
@@ -35,11 +36,18 @@ def add_data(parser: argparse.ArgumentParser, train: bool = True) -> None:
         " whole, with grey beside it (default: stretch)",
     )
     add_scaling_argument(parser)
+    add_task(parser)
+
+
+def add_task(parser: argparse.ArgumentParser) -> None:
+    """Add the option that says what the network is for."""
+    name = tasks.CLASSIFICATION.name
+    parser.add_argument("--task", choices=list(tasks.TASKS), default=name, help=f"what it is for (default: {name})")
 
 
 def read_data(args: argparse.Namespace) -> Data:
     """Return what the options of `add_data` say."""
-    return Data(args.val_records, getattr(args, "train_records", None), args.fit, args.scaling)
+    return Data(args.val_records, getattr(args, "train_records", None), args.fit, args.scaling, args.task)
 
 
 def add_threads(parser: argparse.ArgumentParser) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from softdpu.commands import values
+from softdpu.commands import options, values
 from softdpu.commands.fields import pick
 from softdpu.dataset import preprocess
 from softdpu.package import card
@@ -20,12 +20,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--app",
         type=Path,
         required=True,
-        help="the program for the board, such as target_src/app_mt.py; card.py and runners.py lie beside it",
+        help="the program for the board, such as target_src/app_mt.py; card.py and its helpers lie beside it",
     )
     add("--images", type=int, default=500, metavar="N", help="images on the card (default: 500)")
     add("--golden", type=int, default=4, metavar="N", help="images among them with golden vectors (default: 4)")
     add("--fit", choices=preprocess.FITS, default=preprocess.STRETCH, help="how an image becomes a square, as trained")
     values.add_scaling_argument(parser)
+    options.add_task(parser)
     add("--target", required=True, help="name of the board, such as zcu102")
     add("--vitis-ai", metavar="VERSION", help="of the board's SD-card image, such as 3.0 (default: the board's usual)")
     add("--output", type=Path, required=True, metavar="DIR", help="the card folder, such as build/target_zcu102")

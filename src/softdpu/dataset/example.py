@@ -15,13 +15,17 @@ MOST_CLASSES = 1 << 16  # that pages and pictures have room for
 
 
 class Record(NamedTuple):
-    """What one record holds: `label` 0..classes-1, the size in pixels, the channels, the bytes of the image file."""
+    """What one record holds: `label` 0..classes-1, the size in pixels, the channels, the bytes of the image file.
+
+    target: what is right where that is more than a label, such as the bytes of a mask; an empty one is left out.
+    """
 
     label: int
     height: int
     width: int
     chans: int
     image: bytes
+    target: bytes = b""
 
 
 def _message_classes() -> dict[str, Any]:
@@ -78,6 +82,8 @@ def encode(record: Record) -> bytes:
     for name in ("label", "height", "width", "chans"):
         feature[name].int64_list.value.append(getattr(record, name))
     feature["image"].bytes_list.value.append(record.image)
+    if record.target:
+        feature["target"].bytes_list.value.append(record.target)
     return bytes(example.SerializeToString(deterministic=True))
 
 
@@ -93,7 +99,7 @@ def decode(data: bytes) -> Record:
     except message.DecodeError as error:
         raise ValueError(f"not a tensorflow.Example: {error}") from None
     feature = example.features.feature
-    values = []
+    values: list[Any] = []
     for name in ("label", "height", "width", "chans", "image"):
         kind = "bytes_list" if name == "image" else "int64_list"
         if name not in feature or len(getattr(feature[name], kind).value) != 1:
@@ -101,4 +107,5 @@ def decode(data: bytes) -> Record:
         values.append(getattr(feature[name], kind).value[0])
     if values[0] < 0:
         raise ValueError(f"the label must be 0 or more, it is {values[0]}")
-    return Record(*values)
+    target = feature["target"].bytes_list.value if "target" in feature else []
+    return Record(*values, *target[:1])

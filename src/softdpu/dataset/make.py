@@ -13,6 +13,7 @@ from softdpu.dataset.folder import ImageFolder
 from softdpu.dataset.imagenet import ImagenetTrain, ImagenetVal
 from softdpu.dataset.images import MAX_PIXELS
 from softdpu.dataset.source import Source
+from softdpu.dataset.unlabelled import ImageFiles
 from softdpu.errors import SoftdpuError
 from softdpu.output.files import PathLike
 
@@ -60,6 +61,10 @@ def _image_folder(choice: Choice) -> Source:
     return ImageFolder(choice.source, choice.split, choice.shards, choice.val_share, choice.seed)
 
 
+def _image_files(choice: Choice) -> Source:
+    return ImageFiles(choice.source, choice.split, choice.shards, choice.val_share, choice.seed)
+
+
 def _imagenet(choice: Choice) -> Source:
     if choice.split == "train":
         return ImagenetTrain(choice.source, choice.classes)
@@ -71,6 +76,7 @@ def _imagenet(choice: Choice) -> Source:
 
 SOURCES: dict[str, Callable[[Choice], Source]] = {
     "fashion_mnist": _fashion_mnist,
+    "image_files": _image_files,
     "image_folder": _image_folder,
     "imagenet": _imagenet,
 }
@@ -104,7 +110,8 @@ def make_shard(choice: Choice, shard: int, output: PathLike, verify: bool = Fals
 def merge(folder: PathLike, shards: int, max_skipped: float) -> None:
     """Join the reports of a split's shards."""
     manifest = records.merge(folder, shards, max_skipped)
-    print(f"{folder}: {manifest['images']} images of {len(manifest['classes'])} classes in {shards} shards")
+    kinds = f" of {len(manifest['classes'])} classes" if manifest["classes"] else ""
+    print(f"{folder}: {manifest['images']} images{kinds} in {shards} shards")
 
 
 def _write_shard(source: Source, choice: Choice, shard: int, output: PathLike, verify: bool) -> None:

@@ -13,11 +13,13 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
 from softdpu.dataset import example, preprocess, tfrecord
+from softdpu.dataset.targets import Labels, Targets
 from softdpu.errors import SoftdpuError
 from softdpu.output.files import PathLike
 from softdpu.output.progress import Steps
@@ -110,7 +112,9 @@ class Reader:
 
 
 class Batches:
-    """Batches of (float32[n, height, width, 3], int64[n] labels); the last one of an epoch may be smaller.
+    """Batches of (float32[n, height, width, 3], what is right); the last one of an epoch may be smaller.
+
+    What is right are int64[n] labels, or for each image what `targets` makes of its record.
 
     It has the methods of Keras' Sequence, without needing Keras: len(), [i] and on_epoch_end().
     """
@@ -118,7 +122,7 @@ class Batches:
     def __init__(
         self,
         folder: PathLike,
-        size: int,
+        size: int | tuple[int, int],
         batch_size: int,
         fit: str = preprocess.STRETCH,
         images: int | None = None,
@@ -128,12 +132,13 @@ class Batches:
         cache_mib: int = 1024,
         classes: int | None = None,
         scaling: preprocess.Scaling = preprocess.TF,
+        targets: Targets | None = None,
     ) -> None:
         """Open the records of a folder.
 
         Args:
             folder: with .tfrecord files.
-            size: of the square input of the network, in pixels.
+            size: of the input of the network, in pixels: of a square, or height and width.
             batch_size: in images.
             fit: preprocess.STRETCH or preprocess.CROP.
             images: take that many, evenly spread over all records; None takes all.
@@ -143,6 +148,7 @@ class Batches:
             cache_mib: the fitted images are kept in memory if they take no more than that.
             classes: labels must be smaller than that; None does not check.
             scaling: what the network's input is of a pixel.
+            targets: what is right, where it is not the label.
 
         Raises:
             SoftdpuError: if records are missing, broken, or fewer than asked for.
@@ -155,15 +161,20 @@ class Batches:
         if not count:
             raise SoftdpuError(f"the records in {folder} hold no image")
         self._selection = np.arange(count) * total // count
-        self._size, self._batch_size, self._fit = size, batch_size, fit
+        self._height, self._width = (size, size) if isinstance(size, int) else size
+        if fit == preprocess.CROP and self._height != self._width:
+            raise SoftdpuError(
+                f"crop cuts squares out, the network takes {self._height}x{self._width}; take stretch (dataset.fit)"
+            )
+        self._batch_size, self._fit = batch_size, fit
         self._seed, self._augmentation = seed, augmentation or Augmentation()
-        self._classes = classes
+        self.targets: Targets = targets or Labels(classes)
         self._scaling = scaling
         self.start(0)
         cv2.setNumThreads(1)  # parallel over images is better than inside one
         self._threads = threads
         self._cache: tuple[np.ndarray, np.ndarray] | None = None
-        if count * size * size * 3 <= cache_mib << 20 and not self._augmentation.crop:
+        if count * self._height * self._width * 3 <= cache_mib << 20 and not self._augmentation.crop:
             self._cache = self._load_all()
 
     @property
@@ -174,7 +185,7 @@ class Batches:
     @property
     def shape(self) -> tuple[int, int, int]:
         """Return height, width and channels of one input."""
-        return self._size, self._size, 3
+        return self._height, self._width, 3
 
     @property
     def batch_size(self) -> int:
@@ -205,7 +216,9 @@ class Batches:
             pixels, labels = self._load(chosen, random.random((len(batch), 2))[rows])
         if not self._augmentation.any():
             return preprocess.scale(pixels, self._scaling), labels, len(batch)
-        images = augment(preprocess.scale(pixels), self._augmentation, random, rows, len(batch))
+        flips = draw_flips(self._augmentation, random, len(batch))[rows]
+        images = augment(preprocess.scale(pixels), self._augmentation, random, rows, len(batch), flips)
+        labels = self.targets.flip(labels, flips)
         return images if self._scaling == preprocess.TF else rescale(images, self._scaling), labels, len(batch)
 
     def on_epoch_end(self) -> None:
@@ -222,28 +235,24 @@ class Batches:
             return np.arange(self.images)
         return np.random.default_rng([self._seed, self._epoch]).permutation(self.images)
 
-    def _load_one(self, i: int, place: np.ndarray) -> tuple[np.ndarray, int]:
+    def _load_one(self, i: int, place: np.ndarray) -> tuple[np.ndarray, Any]:
         """Decode image `i` of the selection; `place`, two numbers in 0..1, says where a random crop is cut out."""
         record = self._reader[int(self._selection[i])]
-        if self._classes is not None and not 0 <= record.label < self._classes:
-            raise SoftdpuError(
-                f"{self._reader.place(int(self._selection[i]))}: the label must be 0 to {self._classes - 1}, it is"
-                f" {record.label}; the model's classes and the records do not fit"
-            )
         try:
+            target = self.targets.load(record)
             if self._augmentation.crop:
-                image = preprocess.resize_short_side(preprocess.decode(record.image), self._size)
-                top, left = (np.array(image.shape[:2]) - self._size + 1) * place
-                image = image[int(top) : int(top) + self._size, int(left) : int(left) + self._size, ::-1]
+                image = preprocess.resize_short_side(preprocess.decode(record.image), self._height)
+                top, left = (np.array(image.shape[:2]) - self._height + 1) * place
+                image = image[int(top) : int(top) + self._height, int(left) : int(left) + self._width, ::-1]
             else:
-                image = preprocess.load(record.image, self._size, self._size, self._fit)
+                image = preprocess.load(record.image, self._height, self._width, self._fit)
         except ValueError as error:
             raise SoftdpuError(f"{self._reader.place(int(self._selection[i]))}: {error}") from None
-        return image, record.label
+        return image, target
 
     def _load(self, chosen: np.ndarray, places: np.ndarray, progress: bool = False) -> tuple[np.ndarray, np.ndarray]:
-        pixels = np.empty((len(chosen), self._size, self._size, 3), np.uint8)
-        labels = np.empty(len(chosen), np.int64)
+        pixels = np.empty((len(chosen), *self.shape), np.uint8)
+        labels = np.empty((len(chosen), *self.targets.shape), self.targets.dtype)
 
         def load_some(start: int) -> None:
             for i in range(start, min(start + _IMAGES_A_TASK, len(chosen))):
@@ -271,16 +280,22 @@ def share(count: int, number: int, parts: int) -> slice:
     return slice(count * number // parts, count * (number + 1) // parts)
 
 
+def draw_flips(how: Augmentation, random: np.random.Generator, count: int) -> np.ndarray:
+    """Return which of `count` images are flipped left to right, bool[count]; call it before what else is drawn."""
+    return random.random(count) < 0.5 if how.flip else np.zeros(count, bool)
+
+
 def augment(
     images: np.ndarray,
     how: Augmentation,
     random: np.random.Generator,
     rows: slice | None = None,
     whole: int | None = None,
+    flips: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return float32[n, h, w, 3] in -1..1 with `how`'s random changes, drawn for each image by itself.
 
-    `rows` says which of a batch of `whole` images these are, if they are not all of it.
+    `rows` says which of a batch of `whole` images these are, if they are not all of it; `flips` what draw_flips drew.
     """
     count = len(images) if whole is None else whole
     rows = rows or slice(None)
@@ -289,7 +304,8 @@ def augment(
         return random.uniform(-limit, limit, (count, 1, 1, 1)).astype(np.float32)[rows]
 
     if how.flip:
-        images = np.where(random.random((count, 1, 1, 1))[rows] < 0.5, images[:, :, ::-1], images)
+        flips = draw_flips(how, random, count)[rows] if flips is None else flips
+        images = np.where(flips[:, None, None, None], images[:, :, ::-1], images)
     if how.brightness:
         images = images + 2 * draw(how.brightness)
     if how.contrast:

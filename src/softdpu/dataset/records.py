@@ -67,6 +67,7 @@ def _write_records(
     converted: dict[str, str] = {}
     skipped: dict[str, str] = {}
     names: set[str] = set()
+    written = 0
     for raw in source.read(shard):
         if raw.name in names:
             raise SoftdpuError(f"{raw.name} occurs twice in shard {shard}; every image needs a name of its own")
@@ -81,13 +82,14 @@ def _write_records(
             continue
         if image.converted:
             converted[raw.name] = image.converted
-        record = example.Record(raw.label, image.height, image.width, image.chans, image.data)
+        record = example.Record(raw.label, image.height, image.width, image.chans, image.data, raw.target)
         tfrecord.append(file, example.encode(record))
-        counts[raw.label] += 1
+        counts.update((raw.label,) if raw.present is None else raw.present)
+        written += 1
     return {
         "classes": source.classes,
         "counts": {source.classes[label]: counts[label] for label in sorted(counts)},
-        "images": sum(counts.values()),
+        "images": written,
         "converted": converted,
         "skipped": skipped,
         "sources": [source_file._asdict() for source_file in source.files(shard)],

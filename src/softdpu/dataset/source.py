@@ -10,12 +10,16 @@ class RawImage(NamedTuple):
     """An image file as the source has it: its name there, its class 0..classes-1, its bytes.
 
     problem: why the source itself cannot use it (it is then left out and named in the manifest), or "".
+    target: what is right, where that is more than a class (example.Record.target).
+    present: the classes that the image counts for, where they are not its label.
     """
 
     name: str
     label: int
     data: bytes
     problem: str = ""
+    target: bytes = b""
+    present: tuple[int, ...] | None = None
 
 
 class SourceFile(NamedTuple):

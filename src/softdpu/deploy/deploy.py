@@ -23,7 +23,7 @@ from softdpu.errors import SoftdpuError
 from softdpu.numbers import boards
 from softdpu.output import files
 from softdpu.output.text import one_line, printable
-from softdpu.package.manifest import APP, MODEL
+from softdpu.package.manifest import MODEL, app_of
 
 RESULT = "board_run.json"  # what the app writes in its folder on the board
 _RUN_PATIENCE = 6 * 3600.0  # seconds; on an Arm CPU a thousand images take long
@@ -99,7 +99,7 @@ def board_run(card: Card, address: Address, trial: Trial) -> None:
     pc = results.read(trial.pc)
     with _deploy_for_a_run(card, address, for_run=True) as (connection, board, model, folder):
         on_arm = not model.for_dpu
-        command = _app_command(card.target, trial, board, on_arm, pc["images"])
+        command = _app_command(app_of(card.folder), card.target, trial, board, on_arm, pc["images"])
         report, faults = _run_app(connection, folder, command, card.target)
     found = {**results.compare(report, pc), "throughput": results.throughput(report), "check": report.get("check")}
     rows, network = [], "this network"
@@ -115,7 +115,7 @@ def board_run(card: Card, address: Address, trial: Trial) -> None:
     if found["different"]:
         first = found["first_different"]["image"]
         raise SoftdpuError(
-            f"{len(found['different'])} images get another class than on the PC, {first} first: {trial.output}"
+            f"{len(found['different'])} images get another result than on the PC, {first} first: {trial.output}"
         )
 
 
@@ -132,7 +132,7 @@ def write_card(card: Card, mount: Path) -> None:
         folder = sdcard.find_home(mount) / card.folder.resolve().name
         written = sdcard.write(contents, folder)
     print(f"{folder}: {len(contents)} files, {written} written, all verified; unmount the card before you take it out")
-    print(f"Next, on the board: cd ~/{folder.name} && {arm.settings() if on_arm else ''}python3 {APP}")
+    print(f"Next, on the board: cd ~/{folder.name} && {arm.settings() if on_arm else ''}python3 {app_of(card.folder)}")
 
 
 @contextlib.contextmanager
@@ -171,10 +171,10 @@ def _check_dpu(model: content.Model, board: query.Board, target: str, for_run: b
         log.warning("warning: %s", doubt)
 
 
-def _app_command(target: str, trial: Trial, board: query.Board, on_arm: bool, images: int) -> str:
+def _app_command(app: str, target: str, trial: Trial, board: query.Board, on_arm: bool, images: int) -> str:
     """Return the app's command line for the board's shell."""
     threads = trial.threads or (1 if on_arm else 2 * boards.target(target).cores)
-    words = ["python3", APP, "--threads", str(min(threads, images)), "--json", RESULT]
+    words = ["python3", app, "--threads", str(min(threads, images)), "--json", RESULT]
     counts = [str(count) for count in trial.sweep if count <= images]
     words += ["--sweep", ",".join(counts)] if counts and not on_arm else []
     words += [] if trial.no_check else ["--check"]
@@ -220,9 +220,9 @@ def _show(connection: Connection, process: subprocess.Popen[bytes], output: IO[b
             sys.stdout.write(printable(text))
             sys.stdout.flush()
             if size > MOST:
-                raise SoftdpuError(f"{APP} on {connection.address} prints more than {MOST >> 20} MiB: it was stopped")
+                raise SoftdpuError(f"the app on {connection.address} prints more than {MOST >> 20} MiB: it was stopped")
         if not impatience.is_alive():
-            raise SoftdpuError(f"{APP} on {connection.address} did not end within {_RUN_PATIENCE / 3600:g} h")
+            raise SoftdpuError(f"the app on {connection.address} did not end within {_RUN_PATIENCE / 3600:g} h")
     finally:
         impatience.cancel()
         output.close()
@@ -239,4 +239,4 @@ def _explain_failure(said: str, code: int, board: str, target: str) -> str:
         return query.explain_mismatch(int(numbers[1], 16), int(numbers[2], 16), target)
     errors = re.findall(r"^(?:error: |.*Error: |F\d{4} ).*$", said, re.M)
     last = errors[-1] if errors else (said.strip().splitlines() or ["nothing"])[-1]
-    return f"{APP} failed on {board} (exit code {code}): {one_line(last, 300)}; docs/board.md has a table of reasons"
+    return f"the app failed on {board} (exit code {code}): {one_line(last, 300)}; docs/board.md has a table of reasons"

@@ -60,13 +60,15 @@ def _problem(report: Any) -> str:
     """Return the key whose value is missing or none that the app writes, "" if all are as they should be."""
     if not isinstance(report, dict):
         return "accuracy"
-    if not (_is_number(report.get("accuracy")) and 0 <= report["accuracy"] <= 1):
+    classified = "checksums" not in report
+    if classified and not (_is_number(report.get("accuracy")) and 0 <= report["accuracy"] <= 1):
         return "accuracy"
     if not _is_count(report.get("images")):
         return "images"
-    classes = report.get("classes")
-    if not isinstance(classes, dict) or not all(_is_count(found, 0) for found in classes.values()):
-        return "classes"
+    key, is_result = ("classes", _is_class) if classified else ("checksums", _is_checksums)
+    results = report.get(key)
+    if not isinstance(results, dict) or not all(map(is_result, results.values())):
+        return key
     if not _is_throughput(report):
         return "threads" if not _is_count(report.get("threads")) else "fps"
     rows = report.get("sweep")
@@ -87,6 +89,14 @@ def _is_count(value: Any, least: int = 1) -> bool:
     return type(value) is int and least <= value < 1 << 31
 
 
+def _is_class(value: Any) -> bool:
+    return _is_count(value, 0)
+
+
+def _is_checksums(values: Any) -> bool:
+    return isinstance(values, list) and all(type(value) is int and 0 <= value < 1 << 32 for value in values)
+
+
 def _is_throughput(row: Any) -> bool:
     return isinstance(row, dict) and _is_count(row.get("threads")) and _is_number(row.get("fps")) and row["fps"] >= 0
 
@@ -94,10 +104,13 @@ def _is_throughput(row: Any) -> bool:
 def compare(board: Mapping[str, Any], pc: Mapping[str, Any]) -> dict[str, Any]:
     """Return whether two results of the app are the same, and the images whose classes differ, in the app's order.
 
+    Apps that find no classes give checksums of all outputs instead, and these are compared.
+
     Raises:
         SoftdpuError: they are of different images.
     """
-    mine, theirs = board["classes"], pc["classes"]
+    key = "classes" if "classes" in pc else "checksums"
+    mine, theirs = board.get(key, {}), pc[key]
     if set(mine) != set(theirs):
         only = sorted(set(mine) ^ set(theirs))[0]
         raise SoftdpuError(
@@ -107,11 +120,18 @@ def compare(board: Mapping[str, Any], pc: Mapping[str, Any]) -> dict[str, Any]:
     different = [name for name in sorted(mine) if mine[name] != theirs[name]]
     first = different[0] if different else None
     return {
-        "accuracy": {"board": board["accuracy"], "pc": pc["accuracy"]},
-        "accuracy_equal": board["accuracy"] == pc["accuracy"],
+        "compared": key,
+        **(_accuracies(board, pc) if key == "classes" else {}),
         "different": different,
         "first_different": {"image": first, "board": mine[first], "pc": theirs[first]} if first else None,
         "images": len(mine),
+    }
+
+
+def _accuracies(board: Mapping[str, Any], pc: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "accuracy": {"board": board["accuracy"], "pc": pc["accuracy"]},
+        "accuracy_equal": board["accuracy"] == pc["accuracy"],
     }
 
 
@@ -145,11 +165,15 @@ def find_closest(rows: list[Published], vitis_ai: str) -> Published | None:
 
 def text(found: Mapping[str, Any], network: str, target: str, amd: Published | None) -> Iterator[str]:
     """Yield the lines for people: accuracies, the first image that differs, throughput beside AMD's."""
-    accuracy = found["accuracy"]
-    verdict = "equal" if found["accuracy_equal"] else "NOT EQUAL"
-    yield f"Accuracy: {accuracy['board']:.4f} on the board, {accuracy['pc']:.4f} on the PC: {verdict}"
+    if "accuracy" in found:
+        accuracy = found["accuracy"]
+        verdict = "equal" if found["accuracy_equal"] else "NOT EQUAL"
+        yield f"Accuracy: {accuracy['board']:.4f} on the board, {accuracy['pc']:.4f} on the PC: {verdict}"
     first = found["first_different"]
-    if first:
+    if found["compared"] == "checksums":
+        name = f", first {one_line(first['image'], 300)}" if first else ""
+        yield f"Outputs: {len(found['different'])} of {found['images']} images differ{name}"
+    elif first:
         name = one_line(first["image"], 300)
         yield (
             f"Classes: {len(found['different'])} of {found['images']} images differ, first {name}: class"

@@ -6,6 +6,12 @@ from pathlib import Path
 from typing import Any
 
 
+def height_and_width(size: int | str) -> tuple[int, int]:
+    """Return what a size in pixels means: 64, of a square, or "96x128"."""
+    height, _, width = str(size).partition("x")
+    return int(height), int(width or height)
+
+
 def scaling_text(model: dict[str, Any]) -> str | None:
     """Return the option --scaling of a build whose config has the section `model`.
 
@@ -19,5 +25,5 @@ def scaling_text(model: dict[str, Any]) -> str | None:
     if path:
         from softdpu.own_model.front import input_scaling  # slow to import, and few builds need it
 
-        text = input_scaling(Path(path), text, model["outputs"], model["input_size"]).text()
+        text = input_scaling(Path(path), text, model["outputs"], height_and_width(model["input_size"])).text()
     return None if text == "tf" else text

@@ -1,13 +1,13 @@
-"""A user's network in the form that the build takes: colour images in, one logit a class out.
+"""A user's network in the form that the build takes: one colour image in, and for classes one logit each out.
 
 Nothing that is changed here changes which class the network finds: scaling and augmentation before the first layer and
 a softmax behind the last are what the pipeline does itself, a grey input becomes the brightness of a colour image, and
-the one output of a network for two classes becomes two.
+the one output of a network for two classes becomes two. A network for another task keeps its outputs as they are.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Callable  # noqa: UP035 - not generic in collections.abc before Python 3.9
 
 import numpy as np
 
@@ -23,39 +23,51 @@ _WEIGHTED = ("Dense", "Conv2D")
 BRIGHTNESS = (0.299, 0.587, 0.114)  # of red, green and blue, ITU-R BT.601, as OpenCV and TensorFlow make grey
 
 
-def adapt(model: Any, path: Any, classes: int, bgr: bool = False) -> Any:
+def adapt(model: Any, path: Any, task: str, classes: list[str], bgr: bool = False) -> Any:
     """Return the network to quantize.
 
     Args:
         model: as load.load gives it.
         path: of its file, for messages.
-        classes: of the data.
+        task: what it is for, a name of softdpu.tasks.
+        classes: names of those of the data.
         bgr: the channels of the input are blue, green, red.
 
     Raises:
-        SoftdpuError: if it is no classifier of square images, or one of another number of classes.
+        SoftdpuError: if it does not fit the task, or is for another number of classes.
     """
-    _check(model, path, classes)
+    _check_input(model, path)
+    if task in _FITS:
+        _FITS[task](model, path, len(classes))
     graph = from_model(model)
     _take_out_front(graph)
-    _end_in_logits(graph)
-    if model.output_shape[-1] == 1:
-        _two_outputs(graph, path)
+    if task in _FITS:
+        _end_in_logits(graph)
+        if model.output_shape[-1] == 1:
+            _two_outputs(graph, path)
     if model.input_shape[3] == 1:
         _take_grey(graph, bgr)
     return graph.to_model()
 
 
-def _check(model: Any, path: Any, classes: int) -> None:
-    inputs, outputs = model.input_shape, model.output_shape
-    if not isinstance(inputs, tuple) or len(inputs) != 4 or inputs[1] != inputs[2] or inputs[3] not in (1, 3):
+def _check_input(model: Any, path: Any) -> None:
+    inputs = model.input_shape
+    if isinstance(inputs, list) and len(inputs) > 1:
         raise SoftdpuError(
-            f"{path} takes {_shapes(inputs)}; a classifier of images takes one square image, (height, width, 1 or 3)"
-            " (model.file)"
+            f"{path} takes {len(inputs)} inputs, {_shapes(inputs)}; the build feeds one image. Quantize it from Python,"
+            " with arrays for each input (docs/tasks.md)"
         )
+    inputs = inputs[0] if isinstance(inputs, list) else inputs
+    if len(inputs) != 4 or None in inputs[1:] or inputs[3] not in (1, 3):
+        raise SoftdpuError(f"{path} takes {_shapes(inputs)}; expected one image, (height, width, 1 or 3) (model.file)")
+
+
+def _check_classifier(model: Any, path: Any, classes: int) -> None:
+    outputs = model.output_shape
     if not isinstance(outputs, tuple) or len(outputs) != 2:
         raise SoftdpuError(
-            f"{path} gives {_shapes(outputs)}, so it is no classifier; expected one number a class (model.file)"
+            f"{path} gives {_shapes(outputs)}, so it is no classifier; expected one number a class (model.file), or"
+            " another task (task)"
         )
     if outputs[1] != classes and (outputs[1], classes) != (1, 2):
         raise SoftdpuError(
@@ -92,6 +104,10 @@ def _end_in_logits(graph: Graph) -> None:
         graph.remove(last)
     elif last.class_name in _WEIGHTED and last.config.get("activation") in _ENDS:
         last.config["activation"] = "linear"
+
+
+# By task, what a network's outputs must be; of other tasks any.
+_FITS: dict[str, Callable[[Any, Any, int], None]] = {"classification": _check_classifier}
 
 
 def _two_outputs(graph: Graph, path: Any) -> None:

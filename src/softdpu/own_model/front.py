@@ -19,7 +19,9 @@ from softdpu.own_model.model_file import ModelFile, read
 ONNX = ".onnx"
 
 
-def input_scaling(path: Path, named: str | None, outputs: list[str] | None = None, size: int = 224) -> Scaling:
+def input_scaling(
+    path: Path, named: str | None, outputs: list[str] | None = None, size: tuple[int, int] = (224, 224)
+) -> Scaling:
     """Return what the network behind the scaling layers of a model file takes for a pixel.
 
     Args:
@@ -35,7 +37,7 @@ def input_scaling(path: Path, named: str | None, outputs: list[str] | None = Non
     if path.suffix.lower() == ONNX:
         from softdpu.onnx_import.front import scalings  # few networks are ONNX
 
-        steps = scalings(path, outputs, (size, size))
+        steps = scalings(path, outputs, size)
         scaling = SCALINGS[named or ("raw" if steps else "tf")]
         for factor, offset in steps:
             scaling = scaling.then(factor, offset)

@@ -17,7 +17,7 @@ from softdpu.training.batches import keras
 _CONTAINERS = ("layers", "_layer_checkpoint_dependencies")  # of a .keras, by Keras' version
 
 
-def load(file: ModelFile, size: int) -> Any:
+def load(file: ModelFile, size: tuple[int, int]) -> Any:
     """Return the model of a file.
 
     Args:
@@ -75,12 +75,12 @@ def _entries(model: dict[str, Any]) -> Iterator[dict[str, Any]]:
             yield entry
 
 
-def _fix_size(config: dict[str, Any], size: int) -> None:
+def _fix_size(config: dict[str, Any], size: tuple[int, int]) -> None:
     """Give an open height and width a value."""
     for key in ("batch_input_shape", "build_input_shape"):
         shape = config.get(key)
         if shape and len(shape) == 4 and shape[1] is None and shape[2] is None:
-            config[key] = [shape[0], size, size, shape[3]]
+            config[key] = [shape[0], *size, shape[3]]
 
 
 def _fill_from_h5(model: Any, weights: h5py.Group) -> None:

@@ -5,31 +5,44 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from softdpu.errors import SoftdpuError
 from softdpu.own_model.front import ONNX
 from softdpu.own_model.load import load
 from softdpu.own_model.model_file import read
+from softdpu.own_model.plan import explain_missing
 from softdpu.training.batches import keras
 
 
-def network(path: Path, size: int, outputs: list[str] | None = None) -> Any:
+def network(path: Path, size: tuple[int, int], outputs: list[str] | None = None) -> Any:
     """Return the Keras model of an .h5, .keras or .onnx file, and print what was changed on the way.
 
     Args:
         path: of the file.
         size: height and width of inputs that the file leaves open.
-        outputs: of an .onnx, names of the tensors where the network ends; None for the file's own.
+        outputs: names of the tensors of an .onnx, or of the layers of Keras, where the network ends; None for its own.
 
     Raises:
         SoftdpuError: if the file cannot be read, or holds what Keras 2 has no layer for.
     """
     if path.suffix.lower() != ONNX:
-        return load(read(path), size)
+        return _cut(load(read(path), size), outputs, path)
     from softdpu.onnx_import.convert import import_onnx
 
-    imported = import_onnx(path, outputs, (size, size))
+    imported = import_onnx(path, outputs, size)
     for note in imported.notes:
         print(f"note: {path}: {note}")
     return _flatten_answer(imported.model)
+
+
+def _cut(model: Any, outputs: list[str] | None, path: Path) -> Any:
+    """Return a model that ends in the layers of these names."""
+    if not outputs:
+        return model
+    layers = {layer.name: layer for layer in model.layers}
+    for name in outputs:
+        if name not in layers:
+            raise SoftdpuError(explain_missing(path, name, layers))
+    return keras.Model(model.inputs, [layers[name].output for name in outputs], name=model.name)
 
 
 def _flatten_answer(model: Any) -> Any:

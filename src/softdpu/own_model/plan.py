@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
-from typing import Any
+from typing import Any, Iterable  # noqa: UP035 - not generic in collections.abc before Python 3.9
 
 from softdpu.errors import SoftdpuError
 from softdpu.keras2.kinds import IDLE, MODELS
@@ -13,12 +14,14 @@ from softdpu.own_model.model_file import read
 _BEHIND = (*IDLE, "Activation", "Softmax", "ReLU")  # they leave the number of classes alone
 
 
-def check_file(path: Path, classes: int | None) -> None:
-    """Check that a model file takes one square image and says as many classes as the data has.
+def check_file(path: Path, task: str, classes: int | None, outputs: list[str] | None = None) -> None:
+    """Check that a model file takes one image, and for classification says as many classes as the data has.
 
     Args:
         path: of an .h5 or .keras; an .onnx is checked when it is imported.
+        task: what it is for, a name of softdpu.tasks.
         classes: of the data; None where it is not known yet.
+        outputs: layers where the network ends, None for its own outputs.
 
     Raises:
         SoftdpuError: if it cannot fit, or the file cannot be read. What its layers' names do not say is left to the
@@ -28,17 +31,24 @@ def check_file(path: Path, classes: int | None) -> None:
         return
     model = read(path).config
     shape = _input_shape(model)
-    if shape and (len(shape) != 4 or shape[1] != shape[2] or shape[3] not in (1, 3, None)):
-        raise SoftdpuError(
-            f"{path} takes {tuple(shape[1:])}; a classifier of images takes one square image, (height, width, 1 or 3)"
-            " (model.file)"
-        )
-    units = _count_classes(model)
+    if shape and (len(shape) != 4 or shape[3] not in (1, 3, None)):
+        raise SoftdpuError(f"{path} takes {tuple(shape[1:])}; expected one image, (height, width, 1 or 3) (model.file)")
+    known = [str(entry.get("name", entry["config"].get("name"))) for entry in model["config"]["layers"]]
+    for name in outputs or ():
+        if name not in known:
+            raise SoftdpuError(explain_missing(path, name, known))
+    units = _count_classes(model) if task == "classification" and not outputs else None
     if classes and units and units != classes and (units, classes) != (1, 2):
         raise SoftdpuError(
             f"{path} says {units} classes, the data has {classes} (dataset); take the data that it was trained on"
             " (model.file)"
         )
+
+
+def explain_missing(path: Path, name: str, known: Iterable[str]) -> str:
+    """Return what to say of an output that a model of Keras has not."""
+    near = difflib.get_close_matches(name, list(known), n=3) or list(known)[-3:]
+    return f"{path} has no layer {name}; near are {', '.join(near)} (model.outputs)"
 
 
 def _input_shape(model: dict[str, Any]) -> list[Any] | None:

@@ -15,16 +15,17 @@ from typing import Any
 
 import numpy as np
 
+from softdpu import tasks
 from softdpu.dataset import labels, preprocess
 from softdpu.dataset.pipeline import Reader, record_files
 from softdpu.errors import SoftdpuError
 from softdpu.numbers import boards
 from softdpu.output import files
-from softdpu.package import golden, manifest, network, readme
-from softdpu.package.manifest import APP, HELPERS, LABELS, MODEL, PREPROCESS, RANDOM_VECTORS, README
+from softdpu.package import golden, manifest, network, readme, truths
+from softdpu.package.manifest import HELPERS, LABELS, MODEL, PREPROCESS, RANDOM_VECTORS, README
 from softdpu.runtime import Engine
 
-_REPLACED = {"images": re.compile(r"\d+_image\d+\.\w+"), "golden": re.compile(r"(in|out)put_\d+\.bin")}
+_REPLACED = {"images": re.compile(r"(\d+_)?image\d+\.\w+"), "golden": re.compile(r"(in|out)put_\d+\.bin")}
 
 log = logging.getLogger(__name__)
 
@@ -36,12 +37,13 @@ class Order:
     Attributes:
         model: the compiled .xmodel.
         records: folder with the validation .tfrecord files.
-        app: the program for the board; card.py and runners.py lie beside it.
+        app: the program for the board; the helpers (manifest.HELPERS) lie beside it.
         target: name of the board.
         output: the card folder.
         images: how many are on the card; golden: how many of them with golden vectors.
         fit, scaling: how an image becomes what the network takes, as trained.
         vitis_ai: version of the board's SD-card image, None for the board's usual one.
+        task: what the network is for, a name of softdpu.tasks.
     """
 
     model: Path
@@ -54,6 +56,7 @@ class Order:
     fit: str = preprocess.STRETCH
     scaling: preprocess.Scaling = preprocess.TF
     vitis_ai: str | None = None
+    task: str = tasks.CLASSIFICATION.name
 
 
 def build(order: Order) -> None:
@@ -73,16 +76,17 @@ def build(order: Order) -> None:
     try:
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
-        names = _write_images(part, order, _input_shape(engine, order.model))
+        names = _write_images(part, order, engine)
         shutil.copyfile(order.model, part / MODEL)
-        shutil.copyfile(order.app, part / APP)
+        shutil.copyfile(order.app, part / order.app.name)
         for helper in HELPERS:
             shutil.copyfile(order.app.with_name(helper), part / helper)
-        classes = _class_names(order.records)
-        labels.write(part / LABELS, classes)
+        labels.write(part / LABELS, labels.read_beside(order.records))
         files.write_json(part / PREPROCESS, _preprocess(order))
         golden.write(part, part / MODEL, engine, names[: order.golden], order.fit, order.scaling)
-        files.write_text(part / README, readme.text(target, len(names), model.has_instructions))
+        files.write_text(
+            part / README, readme.text(target, len(names), model.has_instructions, order.task, order.app.name)
+        )
         manifest.write(part)
         _install(part, order.output)
     except OSError as error:
@@ -105,8 +109,13 @@ def _input_shape(engine: Engine, path: Path) -> tuple[int, int]:
     return shapes[0][1], shapes[0][2]
 
 
-def _write_images(part: Path, order: Order, shape: tuple[int, int]) -> list[str]:
-    """Write images/<label>_image<i>.png, evenly spread over the records, and return the names."""
+def _write_images(part: Path, order: Order, engine: Engine) -> list[str]:
+    """Write images, evenly spread over the records, and what the task has beside them; return the images' names.
+
+    They are images/<label>_image<i>.png for classification and images/image<i>.png for other tasks.
+    """
+    shape, truth = _input_shape(engine, order.model), truths.find(order.task, engine)
+    classified = order.task == tasks.CLASSIFICATION.name
     reader = Reader(record_files(order.records))
     count = min(order.images, len(reader))
     if count < order.images:
@@ -116,21 +125,18 @@ def _write_images(part: Path, order: Order, shape: tuple[int, int]) -> list[str]
     names = []
     for i, place in enumerate(np.arange(count) * len(reader) // max(count, 1)):
         record = reader[int(place)]
-        name = f"{record.label}_image{i}.png"
+        name = f"{record.label}_image{i}.png" if classified else f"image{i}.png"
         try:
             image = preprocess.card_image(record.image, shape[0], shape[1], order.fit)
         except ValueError as error:
             raise SoftdpuError(f"{reader.place(int(place))}: {error}; make the records again") from None
         files.write_bytes(part / "images" / name, image)
+        truth.add(part, name, record)
         names.append(name)
+    truth.end(part)
     if not names:
         raise SoftdpuError(f"the records in {order.records} hold no image; make them again")
     return names
-
-
-def _class_names(records: Path) -> list[str]:
-    """Return the class names that stand beside the records; none for records that others made."""
-    return labels.read_beside(records)
 
 
 def _install(part: Path, final: Path) -> None:

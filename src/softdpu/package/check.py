@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,11 @@ from softdpu.errors import SoftdpuError
 from softdpu.numbers import fixed_point
 from softdpu.output import files
 from softdpu.package import network
-from softdpu.package.manifest import APP, MODEL, PREPROCESS
+from softdpu.package.manifest import MODEL, PREPROCESS, app_of
+from softdpu.package.outputs import match
 
-BATCH = 100
+BATCH = 25
+_RESULT = r"^(Correct:|Mean IoU:|Output |Detections:).*$"  # the line of an app with its result
 
 
 def check(folder: Path, model: Path, output: Path, threads: int = 2) -> None:
@@ -43,46 +46,69 @@ def check(folder: Path, model: Path, output: Path, threads: int = 2) -> None:
     if not (folder / "images").is_dir():
         raise SoftdpuError(f"{folder} is no card folder, it holds no images/; build it first")
     names = sorted(path.name for path in (folder / "images").iterdir())
-    printed, classes = _run_app(folder, min(threads, len(names)))
-    settings = json.loads((folder / PREPROCESS).read_text(encoding="utf-8"))
-    scaling = preprocess.from_dict(settings["scaling"]) if "scaling" in settings else preprocess.TF
+    printed, report = _run_app(folder, min(threads, len(names)))
+    scaling = read_scaling(folder)
     compiled = network.read(folder / MODEL)
-    outputs = _run_target(compiled, [folder / "images" / name for name in names], scaling)
+    outputs, checksums = _run_target(compiled, [folder / "images" / name for name in names], scaling)
     expected = _run_keras(model, folder, names, scaling)
-    target = outputs.reshape(expected.shape)
-    labels = np.array([int(name.split("_")[0]) for name in names])
-    right = int((expected.argmax(axis=1) == labels).sum())
-    different = [name for name, row in zip(names, expected, strict=True) if classes.get(name) != row.argmax()]
-    found = {
+    sizes = [[array[0].size for array in found.values()] for found in (expected, outputs)]
+    target = list(outputs.values())
+    order = match(list(expected), sizes[0], list(outputs), sizes[1])
+    # behind a soft maximum on the CPU, which is no step of int8, float32's last digit may differ
+    limit = 1e-6 if compiled.whole else 0
+    pairs = [(target[order[i]], wanted) for i, wanted in enumerate(expected.values())]
+    found: dict[str, Any] = {
         "images": len(names),
-        "accuracy": right / len(names),
         "printed": printed,
-        "logits": int(expected.size),
-        # behind a soft maximum on the CPU, which is no step of int8, float32's last digit may differ
-        "different_logits": int((abs(target - expected) > (1e-6 if compiled.whole else 0)).sum()),
-        "different_classes": different,
+        "logits": sum(wanted.size for wanted in expected.values()),
+        "different_logits": sum(int((abs(out.reshape(wanted.shape) - wanted) > limit).sum()) for out, wanted in pairs),
     }
+    if "classes" in report:
+        wanted_line = _check_classes(found, report, names, next(iter(expected.values())))
+    else:
+        found["different_images"] = [name for name in names if report["checksums"].get(name) != checksums[name]]
+        wanted_line = printed
     files.write_json(output, found)
-    wanted = f"Correct:{right}, Wrong:{len(names) - right}, Accuracy:{right / len(names):.4f}"
-    if found["different_logits"] or different or printed != wanted:
+    different = found["different_classes"] if "classes" in report else found["different_images"]
+    if found["different_logits"] or different or printed != wanted_line:
         raise SoftdpuError(
             f"{folder} is not {model}: {found['different_logits']} of {found['logits']} outputs and"
-            f" {len(different)} of {len(names)} classes differ; the app prints '{printed}', the Keras"
-            f" model gives '{wanted}'"
+            f" the results of {len(different)} of {len(names)} images differ; the app prints '{printed}', the Keras"
+            f" model gives '{wanted_line}'"
         )
-    print(f"note: {folder} equals {model}: {len(names)} images, {expected.size} outputs, 0 differences; {printed}")
+    print(f"note: {folder} equals {model}: {len(names)} images, {found['logits']} outputs, 0 differences; {printed}")
 
 
-def _run_app(folder: Path, threads: int) -> tuple[str, dict[str, int]]:
-    """Run the app in its folder; return its accuracy line and the classes by image."""
+def read_scaling(folder: Path) -> preprocess.Scaling:
+    """Return what the network of a card folder takes for a pixel."""
+    settings = json.loads((folder / PREPROCESS).read_text(encoding="utf-8"))
+    return preprocess.from_dict(settings["scaling"]) if "scaling" in settings else preprocess.TF
+
+
+def _check_classes(found: dict[str, Any], report: dict[str, Any], names: list[str], expected: np.ndarray) -> str:
+    """Compare the classes that the app found with those of the Keras model; return the line that it should print."""
+    labels = np.array([int(name.split("_")[0]) for name in names])
+    rows = expected.reshape(len(names), -1)
+    right = int((rows.argmax(axis=1) == labels).sum())
+    classes = report["classes"]
+    found["accuracy"] = right / len(names)
+    found["different_classes"] = [
+        name for name, row in zip(names, rows, strict=True) if classes.get(name) != row.argmax()
+    ]
+    return f"Correct:{right}, Wrong:{len(names) - right}, Accuracy:{right / len(names):.4f}"
+
+
+def _run_app(folder: Path, threads: int) -> tuple[str, dict[str, Any]]:
+    """Run the app in its folder; return the line with its result, and its JSON."""
     with tempfile.TemporaryDirectory() as scratch:
         result = Path(scratch) / "result.json"
-        command = [sys.executable, APP, "--threads", str(threads), "--json", str(result)]
+        app = app_of(folder)
+        command = [sys.executable, app, "--threads", str(threads), "--json", str(result)]
         process = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-        line = re.search(r"^Correct:.*$", process.stdout, re.MULTILINE)
+        line = re.search(_RESULT, process.stdout, re.MULTILINE)
         if process.returncode or not line:
-            raise SoftdpuError(f"{folder / APP} failed: {process.stderr.strip()[-500:]}")
-        return line[0], json.loads(result.read_text(encoding="utf-8"))["classes"]
+            raise SoftdpuError(f"{folder / app} failed: {process.stderr.strip()[-500:]}")
+        return line[0], json.loads(result.read_text(encoding="utf-8"))
 
 
 def create_runner(compiled: network.Network) -> Any:
@@ -92,12 +118,19 @@ def create_runner(compiled: network.Network) -> Any:
     return vart.Runner.create_runner(compiled.parts[0], "run")
 
 
-def _run_target(compiled: network.Network, paths: list[Path], scaling: preprocess.Scaling) -> np.ndarray:
-    """Return the outputs of all images as real numbers, preprocessed by the pipeline's own functions."""
+def _run_target(
+    compiled: network.Network, paths: list[Path], scaling: preprocess.Scaling
+) -> tuple[dict[str, np.ndarray], dict[str, list[int]]]:
+    """Return each output of all images as real numbers, preprocessed by the pipeline's own functions, and checksums.
+
+    The outputs are by name, the checksums by image, those of each in the order of the outputs' names, as the app's are.
+    """
     runner = create_runner(compiled)
     (source,), targets = runner.get_input_tensors(), runner.get_output_tensors()
     batch, *outputs = (np.zeros(tuple(tensor.dims), tensor.dtype.lstrip("x")) for tensor in (source, *targets))
-    found = []
+    found: list[list[np.ndarray]] = [[] for _ in targets]
+    checksums = {}
+    by_name = sorted(range(len(targets)), key=lambda k: targets[k].name)
     for start in range(0, len(paths), len(batch)):
         some = paths[start : start + len(batch)]
         for place, path in zip(batch, some, strict=False):
@@ -106,21 +139,29 @@ def _run_target(compiled: network.Network, paths: list[Path], scaling: preproces
                 real = fixed_point.quantize(real, int(source.get_attr("fix_point")), fixed_point.HALF_UP)
             place[...] = real
         runner.wait(runner.execute_async([batch], outputs))
-        found.append(outputs[0][: len(some)].copy())
-    logits = np.concatenate(found)
-    if logits.dtype != np.int8:
-        return logits
-    return fixed_point.dequantize(logits, int(targets[0].get_attr("fix_point")))
+        for kept, output in zip(found, outputs, strict=True):
+            kept.append(output[: len(some)].copy())
+        for i, path in enumerate(some):
+            checksums[path.name] = [zlib.crc32(outputs[k][i].tobytes()) for k in by_name]
+    return {
+        tensor.name: _dequantize(np.concatenate(kept), tensor) for kept, tensor in zip(found, targets, strict=True)
+    }, checksums
 
 
-def _run_keras(model: Path, folder: Path, names: list[str], scaling: preprocess.Scaling) -> np.ndarray:
-    """Return the Keras model's outputs, float32[images, classes]."""
+def _dequantize(output: np.ndarray, tensor: Any) -> np.ndarray:
+    return fixed_point.dequantize(output, int(tensor.get_attr("fix_point"))) if output.dtype == np.int8 else output
+
+
+def _run_keras(model: Path, folder: Path, names: list[str], scaling: preprocess.Scaling) -> dict[str, np.ndarray]:
+    """Return each output of the Keras model by name, float32[images, ...]."""
     from softdpu.training.quantization import load  # TensorFlow starts slowly; a wrong folder is told before
 
     keras_model: Any = load(str(model))
-    found = []
+    found: list[list[np.ndarray]] = [[] for _ in keras_model.outputs]
     for start in range(0, len(names), BATCH):
         some = [(folder / "images" / name).read_bytes() for name in names[start : start + BATCH]]
         images = np.stack([preprocess.scale(preprocess.decode(data)[..., ::-1], scaling) for data in some])
-        found.append(np.asarray(keras_model.predict_on_batch(images), np.float32))
-    return np.concatenate(found).reshape(len(names), -1)
+        outputs = keras_model.predict_on_batch(images)
+        for kept, output in zip(found, outputs if isinstance(outputs, list) else [outputs], strict=True):
+            kept.append(np.asarray(output, np.float32))
+    return {name: np.concatenate(kept) for name, kept in zip(keras_model.output_names, found, strict=True)}

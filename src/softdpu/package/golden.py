@@ -2,7 +2,9 @@
 
 golden/golden.json names the model by its SHA-256 and lists the vectors; each has an input and an expected output as
 raw bytes in C order, int8 (float32 where the network begins or ends on the CPU), and the image that the input came
-from, or null for a vector of random numbers. The raw files are also what the board's `xdputil run` takes.
+from, or null for a vector of random numbers. Several outputs stand one behind the other in a file of expected bytes,
+and their shapes and names under `outputs` and `names` instead of `output`. The raw files are also what the board's
+`xdputil run` takes.
 """
 
 from __future__ import annotations
@@ -50,14 +52,16 @@ def write(card: Path, model: Path, engine: Engine, images: list[str], fit: str, 
     for i, (image, array) in enumerate(vectors):
         engine.run([np.ascontiguousarray(np.broadcast_to(array, source.shape))], outputs)
         files.write_bytes(card / "golden" / f"input_{i}.bin", array.tobytes())
-        files.write_bytes(card / "golden" / f"output_{i}.bin", outputs[0][0].tobytes())
+        files.write_bytes(card / "golden" / f"output_{i}.bin", b"".join(output[0].tobytes() for output in outputs))
         entries.append({"image": image, "input": f"input_{i}.bin", "expected": f"output_{i}.bin"})
+    names = [value.name for value in target]
+    shapes = [list(output.shape[1:]) for output in outputs]
     files.write_json(
         card / "golden" / "golden.json",
         {
             "model_sha256": files.sha256(model),
             "input": list(shape),
-            "output": list(outputs[0].shape[1:]),
+            **({"output": shapes[0]} if len(shapes) == 1 else {"outputs": shapes, "names": names}),
             "vectors": entries,
         },
     )

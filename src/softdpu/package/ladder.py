@@ -1,4 +1,4 @@
-"""The ladder: accuracy of the float, the quantized, the fine-tuned and the compiled network side by side."""
+"""The ladder: how good the float, the quantized, the fine-tuned and the compiled network are, side by side."""
 
 from __future__ import annotations
 
@@ -7,39 +7,58 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from softdpu.errors import SoftdpuError
 from softdpu.output import files
+from softdpu.tasks import CLASSIFICATION, Task
 
 PREDICTIONS = "predictions.csv"  # beside the metrics, as training writes it
 
 
 class Step(NamedTuple):
-    """One network's accuracy, 0..1, over a number of images."""
+    """One network's accuracy, 0..1, over a number of images.
+
+    Attributes:
+        accuracy: or another task's first metric.
+        others: the task's other metrics, 0..1.
+    """
 
     name: str
     accuracy: float
     images: int
+    others: tuple[float, ...] = ()
 
 
-def ladder(steps: Mapping[str, Path], output: Path, folder: Path, command: str) -> None:
+def ladder(steps: Mapping[str, Path], output: Path, folder: Path, command: str, task: Task = CLASSIFICATION) -> None:
     """Print the table with the card folder and the command to run next, and write the numbers as JSON.
 
     Args:
-        steps: by name, in order, at least one: JSON files with the keys accuracy (0..1) and images.
-        output: path of the JSON file, {"steps": [{name, accuracy, images}], "folder", "command"}.
+        steps: by name, in order, at least one: JSON files with the task's metrics (0..1), or outputs, and images.
+        output: path of the JSON file, {"steps": [{name, images, accuracy or other metrics}], "folder", "command"}.
         folder: the card folder.
         command: what to run in it.
+        task: what the network is for.
 
     Raises:
-        SoftdpuError: if a file is missing or has no accuracy.
+        SoftdpuError: if a file is missing or has no such metrics.
     """
-    rows = [read_step(name, path) for name, path in steps.items()]
-    files.write_json(output, {"steps": [row._asdict() for row in rows], "folder": str(folder), "command": command})
-    print(table(rows))
-    for line in warn_of_chance(rows[0], next(iter(steps.values())).parent / PREDICTIONS):
-        print(f"warning: {line}")
+    if task.metrics:
+        rows = [read_step(name, path, task) for name, path in steps.items()]
+        keys = [metric.key for metric in task.metrics]
+        found = [
+            {"name": row.name, "images": row.images, **dict(zip(keys, (row.accuracy, *row.others), strict=True))}
+            for row in rows
+        ]
+        text = table(rows, task)
+    else:
+        found = [{"name": name, **read_outputs(path)} for name, path in steps.items()]
+        text = outputs_table(found)
+    files.write_json(output, {"steps": found, "folder": str(folder), "command": command})
+    print(text)
+    if task == CLASSIFICATION:
+        for line in warn_of_chance(rows[0], next(iter(steps.values())).parent / PREDICTIONS):
+            print(f"warning: {line}")
     print(f"\nNext: cd {folder} && {command}")
 
 
@@ -59,17 +78,52 @@ def find_exported(reports: Sequence[Path]) -> dict[str, Path]:
     return steps
 
 
-def table(rows: list[Step]) -> str:
-    """Return the rows as text, each with its distance in percentage points to the first.
+def table(rows: list[Step], task: Task = CLASSIFICATION) -> str:
+    """Return the rows as text, each with its first metric's distance in percentage points to the first row.
 
     There is no distance between accuracies over different numbers of images.
     """
-    lines = [f"{'':<12}{'accuracy':>10}{'images':>9}{'to ' + rows[0].name:>16}"]
+    titles = [metric.title for metric in task.metrics]
+    heads = "".join(f"{title:>{max(10, len(title) + 2)}}" for title in titles)
+    lines = [f"{'':<12}{heads}{'images':>9}{'to ' + rows[0].name:>16}"]
     for row in rows:
         comparable = row is not rows[0] and row.images == rows[0].images
         distance = f"{100 * (row.accuracy - rows[0].accuracy):+.2f}" if comparable else ""
-        lines.append(f"{row.name:<12}{100 * row.accuracy:>8.2f} %{row.images:>9}{distance:>16}".rstrip())
+        values = zip(titles, (row.accuracy, *row.others), strict=True)
+        cells = "".join(f"{100 * value:>{max(8, len(title))}.2f} %" for title, value in values)
+        lines.append(f"{row.name:<12}{cells}{row.images:>9}{distance:>16}".rstrip())
     return "\n".join(lines)
+
+
+def outputs_table(steps: list[dict[str, Any]]) -> str:
+    """Return as text how near each output of each stage is to the float network's."""
+    width = max(12, *(len(output["name"]) + 2 for step in steps for output in step["outputs"]))
+    lines = [f"{'':<12}{'output':<{width}}{'signal to noise':>16}{'cosine':>10}{'images':>9}"]
+    for step in steps:
+        name = step["name"]
+        for output in step["outputs"]:
+            if "sqnr" in output:
+                cells = f"{output['sqnr']:>13.2f} dB{output['cosine']:>10.5f}"
+                lines.append(f"{name:<12}{output['name']:<{width}}{cells}{step['images']:>9}")
+                name = ""
+    return "\n".join(lines)
+
+
+def read_outputs(path: Path) -> dict[str, Any]:
+    """Return {"images", "outputs": [{"name", "sqnr", "cosine"}]} of a JSON file of the task none.
+
+    Raises:
+        SoftdpuError: if it is missing or has none.
+    """
+    try:
+        held = json.loads(path.read_text(encoding="utf-8"))
+        outputs = [
+            {"name": str(one["name"]), **{key: float(one[key]) for key in ("sqnr", "cosine") if key in one}}
+            for one in held["outputs"]
+        ]
+        return {"images": int(held["images"]), "outputs": outputs}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SoftdpuError(f"{path}: expected JSON with outputs and images ({error}); make it again") from None
 
 
 def warn_of_chance(step: Step, predictions: Path) -> list[str]:
@@ -97,14 +151,16 @@ def warn_of_chance(step: Step, predictions: Path) -> list[str]:
     ]
 
 
-def read_step(name: str, path: Path) -> Step:
-    """Return the accuracy in a JSON file with the keys accuracy (0..1) and images.
+def read_step(name: str, path: Path, task: Task = CLASSIFICATION) -> Step:
+    """Return the metrics in a JSON file with the keys accuracy (0..1), or those of another task, and images.
 
     Raises:
         SoftdpuError: if it is missing or has none.
     """
+    keys = ", ".join(metric.key for metric in task.metrics)
     try:
         metrics = json.loads(path.read_text(encoding="utf-8"))
-        return Step(name, float(metrics["accuracy"]), int(metrics["images"]))
+        first, *others = (float(metrics[metric.key]) for metric in task.metrics)
+        return Step(name, first, int(metrics["images"]), tuple(others))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SoftdpuError(f"{path}: expected JSON with accuracy and images ({error}); make it again") from None
+        raise SoftdpuError(f"{path}: expected JSON with {keys} and images ({error}); make it again") from None

@@ -14,21 +14,22 @@ from softdpu.errors import SoftdpuError
 from softdpu.output import files
 
 NAME = "MANIFEST.sha256"
-APP, MODEL = "app_mt.py", "mobilenet.xmodel"
-HELPERS = ("card.py", "runners.py")  # what every app imports
+MODEL = "mobilenet.xmodel"
+HELPERS = ("card.py", "checking.py", "runners.py")  # what every app imports
 LABELS, PREPROCESS, README = "labels.txt", "preprocess.json", "README.txt"
 RANDOM_VECTORS = 2  # golden vectors that no image gave
 
 
-def list_fixed(golden_images: int) -> list[str]:
+def list_fixed(golden_images: int, app: str) -> list[str]:
     """Return the names of the files that every card folder has: all but the images, whose names hold their labels.
 
     Args:
         golden_images: images with golden vectors.
+        app: the name of its app.
     """
     vectors = range(golden_images + RANDOM_VECTORS)
     golden = ["golden/golden.json", *(f"golden/{kind}_{i}.bin" for i in vectors for kind in ("input", "output"))]
-    return [APP, *HELPERS, MODEL, LABELS, PREPROCESS, README, NAME, *golden]
+    return [app, *HELPERS, MODEL, LABELS, PREPROCESS, README, NAME, *golden]
 
 
 def write(folder: Path) -> None:
@@ -65,6 +66,18 @@ def _is_inside(name: str) -> bool:
     return name.isprintable() and len(name) < 1000 and not {"", ".", ".."} & set(parts)
 
 
+def app_of(folder: Path) -> str:
+    """Return the name of the app in a card folder: its one program that is no helper.
+
+    Raises:
+        SoftdpuError: if its manifest lists none, or as `read`.
+    """
+    programs = [name for name in read(folder) if name.endswith(".py") and "/" not in name and name not in HELPERS]
+    if len(programs) != 1:
+        raise SoftdpuError(f"{folder} is no card folder with one app, it has {len(programs)}; make the folder again")
+    return programs[0]
+
+
 def find_missing(folder: Path) -> list[str]:
     """Return the names of the files that the manifest lists and that are gone; [] without a manifest."""
     return [name for name in read(folder) if not (folder / name).is_file()]
@@ -81,5 +94,5 @@ def find_missing_images(folders: Iterable[Path], images: int) -> list[str]:
         images: how many a card is to have; an image with a higher number is not missed.
     """
     names = {name for folder in folders for name in find_missing(folder)}
-    matches = [re.fullmatch(r"images/\d+_image(\d+)\.\w+", name) for name in sorted(names)]
+    matches = [re.fullmatch(r"images/(?:\d+_)?image(\d+)\.\w+", name) for name in sorted(names)]
     return [match[0] for match in matches if match and int(match[1]) < images]

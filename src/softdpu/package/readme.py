@@ -9,12 +9,12 @@ THIS FOLDER RUNS ON A PC, NOT ON THE BOARD
 mobilenet.xmodel was compiled by softdpu. It holds the network, quantized, laid out for the DPU
 {dpu}, but no machine code of that DPU: AMD's instruction set is not
 public. The software DPU on a PC computes from it what the DPU's arithmetic gives, bit for bit.
-On the board AMD's runtime refuses it, and app_mt.py says so. For a folder that runs on the
+On the board AMD's runtime refuses it, and {app} says so. For a folder that runs on the
 board, build again with `toolchain: vitis-ai` in config.yaml; the steps below are for that one.
 
 On the PC, with softdpu's Python environment active:
 
-    python3 app_mt.py --threads 2
+    python3 {app} --threads 2
 """
 
 _BOARD = """\
@@ -23,7 +23,7 @@ mobilenet.xmodel holds machine code for the DPU {dpu}, fingerprint
 """
 
 _TEXT = """\
-Image classification on a DPU: {title}
+{head} on a DPU: {title}
 
 {kind}
 1. Copy this folder to the board's home folder. On the PC that built it `snakemake deploy_{name} --config
@@ -37,24 +37,43 @@ Image classification on a DPU: {title}
 
     cd ~/target_{name}
     sha256sum -c MANIFEST.sha256 | grep -v OK
-    python3 app_mt.py --threads {threads}
+    python3 {app} --threads {threads}
 
-   It classifies the {images} images in images/ and prints accuracy and throughput. The number before the _ in an
-   image's name is its right class; labels.txt has the names, line by line from 0.
+   {does}
 
-3. If the accuracy is not what was expected:
+3. If {what} not what was expected:
 
-    python3 app_mt.py --check
+    python3 {app} --check
 
    compares with the vectors in golden/ bit by bit and says whether preprocessing, model or board is at fault.
 
 Further options: --sweep 1,2,4,6 (throughput by number of threads), --end_to_end (times decoding and pre-processing
-too), --seconds 60 (soak test), --json results.json, --verbose. `python3 app_mt.py --help` lists them all.
+too), --seconds 60 (soak test), --json results.json, --verbose. `python3 {app} --help` lists them all.
 """
 
 
-def text(target: Target, images: int, has_instructions: bool) -> str:
-    """Return the text for a board, a number of images, and a model with or without machine code for the DPU."""
+# By task: the head, what the app does, and what may disappoint.
+_ABOUT = {
+    "classification": (
+        "Image classification",
+        "It classifies the {images} images in images/ and prints accuracy and throughput. The number before the _ in\n"
+        "   an image's name is its right class; labels.txt has the names, line by line from 0.",
+        "the accuracy is",
+    ),
+    "none": (
+        "A network",
+        "It runs the {images} images in images/ through the network, and prints the range of each output and the\n"
+        "   throughput; --outputs results.npz writes the outputs themselves.",
+        "the outputs are",
+    ),
+}
+
+
+def text(target: Target, images: int, has_instructions: bool, task: str, app: str) -> str:
+    """Return the text for a board, a number of images, a model with or without machine code for the DPU, a task and
+    its app.
+    """
+    head, does, what = _ABOUT.get(task, _ABOUT["none"])
     values = {
         "name": target.name,
         "title": target.title,
@@ -62,6 +81,10 @@ def text(target: Target, images: int, has_instructions: bool) -> str:
         "dpu": target.dpu.name,
         "fingerprint": target.fingerprint,
         "images": images,
+        "app": app,
+        "head": head,
+        "does": does.format(images=images),
+        "what": what,
         "threads": min(2 * target.cores, images),
     }
     kind = (_BOARD if has_instructions else _SOFTWARE).format(**values)

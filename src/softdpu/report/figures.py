@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from softdpu.tasks import TASKS
+
 
 class Figure(NamedTuple):
     """A picture or table of the report.
@@ -93,5 +95,5 @@ FIGURES: dict[str, tuple[Figure, ...]] = {
 
 def keep_measured(files: Iterable[str]) -> list[str]:
     """Return those outputs of a stage by which it says how well it did."""
-    known = ("metrics.json", "predictions.csv", "history.csv")
+    known = ("metrics.json", "history.csv", *(task.predictions for task in TASKS.values()))
     return [file for file in files if file.rsplit("/", 1)[-1] in known]

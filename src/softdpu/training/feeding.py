@@ -11,6 +11,7 @@ from typing import Any, Iterator  # noqa: UP035 - Python 3.7 of AMD's containers
 
 import numpy as np
 
+from softdpu.dataset.targets import Labels
 from softdpu.errors import SoftdpuError
 from softdpu.keras2.api import tf
 from softdpu.training.devices import ONE, Devices
@@ -20,7 +21,8 @@ class Feed:
     """Batches as a tf.data.Dataset.
 
     Attributes:
-        dataset: of (float32[n, ...] inputs, int64[n] labels); the next batch is made while one is used.
+        dataset: of (float32[n, ...] inputs, int64[n] labels or what targets.Targets makes); the next batch is made
+            while one is used.
         batches: of one pass.
     """
 
@@ -66,10 +68,10 @@ class Feed:
 
     def _own(self, mine: range) -> Any:
         """Return the dataset of the parts `mine` of every batch."""
-        shapes = (tf.TensorShape((None, *self._source.shape)), tf.TensorShape((None,)))
-        data = tf.data.Dataset.from_generator(
-            lambda: self._parts(mine), output_types=(tf.float32, tf.int64), output_shapes=shapes
-        )
+        targets = getattr(self._source, "targets", None) or Labels()
+        shapes = (tf.TensorShape((None, *self._source.shape)), tf.TensorShape((None, *targets.shape)))
+        types = (tf.float32, tf.as_dtype(targets.dtype))
+        data = tf.data.Dataset.from_generator(lambda: self._parts(mine), output_types=types, output_shapes=shapes)
         endless = self._first_epoch is not None
         count = tf.data.experimental.INFINITE_CARDINALITY if endless else self.batches * len(mine)
         return data.apply(tf.data.experimental.assert_cardinality(count)).prefetch(max(1, len(mine)))

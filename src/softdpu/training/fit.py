@@ -8,18 +8,19 @@ from typing import Any, Sequence  # noqa: UP035 - Python 3.7 of AMD's containers
 import numpy as np
 
 from softdpu.errors import SoftdpuError
-from softdpu.keras2 import replicas
 from softdpu.keras2.config import make_legacy
 from softdpu.output.files import PathLike, whole_file, write_json
 from softdpu.output.progress import Steps
-from softdpu.training.batches import keras, tf
+from softdpu.training.batches import keras
 from softdpu.training.checkpoints import State, Store, restore, values, variables
 from softdpu.training.copies import copy_to_train
 from softdpu.training.devices import explain_lost_workers
 from softdpu.training.feeding import Feed
 from softdpu.training.recipe import Recipe
-from softdpu.training.results import Predictions, write_history, write_predictions
+from softdpu.training.results import write_history
 from softdpu.training.setup import Setup
+from softdpu.training.task import TrainingTask
+from softdpu.training.tasks.classification import Classification
 
 
 def fit(
@@ -32,11 +33,12 @@ def fit(
     history: PathLike | None = None,
     setup: Setup = Setup(),  # noqa: B008 - frozen
     callbacks: Sequence[Any] = (),
+    task: TrainingTask = Classification(),  # noqa: B008 - it holds nothing
 ) -> dict[str, list[float]]:
-    """Train `model` in place and leave it with the weights of the epoch with the best validation accuracy.
+    """Train `model` in place and leave it with the weights of the epoch with the best metric on the validation images.
 
     Args:
-        model: takes float32[n, h, w, 3] and returns logits.
+        model: takes float32[n, h, w, 3] and returns what the task's loss takes, logits of classes.
         train: pipeline.Batches, or what else feeding.Feed takes.
         val: as train, to choose the best epoch by.
         recipe: the numbers.
@@ -46,6 +48,7 @@ def fit(
         setup: devices, precision and checkpoints. With checkpoints it goes on where a run that was killed had ended;
             with several devices or in mixed precision a copy of the network is trained.
         callbacks: Keras callbacks beside its own.
+        task: whose loss it lowers, and by whose metric the best epoch is chosen.
 
     Returns:
         Keras' history: the values of each epoch by name.
@@ -59,14 +62,14 @@ def fit(
     with devices.scope():
         trained.compile(
             optimizer=optimizer(recipe, setup.precision),
-            loss=cross_entropy(recipe.label_smoothing),
-            metrics=["accuracy"],
+            loss=task.loss(recipe.label_smoothing),
+            metrics=task.metrics(model),
         )
-    best = _BestWeights()
+    best = _BestWeights(task.watched)
     state = _resume(trained, store, best, recipe) if store else None
     if state is None and keep_start:
-        best.start = evaluate(model, val)
-        best.offer(-1, best.start["accuracy"], trained)
+        best.start = task.evaluate(model, val)
+        best.offer(-1, best.start[task.watched], trained)
     first, before = (state.epoch, state.history) if state else (0, {})
     feed, val_feed = Feed(train, devices, first), Feed(val, devices)
     mine = [_Rate(recipe, feed.batches), best, keras.callbacks.TerminateOnNaN()]
@@ -92,7 +95,8 @@ def fit(
             f"training diverged: the loss is no number any more; learning_rate {recipe.learning_rate} is too high"
         )
     model.set_weights(best.weights)
-    print(f"best epoch: {best.epoch + 1} of {recipe.epochs}, validation accuracy {best.accuracy:.4f}")
+    watched = task.watched.replace("_", " ")
+    print(f"best epoch: {best.epoch + 1} of {recipe.epochs}, validation {watched} {best.accuracy:.4f}")
     if history is not None and devices.chief:
         write_history(history, curves, best.epoch + 1, best.start)
     return curves
@@ -123,51 +127,6 @@ def optimizer(recipe: Recipe, precision: str | None = None) -> Any:
     return keras.optimizers.Adam(recipe.learning_rate)
 
 
-def cross_entropy(label_smoothing: float) -> Any:
-    """Return the loss over logits for integer labels: the mean over a batch, also where devices have parts of it."""
-    if tf.distribute.has_strategy():
-        return lambda labels, logits: _loss_of_whole_batch(labels, logits, label_smoothing)
-    if not label_smoothing:
-        return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    smooth = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=label_smoothing)
-
-    def loss(labels: Any, logits: Any) -> Any:
-        return smooth(tf.one_hot(tf.cast(tf.reshape(labels, [-1]), tf.int32), tf.shape(logits)[-1]), logits)
-
-    return loss
-
-
-def _loss_of_whole_batch(labels: Any, logits: Any, label_smoothing: float) -> Any:
-    """Return the mean over all devices' parts, on each device; Keras divides it by their number, gradients add up."""
-    wanted = tf.one_hot(tf.cast(tf.reshape(labels, [-1]), tf.int32), tf.shape(logits)[-1])
-    each = keras.losses.categorical_crossentropy(wanted, logits, from_logits=True, label_smoothing=label_smoothing)
-    return replicas.total(tf.reduce_sum(each)) / replicas.total(tf.cast(tf.size(each), tf.float32))
-
-
-def evaluate(model: Any, batches: Any, predictions: PathLike | None = None) -> dict[str, Any]:
-    """Return {"accuracy": 0..1, "loss": cross entropy, "images": count} of a model over all batches.
-
-    Computed from the logits in float64, so that the same logits give the same digits everywhere. `predictions` is the
-    path of a CSV file of each image's predicted class, None for none.
-    """
-    right, loss, count = 0, 0.0, 0
-    found = []
-    feed = Feed(batches)
-    with feed.raises():
-        for images, some_labels in Steps("evaluate", feed.batches).count(feed.dataset):
-            logits, labels = np.asarray(model.predict_on_batch(images), np.float64), some_labels.numpy()
-            right += int((logits.argmax(axis=1) == labels).sum())
-            shifted = logits - logits.max(axis=1, keepdims=True)
-            sums = np.exp(shifted).sum(axis=1)
-            loss += float((np.log(sums) - shifted[np.arange(len(labels)), labels]).sum())
-            count += len(labels)
-            found.append(Predictions(labels, logits.argmax(axis=1), 1 / sums))
-    if predictions is not None:
-        columns = [np.concatenate([batch[i] for batch in found]) for i in range(len(Predictions._fields))]
-        write_predictions(predictions, Predictions(*columns))
-    return {"accuracy": right / count, "loss": loss / count, "images": count}
-
-
 def save(model: Any, path: PathLike) -> None:
     """Write a model as Keras-2 HDF5 without its optimizer, whole or not at all; equal models give equal bytes."""
     with whole_file(path) as part, warnings.catch_warnings():
@@ -176,24 +135,25 @@ def save(model: Any, path: PathLike) -> None:
         make_legacy(part)
 
 
-def report(metrics: dict[str, Any], path: PathLike, what: str) -> None:
+def report(metrics: dict[str, Any], path: PathLike, what: str, task: TrainingTask) -> None:
     """Write metrics.json and print one line."""
     write_json(path, metrics)
-    print(f"{what}: accuracy {metrics['accuracy']:.4f}, loss {metrics['loss']:.4f}, {metrics['images']} images")
+    print(f"{what}: {task.describe(metrics)}")
 
 
 class _BestWeights(keras.callbacks.Callback):
-    """Keeps the weights of the epoch with the best validation accuracy; the first of equals."""
+    """Keeps the weights of the epoch with the best validation accuracy, or what is watched; the first of equals."""
 
-    def __init__(self) -> None:
+    def __init__(self, watched: str) -> None:
         super().__init__()
+        self._watched = f"val_{watched}"
         self.weights: list[np.ndarray] | None = None
         self.accuracy = -1.0
         self.epoch = 0
         self.start: dict[str, Any] | None = None  # what the network was before training, if that was measured
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        self.offer(epoch, (logs or {}).get("val_accuracy", -1.0), self.model)
+        self.offer(epoch, (logs or {}).get(self._watched, -1.0), self.model)
 
     def offer(self, epoch: int, accuracy: float, model: Any) -> None:
         """Keep the weights of `model` if they are better than the best so far."""

@@ -21,6 +21,8 @@ from softdpu.training.prospects import say_prospects
 from softdpu.training.recipe import Recipe
 from softdpu.training.results import HISTORY
 from softdpu.training.setup import Setup, Surroundings
+from softdpu.training.task import TrainingTask
+from softdpu.training.tasks.classification import Classification
 
 COPIES = 8  # of the training images, each with other augmentations, whose features are kept
 
@@ -60,11 +62,13 @@ def train_float(job: FloatTraining) -> None:
     recipe, size, classes = job.recipe, job.network.size, job.network.classes
     setup = setups.begin(job, recipe, job.surroundings)
     say_prospects(job.data.training_folder(), classes, recipe)
-    model = job.network.build()
-    data = train_batches(job.data, size, classes, recipe)
-    val = val_batches(job.data, size, classes, recipe.threads, recipe.val_images)
+    task = job.data.find_task()
+    model = task.build(job.network)
+    targets = task.targets(model)
+    data = train_batches(job.data, size, targets, recipe)
+    val = val_batches(job.data, size, targets, recipe.threads, recipe.val_images)
     folder = Path(job.output).parent
-    train(model, data, val, recipe, job.cache_features, job.tensorboard, folder / HISTORY, setup)
+    train(model, data, val, recipe, job.cache_features, job.tensorboard, folder / HISTORY, setup, task)
     del data, val  # their images, before the validation images are read
     if setup.devices.chief:
         lines: list[str] = []
@@ -83,11 +87,12 @@ def train(
     logs: PathLike,
     history: PathLike | None = None,
     setup: Setup = Setup(),  # noqa: B008 - frozen
+    task: TrainingTask = Classification(),  # noqa: B008 - it holds nothing
 ) -> None:
-    """Train a network of model.mobilenet in place.
+    """Train a new network in place.
 
     Args:
-        model: with or without a frozen base.
+        model: of model.mobilenet for classification, with or without a frozen base.
         train_data: KerasBatches.
         val_data: KerasBatches to choose the best epoch by.
         recipe: the numbers.
@@ -96,10 +101,10 @@ def train(
         logs: folder for TensorBoard.
         history: path of a CSV file of each epoch's numbers, None for none.
         setup: devices, precision and checkpoints.
+        task: what the network is for.
     """
-    frozen = not model.get_layer("conv1").trainable
-    if not (frozen and cache_features):
-        fit(model, train_data, val_data, recipe, logs, history=history, setup=setup)
+    if not cache_features or task.name != "classification" or model.get_layer("conv1").trainable:
+        fit(model, train_data, val_data, recipe, logs, history=history, setup=setup, task=task)
         return
     dropout, logits = model.get_layer("dropout"), model.get_layer("logits")
     base = keras.Model(model.input, dropout.input)

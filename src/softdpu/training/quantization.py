@@ -15,7 +15,7 @@ from softdpu.training import quantizers
 from softdpu.training import setup as setups
 from softdpu.training.batches import KerasBatches, make_repeatable
 from softdpu.training.common import Data, calibration_batches, finish, train_batches, val_batches
-from softdpu.training.fit import evaluate, fit, report
+from softdpu.training.fit import fit, report
 from softdpu.training.recipe import Recipe
 from softdpu.training.results import HISTORY
 from softdpu.training.setup import Surroundings
@@ -73,7 +73,12 @@ class FineTuning:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A float or quantized model to evaluate: `output` is the path of the JSON file with its metrics."""
+    """A float or quantized model to evaluate.
+
+    Attributes:
+        output: path of the JSON file with its metrics.
+        reference: path of the float model, for a task that compares outputs.
+    """
 
     model: PathLike
     output: PathLike
@@ -81,6 +86,7 @@ class Evaluation:
     quantizer: str = quantizers.SOFTDPU
     threads: int = 1
     trust: bool = False
+    reference: PathLike | None = None
 
 
 def quantize(job: Quantization) -> None:
@@ -95,7 +101,7 @@ def quantize(job: Quantization) -> None:
         chosen = quantizers.choose_options(how.quantizer, how.recipe_of_quantizer)
         quantized = tool.VitisQuantizer(model, **chosen).quantize_model(calib_dataset=calibration, verbose=1)
     _write_positions(quantized, how.quantizer, job.output)
-    finish(quantized, job.data, job.output, size, "quantized model", job.threads)
+    finish(quantized, job.data, job.output, size, "quantized model", job.threads, _load_reference(job))
 
 
 def finetune(job: FineTuning) -> None:
@@ -108,17 +114,18 @@ def finetune(job: FineTuning) -> None:
     calibration = _open_calibration(job.data, how, size, recipe.threads)
     with _explain_refusal():
         trainable = quantizers.make_trainable(how.quantizer, model, calibration, how.recipe_of_quantizer)
-    classes = model.output_shape[-1]
-    train = train_batches(job.data, size, classes, recipe)
-    val = val_batches(job.data, size, classes, recipe.threads, recipe.val_images)
+    task = job.data.find_task()
+    targets = task.targets(model)
+    train = train_batches(job.data, size, targets, recipe)
+    val = val_batches(job.data, size, targets, recipe.threads, recipe.val_images)
     history = Path(job.output).parent / HISTORY
-    fit(trainable, train, val, recipe, job.tensorboard, keep_start=True, history=history, setup=setup)
+    fit(trainable, train, val, recipe, job.tensorboard, keep_start=True, history=history, setup=setup, task=task)
     del train, val  # their images, before all validation images are read
     if setup.devices.chief:
         with _explain_refusal():
             deployed = tool.VitisQuantizer.get_deploy_model(trainable)
         _write_positions(deployed, how.quantizer, job.output)
-        finish(deployed, job.data, job.output, size, "fine-tuned model", recipe.threads)
+        finish(deployed, job.data, job.output, size, "fine-tuned model", recipe.threads, _load_reference(job))
     setup.end()
 
 
@@ -126,8 +133,11 @@ def evaluate_model(job: Evaluation) -> None:
     """Evaluate a float or quantized model on all validation records; writes metrics.json."""
     make_repeatable(0, job.threads)
     model = load(job.model, job.quantizer, job.trust)
-    data = val_batches(job.data, input_size(model, job.model), model.output_shape[-1], job.threads)
-    report(evaluate(model, data), job.output, str(job.model))
+    task = job.data.find_task()
+    task.check(model, job.model)
+    data = val_batches(job.data, input_size(model, job.model), task.targets(model), job.threads)
+    reference = load(job.reference, trust=job.trust) if job.reference else None
+    report(task.evaluate(model, data, reference=reference), job.output, str(job.model), task)
 
 
 def load(path: PathLike, quantizer: str = quantizers.SOFTDPU, trust: bool = False) -> Any:
@@ -140,19 +150,26 @@ def load(path: PathLike, quantizer: str = quantizers.SOFTDPU, trust: bool = Fals
         return door.load_model(path, trust)
 
 
-def input_size(model: Any, path: PathLike) -> int:
-    """Return the size in pixels of a model's square input of three channels.
+def input_size(model: Any, path: PathLike) -> tuple[int, int]:
+    """Return height and width in pixels of a model's input of three channels.
 
     Raises:
         SoftdpuError: if the model takes anything else.
     """
     shape = model.input_shape
-    if not isinstance(shape, tuple) or len(shape) != 4 or shape[1] != shape[2] or shape[1] is None or shape[3] != 3:
-        raise SoftdpuError(f"{path} must take one square image of 3 channels, it takes {shape}")
-    return int(shape[1])
+    if not isinstance(shape, tuple) or len(shape) != 4 or None in shape[1:3] or shape[3] != 3:
+        raise SoftdpuError(f"{path} must take one image of 3 channels, it takes {shape}")
+    return int(shape[1]), int(shape[2])
 
 
-def _open_calibration(data: Data, how: Calibration, size: int, threads: int) -> KerasBatches:
+def _load_reference(job: Quantization | FineTuning) -> Any:
+    """Return the float model as it was, for a task that compares with it."""
+    if not job.data.find_task().compares:
+        return None
+    return load(job.model, job.calibration.quantizer, job.calibration.trust)
+
+
+def _open_calibration(data: Data, how: Calibration, size: tuple[int, int], threads: int) -> KerasBatches:
     return calibration_batches(data, size, how.calib_images, how.calib_batch, threads)
 
 

@@ -10,6 +10,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from softdpu.own_model import height_and_width
+
 # MiB that one image of a batch takes while MobileNet v1 1.0 learns at 224x224; fine-tuning took 45.
 _MIB_AN_IMAGE = 65
 # MiB of Python, TensorFlow and the input pipeline before the first step.
@@ -24,7 +26,7 @@ _IMAGES = {"imagenet": 1300, "fashion_mnist": 60000, "image_folder": 60000}  # i
 def memory(config: Mapping[str, Any], stage: str) -> int:
     """Return the MiB that training a stage, train or finetune, needs."""
     model, recipe = config["model"], config[stage]
-    share = model["alpha"] * (model["input_size"] / 224) ** 2
+    share = model["alpha"] * _pixels(model) / 224**2
     batch = math.ceil(_MIB_AN_IMAGE * share * recipe["batch_size"])
     return int(_MIB_AT_LEAST + recipe["cache_mib"] + batch)
 
@@ -32,12 +34,17 @@ def memory(config: Mapping[str, Any], stage: str) -> int:
 def minutes(config: Mapping[str, Any], stage: str) -> int:
     """Return the minutes that training a stage, train or finetune, needs on the CPU cores or GPUs that it asks for."""
     model, recipe = config["model"], config[stage]
-    work = (model["alpha"] / 0.25) ** 1.5 * (model["input_size"] / 64) ** 2
+    work = (model["alpha"] / 0.25) ** 1.5 * _pixels(model) / 64**2
     if stage == "train" and model["freeze_base"]:
         work /= 3  # no gradients
     speed = _IMAGES_A_SECOND * max(config["train"]["threads"], _GPU * config["cluster"]["gpus"])
     seconds = (recipe["images"] or _images(config["dataset"])) * recipe["epochs"] * work / speed
     return int(_MINUTES_AT_LEAST + math.ceil(seconds / 60))
+
+
+def _pixels(model: Mapping[str, Any]) -> int:
+    height, width = height_and_width(model["input_size"])
+    return height * width
 
 
 def _images(dataset: Mapping[str, Any]) -> int:

@@ -1,0 +1,25 @@
+"""What tasks are to training and evaluation: a module for each, found by the task's name."""
+
+from __future__ import annotations
+
+import importlib
+
+from softdpu import tasks
+from softdpu.training.task import TrainingTask
+
+# By name, the class, "module:name"; it is imported when it is asked for.
+TASKS = {
+    "classification": "softdpu.training.tasks.classification:Classification",
+    "none": "softdpu.training.tasks.comparison:Comparison",
+}
+
+
+def find(name: str) -> TrainingTask:
+    """Return what training and evaluation need of a task.
+
+    Raises:
+        SoftdpuError: if there is no such task.
+    """
+    module, _, kind = TASKS[tasks.find(name).name].partition(":")
+    found: TrainingTask = getattr(importlib.import_module(module), kind)()
+    return found
