@@ -99,7 +99,7 @@ else:
             fit=IMAGES,
             tensorboard=f"{LOGS}/tensorboard/float",
         message:
-            "train MobileNet {params.model[alpha]} at {params.model[input_size]}x{params.model[input_size]}"
+            f"train {TASK.network} {{params.model[alpha]}} at {{params.model[input_size]}}x{{params.model[input_size]}}"
         shell:
             "{params.python:q} {input.script:q}"
             " --train-records {params.train:q}"

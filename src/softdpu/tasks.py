@@ -72,7 +72,16 @@ NONE = Task(
     results="outputs.npz",
 )
 
-TASKS = {task.name: task for task in (CLASSIFICATION, NONE)}
+SEGMENTATION = Task(
+    "segmentation",
+    {"image_folder": "mask_folder"},
+    (Metric("mean_iou", "mean IoU"), Metric("accuracy", "pixel accuracy")),
+    "app_seg.py",
+    "predictions.npz",
+    network="U-Net",
+)
+
+TASKS = {task.name: task for task in (CLASSIFICATION, SEGMENTATION, NONE)}
 
 
 def find(name: str) -> Task:

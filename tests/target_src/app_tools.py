@@ -16,7 +16,7 @@ from softdpu.dataset import preprocess as pipeline
 from softdpu.numbers import fixed_point
 
 APP = Path(__file__).parents[2] / "target_src" / "app_mt.py"
-HELPER, RUNNERS = APP.with_name("card.py"), APP.with_name("runners.py")
+HELPER, CHECKING, RUNNERS = (APP.with_name(name) for name in ("card.py", "checking.py", "runners.py"))
 FAKES = Path(__file__).parent / "fakes"
 MODEL = {
     "batch": 1,

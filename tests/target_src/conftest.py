@@ -9,7 +9,7 @@ import sys
 import cv2
 import numpy as np
 import pytest
-from app_tools import APP, FAKES, HELPER, RUNNERS, load, write_model
+from app_tools import APP, CHECKING, FAKES, HELPER, RUNNERS, load, write_model
 
 
 @pytest.fixture
@@ -26,8 +26,9 @@ def fakes(monkeypatch):
 
 @pytest.fixture
 def helper(fakes, monkeypatch):
-    """card.py, which the app imports, on runners.py."""
+    """card.py, which the app imports, on checking.py and runners.py."""
     monkeypatch.setitem(sys.modules, "runners", load("runners_under_test", RUNNERS))
+    monkeypatch.setitem(sys.modules, "checking", load("checking_under_test", CHECKING))
     module = load("card_under_test", HELPER)
     monkeypatch.setitem(sys.modules, "card", module)
     return module

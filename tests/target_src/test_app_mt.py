@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from app_tools import APP, HELPER, RUNNERS, expected_classes, right, start, write_model
+from app_tools import APP, CHECKING, HELPER, RUNNERS, expected_classes, right, start, write_model
 
 from softdpu.dataset import preprocess as pipeline
 from softdpu.numbers import fixed_point
@@ -316,7 +316,10 @@ def test_ctrl_c_ends_within_a_second(card, arguments, delay):
 
 IMPORTS = {
     APP: {"numpy", "card"},
-    HELPER: {"numpy", "cv2", "runners"},
+    APP.with_name("app_raw.py"): {"numpy", "card"},
+    APP.with_name("app_seg.py"): {"numpy", "cv2", "card"},
+    HELPER: {"numpy", "cv2", "checking", "runners"},
+    CHECKING: {"numpy", "runners"},
     RUNNERS: {"numpy", "xir", "vart", "vitis_ai_library"},
 }
 

@@ -80,6 +80,7 @@ def test_nothing_to_do_and_says_so_quickly(built: Path) -> None:
         ("scripts/ladder.py", {"ladder", "target_zcu102"}),
         ("target_src/app_mt.py", PACKAGE),
         ("target_src/card.py", PACKAGE),
+        ("target_src/checking.py", PACKAGE),
         ("target_src/runners.py", PACKAGE),
         ("src/softdpu/dataset/fashion_mnist.py", FETCH),
         ("src/softdpu/training/float_model.py", TRAIN),

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from softdpu import tasks
+from softdpu.dataset import mask_folder, preprocess
 from softdpu.dataset.folder import count_folders
 from softdpu.dataset.imagenet import val_shards
 from softdpu.errors import SoftdpuError
@@ -75,6 +76,8 @@ def check_task(config: Mapping[str, Any]) -> None:
         raise SoftdpuError(
             f"config: task {task.name} takes dataset.kind {' or '.join(task.sources)}, got {kind} (dataset.kind)"
         )
+    if task == tasks.SEGMENTATION:
+        _check_segmentation(config)
     if not task.network and not config["model"]["file"]:
         raise SoftdpuError(f"config: task {task.name} has no network to train; name a trained one (model.file)")
     if not task.labelled and config["finetune"]["epochs"]:
@@ -86,9 +89,20 @@ def check_task(config: Mapping[str, Any]) -> None:
         )
 
 
+def _check_segmentation(config: Mapping[str, Any]) -> None:
+    if config["dataset"]["fit"] != preprocess.STRETCH:
+        raise SoftdpuError("config: task segmentation takes dataset.fit: stretch, so that masks fit their images")
+    for stage in ("train", "finetune"):
+        if config[stage]["augment"]["crop"]:
+            raise SoftdpuError(f"config: task segmentation cannot crop; leave out {stage}.augment.crop")
+    mask_folder.check(Path(config["dataset"]["path"]))
+
+
 def count_classes(config: Mapping[str, Any]) -> int | None:
     """Return how many classes the images are of; None where that is not known before the records are made."""
     dataset = config["dataset"]
+    if config["task"] == tasks.SEGMENTATION.name:
+        return config["segmentation"]["classes"] or mask_folder.count_classes(Path(dataset["path"]))
     if config["task"] != tasks.CLASSIFICATION.name:
         return None
     if dataset["kind"] == "fashion_mnist":
@@ -116,6 +130,8 @@ def choose_source(config: Mapping[str, Any], split: str) -> dict[str, Any]:
         chosen.update(source=FASHION_MNIST, images=dataset[f"{split}_images"], jpeg_quality=dataset["jpeg_quality"])
     elif dataset["kind"] == "image_folder":
         chosen.update(source=dataset["path"], val_share=dataset["val_share"], seed=dataset["seed"])
+        if config["task"] == tasks.SEGMENTATION.name:
+            chosen["classes"] = config["segmentation"]["classes"]
     else:
         chosen.update(source=dataset[f"{split}_tar"], classes=dataset["classes"])
         if split == "val":

@@ -16,20 +16,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--source",
         required=True,
-        help="fashion_mnist: folder of the four files; image_folder: folder of images; imagenet: the split's tar",
+        help="fashion_mnist: folder of the four files; imagenet: the split's tar; else the folder of images",
     )
     add("--split", choices=make.SPLITS, required=True, help="which part of the data set")
     add("--output", required=True, metavar="DIR", help="folder for data_<i>.tfrecord and data_<i>.json")
     add("--shard", type=int, metavar="I", help="write this one alone, counted from 0 (default: all, and the manifest)")
-    add("--shards", type=int, default=1, help="fashion_mnist, image_folder: files for the records (default: 1)")
+    add("--shards", type=int, default=1, help="all but imagenet: files for the records (default: 1)")
     add("--images", type=positive, metavar="N", help="fashion_mnist: the first N of the split (default: all)")
     add("--jpeg-quality", type=int, default=100, help="fashion_mnist: of the JPEG files made (default: 100)")
-    add("--classes", type=positive, metavar="N", help="imagenet: take the first N synsets (default: all)")
+    add(
+        "--classes",
+        type=positive,
+        metavar="N",
+        help="imagenet: the first N synsets; mask_folder: how many (default: all)",
+    )
     add("--train-source", metavar="TAR", help="imagenet, val: the training tar, which names the classes")
     add("--ground-truth", metavar="FILE", help="imagenet, val: val.txt or a tar that holds it")
     add("--images-per-shard", type=positive, default=5000, help="imagenet, val: images in a file (default: 5000)")
-    add("--val-share", type=float, default=0.2, help="image_folder without train/ and val/: for val (default: 0.2)")
-    add("--seed", type=int, default=1, help="image_folder without train/ and val/: of the choice (default: 1)")
+    add("--val-share", type=float, default=0.2, help="folder without train/ and val/: for val (default: 0.2)")
+    add("--seed", type=int, default=1, help="folder without train/ and val/: of the choice (default: 1)")
     add("--verify", action="store_true", help="decode every image; otherwise the structure of JPEG files is checked")
     add(
         "--max-pixels",

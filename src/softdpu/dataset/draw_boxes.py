@@ -25,9 +25,20 @@ def draw_image(random: np.random.Generator, size: int = SIZE) -> tuple[np.ndarra
         uint8[size, size, 3] and float64[n, 5], 1 to 4 boxes: class, middle x and y, width and height in shares of the
         size. The shapes do not touch.
     """
+    image, _, boxes = draw_scene(random, size)
+    return image, boxes
+
+
+def draw_scene(random: np.random.Generator, size: int = SIZE) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Draw one image with its mask and its boxes.
+
+    Returns:
+        The image and the boxes of `draw_image`, and between them uint8[size, size]: 0 for the ground, else 1 more than
+        the class of the shape there.
+    """
     ground = random.integers(0, 256, 3)
     image = np.full((size, size, 3), ground, np.uint8)
-    taken = np.zeros((size, size), np.uint8)
+    taken, classes = np.zeros((size, size), np.uint8), np.zeros((size, size), np.uint8)
     rows: list[tuple[float, ...]] = []
     for _ in range(int(random.integers(1, _MOST_SHAPES + 1))):
         kind = int(random.integers(len(CLASSES)))
@@ -40,9 +51,10 @@ def draw_image(random: np.random.Generator, size: int = SIZE) -> tuple[np.ndarra
             continue
         taken[top : top + height, left : left + width] = 1
         image[mask > 0] = colour
+        classes[mask > 0] = kind + 1
         rows.append((kind, (left + width / 2) / size, (top + height / 2) / size, width / size, height / size))
     noisy = image + random.normal(0, _NOISE, image.shape)
-    return np.clip(noisy, 0, 255).astype(np.uint8), np.array(rows)
+    return np.clip(noisy, 0, 255).astype(np.uint8), classes, np.array(rows)
 
 
 def _draw_shape(kind: int, random: np.random.Generator, size: int) -> np.ndarray:

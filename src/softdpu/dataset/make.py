@@ -12,6 +12,7 @@ from softdpu.dataset.fashion_mnist import FashionMnist
 from softdpu.dataset.folder import ImageFolder
 from softdpu.dataset.imagenet import ImagenetTrain, ImagenetVal
 from softdpu.dataset.images import MAX_PIXELS
+from softdpu.dataset.mask_folder import MaskFolder
 from softdpu.dataset.source import Source
 from softdpu.dataset.unlabelled import ImageFiles
 from softdpu.errors import SoftdpuError
@@ -31,7 +32,7 @@ class Choice:
         shards: fashion_mnist, image_folder: files to spread the records over.
         images: fashion_mnist: the first so many, None for all.
         jpeg_quality: fashion_mnist: of the JPEG files made.
-        classes: imagenet: the first so many synsets, None for all.
+        classes: imagenet: the first so many synsets, None for all; mask_folder: their number.
         train_source, ground_truth: imagenet, val: the training tar, which names the classes; val.txt or a tar with it.
         images_per_shard: imagenet, val.
         max_pixels: an image that declares more is left out.
@@ -65,6 +66,10 @@ def _image_files(choice: Choice) -> Source:
     return ImageFiles(choice.source, choice.split, choice.shards, choice.val_share, choice.seed)
 
 
+def _mask_folder(choice: Choice) -> Source:
+    return MaskFolder(choice.source, choice.split, choice.shards, choice.val_share, choice.seed, choice.classes)
+
+
 def _imagenet(choice: Choice) -> Source:
     if choice.split == "train":
         return ImagenetTrain(choice.source, choice.classes)
@@ -79,6 +84,7 @@ SOURCES: dict[str, Callable[[Choice], Source]] = {
     "image_files": _image_files,
     "image_folder": _image_folder,
     "imagenet": _imagenet,
+    "mask_folder": _mask_folder,
 }
 
 

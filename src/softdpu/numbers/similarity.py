@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Dict
+from typing import Any
 
 import numpy as np
 
@@ -41,6 +41,6 @@ class Similarity:
             return 1.0 if self._signal == self._power else 0.0
         return self._product / scale
 
-    def as_dict(self) -> Dict[str, float]:  # noqa: UP006
+    def as_dict(self) -> dict[str, float]:
         """Return {"sqnr", "cosine"}."""
         return {"sqnr": self.sqnr, "cosine": self.cosine}

@@ -106,16 +106,37 @@ def _end_in_logits(graph: Graph) -> None:
         last.config["activation"] = "linear"
 
 
+def _check_segmenter(model: Any, path: Any, classes: int) -> None:
+    outputs = model.output_shape
+    if not isinstance(outputs, tuple) or len(outputs) != 4 or None in outputs[1:]:
+        kind = ", which is a classifier's answer" if isinstance(outputs, tuple) and len(outputs) == 2 else ""
+        raise SoftdpuError(
+            f"{path} gives {_shapes(outputs)}{kind}; task segmentation needs (height, width, classes) (model.file,"
+            " task)"
+        )
+    if outputs[3] != classes and (outputs[3], classes) != (1, 2):
+        raise SoftdpuError(
+            f"{path} tells {outputs[3]} classes apart, the masks have {classes} (segmentation.classes); take the data"
+            " that it was trained on (model.file)"
+        )
+
+
 # By task, what a network's outputs must be; of other tasks any.
-_FITS: dict[str, Callable[[Any, Any, int], None]] = {"classification": _check_classifier}
+_FITS: dict[str, Callable[[Any, Any, int], None]] = {
+    "classification": _check_classifier,
+    "segmentation": _check_segmenter,
+}
 
 
 def _two_outputs(graph: Graph, path: Any) -> None:
     """Give a network with one output z for two classes the outputs 0 and z."""
     last = _find_last(graph)
-    if last.class_name != "Dense":
-        raise SoftdpuError(f"{path} has one output that no Dense layer makes; end it with Dense(2) (model.file)")
-    last.config["units"] = 2
+    if last.class_name not in _WEIGHTED:
+        raise SoftdpuError(
+            f"{path} has one output that no Dense or Conv2D layer makes; end it with Dense(2), or Conv2D(2, 1) for"
+            " pixels (model.file)"
+        )
+    last.config["units" if last.class_name == "Dense" else "filters"] = 2
     last.weights = {key: np.concatenate([np.zeros_like(value), value], axis=-1) for key, value in last.weights.items()}
 
 

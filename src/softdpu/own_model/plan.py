@@ -37,8 +37,13 @@ def check_file(path: Path, task: str, classes: int | None, outputs: list[str] | 
     for name in outputs or ():
         if name not in known:
             raise SoftdpuError(explain_missing(path, name, known))
-    units = _count_classes(model) if task == "classification" and not outputs else None
-    if classes and units and units != classes and (units, classes) != (1, 2):
+    units = _count_classes(model) if not outputs else None
+    if units and task == "segmentation":
+        raise SoftdpuError(
+            f"{path} ends in a Dense layer, as a classifier does; task segmentation needs a class for each pixel"
+            " (model.file, task)"
+        )
+    if task == "classification" and classes and units and units != classes and (units, classes) != (1, 2):
         raise SoftdpuError(
             f"{path} says {units} classes, the data has {classes} (dataset); take the data that it was trained on"
             " (model.file)"

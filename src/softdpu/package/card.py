@@ -25,7 +25,11 @@ from softdpu.package import golden, manifest, network, readme, truths
 from softdpu.package.manifest import HELPERS, LABELS, MODEL, PREPROCESS, RANDOM_VECTORS, README
 from softdpu.runtime import Engine
 
-_REPLACED = {"images": re.compile(r"(\d+_)?image\d+\.\w+"), "golden": re.compile(r"(in|out)put_\d+\.bin")}
+_REPLACED = {
+    "images": re.compile(r"(\d+_)?image\d+\.\w+"),
+    "masks": re.compile(r"image\d+\.png"),
+    "golden": re.compile(r"(in|out)put_\d+\.bin"),
+}
 
 log = logging.getLogger(__name__)
 

@@ -19,9 +19,9 @@ import numpy as np
 
 import vart
 import vitis_ai_library
-from softdpu.dataset import preprocess
+from softdpu.dataset import masks, preprocess
 from softdpu.errors import SoftdpuError
-from softdpu.numbers import fixed_point
+from softdpu.numbers import fixed_point, segmentation
 from softdpu.output import files
 from softdpu.package import network
 from softdpu.package.manifest import MODEL, PREPROCESS, app_of
@@ -67,7 +67,7 @@ def check(folder: Path, model: Path, output: Path, threads: int = 2) -> None:
         wanted_line = _check_classes(found, report, names, next(iter(expected.values())))
     else:
         found["different_images"] = [name for name in names if report["checksums"].get(name) != checksums[name]]
-        wanted_line = printed
+        wanted_line = _measure_masks(found, folder, names, expected) if "mean_iou" in report else printed
     files.write_json(output, found)
     different = found["different_classes"] if "classes" in report else found["different_images"]
     if found["different_logits"] or different or printed != wanted_line:
@@ -96,6 +96,18 @@ def _check_classes(found: dict[str, Any], report: dict[str, Any], names: list[st
         name for name, row in zip(names, rows, strict=True) if classes.get(name) != row.argmax()
     ]
     return f"Correct:{right}, Wrong:{len(names) - right}, Accuracy:{right / len(names):.4f}"
+
+
+def _measure_masks(found: dict[str, Any], folder: Path, names: list[str], expected: dict[str, np.ndarray]) -> str:
+    """Measure the Keras model's masks and return the line that the app should print."""
+    logits = next(iter(expected.values()))
+    matrix = np.zeros((logits.shape[-1], logits.shape[-1]), np.int64)
+    for name, one in zip(names, logits, strict=True):
+        truth = masks.decode((folder / "masks" / name).read_bytes())
+        matrix += segmentation.count_pixels(truth, one.argmax(axis=-1), logits.shape[-1])
+    measured = segmentation.measure(matrix)
+    found["mean_iou"], found["accuracy"] = measured["mean_iou"], measured["accuracy"]
+    return f"Mean IoU: {measured['mean_iou']:.4f}, pixel accuracy: {measured['accuracy']:.4f}"
 
 
 def _run_app(folder: Path, threads: int) -> tuple[str, dict[str, Any]]:

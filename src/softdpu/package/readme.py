@@ -60,6 +60,12 @@ _ABOUT = {
         "   an image's name is its right class; labels.txt has the names, line by line from 0.",
         "the accuracy is",
     ),
+    "segmentation": (
+        "Image segmentation",
+        "It finds a class for each pixel of the {images} images in images/ and prints the mean intersection over\n"
+        "   union with masks/ and the throughput; --save FOLDER writes what it found. labels.txt has the classes.",
+        "the result is",
+    ),
     "none": (
         "A network",
         "It runs the {images} images in images/ through the network, and prints the range of each output and the\n"

@@ -10,6 +10,7 @@ from softdpu.training.task import TrainingTask
 # By name, the class, "module:name"; it is imported when it is asked for.
 TASKS = {
     "classification": "softdpu.training.tasks.classification:Classification",
+    "segmentation": "softdpu.training.tasks.segmentation:Segmentation",
     "none": "softdpu.training.tasks.comparison:Comparison",
 }
 
