@@ -53,7 +53,7 @@ def snapshot(folder):
 def test_has_every_file_and_no_other(build, records):
     folder = build()
     images = [f"images/{number % 10}_image{i}.png" for i, number in enumerate(np.arange(30) * 45 // 30)]
-    assert set(snapshot(folder)) == {*manifest.list_fixed(4), *images}
+    assert set(snapshot(folder)) == {*manifest.list_fixed(4, "app_mt.py"), *images}
     assert (folder / "labels.txt").read_bytes() == (records / "labels.txt").read_bytes()
     assert json.loads((folder / "preprocess.json").read_text()) == {"fit": "stretch"}
     for name in ("app_mt.py", *manifest.HELPERS):

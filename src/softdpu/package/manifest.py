@@ -12,6 +12,7 @@ from pathlib import Path
 
 from softdpu.errors import SoftdpuError
 from softdpu.output import files
+from softdpu.tasks import TASKS
 
 NAME = "MANIFEST.sha256"
 MODEL = "mobilenet.xmodel"
@@ -67,12 +68,14 @@ def _is_inside(name: str) -> bool:
 
 
 def app_of(folder: Path) -> str:
-    """Return the name of the app in a card folder: its one program that is no helper.
+    """Return the name of the app in a card folder: that of a task, else its one program that is no helper.
 
     Raises:
-        SoftdpuError: if its manifest lists none, or as `read`.
+        SoftdpuError: if there is none, or more than one.
     """
-    programs = [name for name in read(folder) if name.endswith(".py") and "/" not in name and name not in HELPERS]
+    programs = [path.name for path in sorted(folder.glob("*.py")) if path.name not in HELPERS]
+    known = [name for name in programs if name in {task.app for task in TASKS.values()}]
+    programs = known or programs
     if len(programs) != 1:
         raise SoftdpuError(f"{folder} is no card folder with one app, it has {len(programs)}; make the folder again")
     return programs[0]
