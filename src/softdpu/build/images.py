@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from softdpu import tasks
-from softdpu.dataset import mask_folder, preprocess
 from softdpu.dataset.folder import count_folders
 from softdpu.dataset.imagenet import val_shards
 from softdpu.errors import SoftdpuError
@@ -90,7 +89,9 @@ def check_task(config: Mapping[str, Any]) -> None:
 
 
 def _check_segmentation(config: Mapping[str, Any]) -> None:
-    if config["dataset"]["fit"] != preprocess.STRETCH:
+    from softdpu.dataset import mask_folder  # slow to import, and few builds need it
+
+    if config["dataset"]["fit"] != "stretch":
         raise SoftdpuError("config: task segmentation takes dataset.fit: stretch, so that masks fit their images")
     for stage in ("train", "finetune"):
         if config[stage]["augment"]["crop"]:
@@ -102,6 +103,8 @@ def count_classes(config: Mapping[str, Any]) -> int | None:
     """Return how many classes the images are of; None where that is not known before the records are made."""
     dataset = config["dataset"]
     if config["task"] == tasks.SEGMENTATION.name:
+        from softdpu.dataset import mask_folder  # slow to import, and few builds need it
+
         return config["segmentation"]["classes"] or mask_folder.count_classes(Path(dataset["path"]))
     if config["task"] != tasks.CLASSIFICATION.name:
         return None
