@@ -23,7 +23,7 @@ from softdpu.errors import SoftdpuError
 from softdpu.numbers import boards
 from softdpu.output import files
 from softdpu.output.text import one_line, printable
-from softdpu.package.manifest import MODEL, app_of
+from softdpu.package.manifest import MODEL, find_app
 
 RESULT = "board_run.json"  # what the app writes in its folder on the board
 _RUN_PATIENCE = 6 * 3600.0  # seconds; on an Arm CPU a thousand images take long
@@ -99,7 +99,7 @@ def board_run(card: Card, address: Address, trial: Trial) -> None:
     pc = results.read(trial.pc)
     with _deploy_for_a_run(card, address, for_run=True) as (connection, board, model, folder):
         on_arm = not model.for_dpu
-        command = _app_command(app_of(card.folder), card.target, trial, board, on_arm, pc["images"])
+        command = _app_command(find_app(card.folder), card.target, trial, board, on_arm, pc["images"])
         report, faults = _run_app(connection, folder, command, card.target)
     found = {**results.compare(report, pc), "throughput": results.throughput(report), "check": report.get("check")}
     rows, network = [], "this network"
@@ -132,7 +132,7 @@ def write_card(card: Card, mount: Path) -> None:
         folder = sdcard.find_home(mount) / card.folder.resolve().name
         written = sdcard.write(contents, folder)
     print(f"{folder}: {len(contents)} files, {written} written, all verified; unmount the card before you take it out")
-    print(f"Next, on the board: cd ~/{folder.name} && {arm.settings() if on_arm else ''}python3 {app_of(card.folder)}")
+    print(f"Next, on the board: cd ~/{folder.name} && {arm.settings() if on_arm else ''}python3 {find_app(card.folder)}")
 
 
 @contextlib.contextmanager

@@ -24,7 +24,7 @@ from softdpu.errors import SoftdpuError
 from softdpu.numbers import fixed_point, segmentation
 from softdpu.output import files
 from softdpu.package import network
-from softdpu.package.manifest import MODEL, PREPROCESS, app_of
+from softdpu.package.manifest import MODEL, PREPROCESS, find_app
 from softdpu.package.outputs import match
 
 BATCH = 25
@@ -114,7 +114,7 @@ def _run_app(folder: Path, threads: int) -> tuple[str, dict[str, Any]]:
     """Run the app in its folder; return the line with its result, and its JSON."""
     with tempfile.TemporaryDirectory() as scratch:
         result = Path(scratch) / "result.json"
-        app = app_of(folder)
+        app = find_app(folder)
         command = [sys.executable, app, "--threads", str(threads), "--json", str(result)]
         process = subprocess.run(command, cwd=folder, capture_output=True, text=True)
         line = re.search(_RESULT, process.stdout, re.MULTILINE)

@@ -67,7 +67,7 @@ def _is_inside(name: str) -> bool:
     return name.isprintable() and len(name) < 1000 and not {"", ".", ".."} & set(parts)
 
 
-def app_of(folder: Path) -> str:
+def find_app(folder: Path) -> str:
     """Return the name of the app in a card folder: that of a task, else its one program that is no helper.
 
     Raises:
