@@ -132,7 +132,8 @@ def write_card(card: Card, mount: Path) -> None:
         folder = sdcard.find_home(mount) / card.folder.resolve().name
         written = sdcard.write(contents, folder)
     print(f"{folder}: {len(contents)} files, {written} written, all verified; unmount the card before you take it out")
-    print(f"Next, on the board: cd ~/{folder.name} && {arm.settings() if on_arm else ''}python3 {find_app(card.folder)}")
+    command = f"{arm.settings() if on_arm else ''}python3 {find_app(card.folder)}"
+    print(f"Next, on the board: cd ~/{folder.name} && {command}")
 
 
 @contextlib.contextmanager
