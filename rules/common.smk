@@ -9,7 +9,7 @@ In shell commands every value is quoted by `:q`; options are lists of words, so 
 
 from pathlib import Path
 
-from softdpu.build import images, vitis_ai
+from softdpu.build import boxes, images, vitis_ai
 from softdpu.build.cluster import requests
 from softdpu import tasks
 from softdpu.build.options import as_options
@@ -72,5 +72,6 @@ def pictures(rule_name):
 # How an image becomes what the network takes; and also what the network is for, if that is another task.
 SCALED = {"fit": DATASET["fit"], "scaling": scaling_text(config["model"])}
 TASK_OPTION = {} if TASK == tasks.CLASSIFICATION else {"task": TASK.name}
+BOXES = {"detection": boxes.as_text(config["detection"])} if TASK.ordered else {}
 INPUTS = options(SCALED)
-IMAGES = options({**SCALED, **TASK_OPTION})
+IMAGES = options({**SCALED, **TASK_OPTION, **BOXES})

@@ -4,7 +4,7 @@ REQUIRED: what config.yaml's section dataset names. PROVIDES: <records>/tfrec_tr
 shards data_<i>.tfrecord, labels.txt and manifest.json; inspect_records draws <build>/inspect_train.png and _val.png.
 """
 
-from softdpu.dataset.listed import state
+from softdpu.dataset.listed import SUFFIXES, state
 
 
 rule fetch_data:
@@ -27,6 +27,31 @@ rule fetch_data:
         "python {input.script:q}"
         " --output {params.folder:q}"
         " {params.source:q}"
+        " &> {log:q}"
+
+
+rule draw_shapes:
+    input:
+        script="scripts/draw_boxes.py",
+        code=code("scripts/draw_boxes.py"),
+    output:
+        images.SHAPES_FILE,
+    log:
+        "<logs>/draw_shapes.log",
+    conda:
+        ENV
+    resources:
+        mem_mb=500,
+        runtime=10,
+    params:
+        folder=subpath(output[0], parent=True),
+        counts=options({key: DATASET[key] for key in ("train_images", "val_images")}),
+    message:
+        "draw shapes and their boxes into {params.folder}"
+    shell:
+        "python {input.script:q}"
+        " --output {params.folder:q}"
+        " {params.counts:q}"
         " &> {log:q}"
 
 
@@ -78,7 +103,9 @@ rule records_shard:
         ),
         # The images of a folder are too many to list; their names, sizes and times make one number.
         state=lambda wildcards: (
-            state(DATASET["path"]) if DATASET["kind"] == "image_folder" else ""
+            state(DATASET["path"], SUFFIXES + TASK.label_files)
+            if DATASET["kind"] == "image_folder"
+            else ""
         ),
         folder=subpath(output.records, parent=True),
     message:

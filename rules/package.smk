@@ -12,9 +12,9 @@ from softdpu.package.manifest import HELPERS, find_missing_images, list_fixed
 
 # The images' names hold their labels, which nobody knows before they are written. Listing those that an earlier build
 # made and that are gone makes a deleted image a missing output.
-CARD_FILES = list_fixed(config["package"]["golden"], TASK.app) + find_missing_images(
-    Path(BUILD).glob("target_*"), config["package"]["images"]
-)
+CARD_FILES = list_fixed(
+    config["package"]["golden"], TASK.app, TASK.helpers
+) + find_missing_images(Path(BUILD).glob("target_*"), config["package"]["images"])
 # What the app writes for `measure`, where it cannot measure itself.
 RESULTS = (
     f"<build>/{Path(TASK.results).stem}_{{target}}{Path(TASK.results).suffix}"
@@ -33,7 +33,8 @@ rule package:
         val=records("val"),
         xmodel="<build>/compiled_model_{target}/mobilenet.xmodel",
         app=f"target_src/{TASK.app}",
-        helpers=[f"target_src/{name}" for name in HELPERS],
+        helpers=[f"target_src/{name}" for name in (*HELPERS, *TASK.helpers)],
+        network="<quant_ft_model>/quant_ft.h5" if TASK.ordered else [],
         script="scripts/package.py",
         code=code("scripts/package.py"),
     output:
@@ -55,6 +56,7 @@ rule package:
         golden=config["package"]["golden"],
         fit=IMAGES,
         vitis_ai=options(config["compile"]),
+        network="--network" if TASK.ordered else [],
         val=subpath(input.val, parent=True),
         folder=subpath(output[0], parent=True),
     message:
@@ -63,6 +65,7 @@ rule package:
         "python {input.script:q}"
         " --model {input.xmodel:q}"
         " --records {params.val:q}"
+        " {params.network:q} {input.network:q}"
         " --app {input.app:q}"
         " --images {params.images:q}"
         " --golden {params.golden:q}"

@@ -41,6 +41,37 @@ rule report_accuracy:
         " &> {log:q}"
 
 
+if TASK == tasks.DETECTION:
+
+    rule report_boxes:
+        input:
+            **MEASURED,
+            val=records("val"),
+            script="scripts/report_boxes.py",
+            code=code("scripts/report_boxes.py"),
+        output:
+            **pictures("report_boxes"),
+        log:
+            "<logs>/report_boxes.log",
+        conda:
+            ENV
+        resources:
+            mem_mb=1000,
+            runtime=10,
+        params:
+            val=subpath(input.val, parent=True),
+        message:
+            "validation images with their boxes"
+        shell:
+            "python {input.script:q}"
+            " --float {input.float:q}"
+            " --ptq {input.ptq:q}"
+            " --qat {input.qat:q}"
+            " --records {params.val:q}"
+            " --output {output.boxes:q}"
+            " &> {log:q}"
+
+
 rule report_build:
     input:
         **MEASURED,
@@ -82,6 +113,7 @@ rule report_inputs:
     input:
         rules.report_accuracy.output,
         rules.report_build.output,
+        rules.report_boxes.output if TASK == tasks.DETECTION else [],
         rules.doctor.output,
         collect(rules.report_target.output, target=config["targets"]),
     localrule: True

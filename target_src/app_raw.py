@@ -46,23 +46,18 @@ def app(options: argparse.Namespace) -> dict[str, Any]:
 
 def describe(tensor: Any, found: list[np.ndarray]) -> dict[str, Any]:
     """Print and return an output's name, shape, and the range of its real numbers over all images."""
-    real = [numbers.astype(np.float32) * step_of(tensor) for numbers in found]
+    real = [numbers.astype(np.float32) * card.step_of(tensor) for numbers in found]
     low, high = float(min(one.min() for one in real)), float(max(one.max() for one in real))
     shape = list(found[0].shape)
     print(card.printable(f"Output {tensor.name}: {'x'.join(map(str, shape))}, from {low:g} to {high:g}"))
     return {"name": tensor.name, "shape": shape, "least": low, "most": high}
 
 
-def step_of(tensor: Any) -> float:
-    """Return what 1 of an output stands for: 2**-fix_point of int8; 1 where the network ends on the CPU."""
-    return 2.0 ** -tensor.get_attr("fix_point") if card.type_of(tensor) == np.int8 else 1.0
-
-
 def write_outputs(path: str, names: list[str], tensors: list[Any], results: list[Any]) -> None:
     """Write images and outputs (names), steps (what 1 stands for), output_0, output_1, ... [images, ...] as .npz."""
     arrays: dict[str, Any] = {f"output_{i}": np.stack([found[i] for found in results]) for i in range(len(tensors))}
     arrays.update(images=np.array(names), outputs=np.array([tensor.name for tensor in tensors]))
-    arrays.update(steps=np.array([step_of(tensor) for tensor in tensors]))
+    arrays.update(steps=np.array([card.step_of(tensor) for tensor in tensors]))
     with card.whole_file(path) as file:
         np.savez(file, **arrays)
 

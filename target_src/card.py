@@ -337,6 +337,11 @@ def sweep(run_dpu: Callable[[Any, Run], None], runners: list[Any], images: Image
     return rows
 
 
+def step_of(tensor: Any) -> float:
+    """Return what 1 of an output stands for: 2**-fix_point of int8; 1 where the network ends on the CPU."""
+    return 2.0 ** -tensor.get_attr("fix_point") if type_of(tensor) == np.int8 else 1.0
+
+
 def write_json(path: str, value: Any) -> None:
     """Write `value` to the file at `path`, whole or not at all."""
     with whole_file(path) as file:

@@ -40,6 +40,9 @@ class Task:
         labelled: whether records hold what is right.
         results: name of the file of results that the app's option of that name writes ("outputs.npz": --outputs), which
             are measured on the PC (package/measure.py, MEASURES); "" where the app measures.
+        helpers: programs and files that lie on its card beside those of every task.
+        label_files: suffixes of the files that say what is right, beside those of images.
+        ordered: whether the card names the outputs in the order of the quantized model.
     """
 
     name: str
@@ -50,6 +53,9 @@ class Task:
     network: str = ""
     labelled: bool = True
     results: str = ""
+    helpers: tuple[str, ...] = ()
+    label_files: tuple[str, ...] = ()
+    ordered: bool = False
 
 
 _SOURCES = ("fashion_mnist", "image_folder", "imagenet")
@@ -81,7 +87,20 @@ SEGMENTATION = Task(
     network="U-Net",
 )
 
-TASKS = {task.name: task for task in (CLASSIFICATION, SEGMENTATION, NONE)}
+DETECTION = Task(
+    "detection",
+    {"image_folder": "box_folder", "shapes": "box_folder"},
+    (Metric("map50_95", "mAP50-95"), Metric("map50", "mAP50")),
+    "app_det.py",
+    "boxes.csv",
+    network="a small YOLO",
+    results="boxes.json",
+    helpers=("decoders.py",),
+    label_files=(".txt", ".json", ".yaml"),
+    ordered=True,
+)
+
+TASKS = {task.name: task for task in (CLASSIFICATION, SEGMENTATION, DETECTION, NONE)}
 
 
 def find(name: str) -> Task:

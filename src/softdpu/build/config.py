@@ -14,7 +14,7 @@ from typing import Any
 import jsonschema
 import yaml
 
-from softdpu.build import images, vitis_ai
+from softdpu.build import boxes, images, vitis_ai
 from softdpu.build.images import count_classes
 from softdpu.errors import SoftdpuError
 from softdpu.numbers import boards
@@ -100,6 +100,7 @@ def complete(config: dict[str, Any], schema_path: Path) -> None:
     """
     check(config, schema_path)
     images.check_task(config)
+    boxes.check(config)
     scaling_text(config["model"])
     if config["model"]["file"]:
         from softdpu.own_model.plan import check_file  # slow to import, and few builds need it

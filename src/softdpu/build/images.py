@@ -21,6 +21,8 @@ FASHION_MNIST_FILES = [
     f"{FASHION_MNIST}/{part}-ubyte.gz"
     for part in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
 ]
+SHAPES = "data/shapes_boxes"  # drawn by rule draw_shapes, which writes the last file last
+SHAPES_FILE = f"{SHAPES}/classes.txt"
 GROUND_TRUTH = "data/imagenet/val.txt"
 
 
@@ -121,6 +123,8 @@ def list_sources(dataset: Mapping[str, Any], split: str) -> list[str]:
         return FASHION_MNIST_FILES
     if dataset["kind"] == "image_folder":
         return []
+    if dataset["kind"] == "shapes":
+        return [SHAPES_FILE]
     return [dataset["train_tar"]] if split == "train" else [dataset["val_tar"], dataset["train_tar"], GROUND_TRUTH]
 
 
@@ -131,6 +135,8 @@ def choose_source(config: Mapping[str, Any], split: str) -> dict[str, Any]:
     chosen: dict[str, Any] = {"kind": kind, "split": split, "max_pixels": dataset["max_pixels"]}
     if dataset["kind"] == "fashion_mnist":
         chosen.update(source=FASHION_MNIST, images=dataset[f"{split}_images"], jpeg_quality=dataset["jpeg_quality"])
+    elif dataset["kind"] == "shapes":
+        chosen.update(source=SHAPES)
     elif dataset["kind"] == "image_folder":
         chosen.update(source=dataset["path"], val_share=dataset["val_share"], seed=dataset["seed"])
         if config["task"] == tasks.SEGMENTATION.name:

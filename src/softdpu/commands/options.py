@@ -43,11 +43,15 @@ def add_task(parser: argparse.ArgumentParser) -> None:
     """Add the option that says what the network is for."""
     name = tasks.CLASSIFICATION.name
     parser.add_argument("--task", choices=list(tasks.TASKS), default=name, help=f"what it is for (default: {name})")
+    parser.add_argument(
+        "--detection", default="{}", metavar="JSON", help="--task detection: decoder and thresholds, as in the config"
+    )
 
 
 def read_data(args: argparse.Namespace) -> Data:
     """Return what the options of `add_data` say."""
-    return Data(args.val_records, getattr(args, "train_records", None), args.fit, args.scaling, args.task)
+    train = getattr(args, "train_records", None)
+    return Data(args.val_records, train, args.fit, args.scaling, args.task, args.detection)
 
 
 def add_threads(parser: argparse.ArgumentParser) -> None:

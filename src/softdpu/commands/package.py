@@ -27,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--fit", choices=preprocess.FITS, default=preprocess.STRETCH, help="how an image becomes a square, as trained")
     values.add_scaling_argument(parser)
     options.add_task(parser)
+    add("--network", type=Path, metavar="H5", help="task detection: the quantized model, for the order of its outputs")
     add("--target", required=True, help="name of the board, such as zcu102")
     add("--vitis-ai", metavar="VERSION", help="of the board's SD-card image, such as 3.0 (default: the board's usual)")
     add("--output", type=Path, required=True, metavar="DIR", help="the card folder, such as build/target_zcu102")

@@ -18,6 +18,7 @@ from softdpu.output.files import PathLike
 from softdpu.output.text import one_line
 
 MOST_BOXES = 10000  # an image
+_COLUMNS = 6  # left, top, right, bottom, class, crowd
 _MOST_TEXT = 1 << 20  # bytes of a YOLO file
 _MOST_JSON = 1 << 30  # bytes; the largest of COCO itself has 0.45 GiB
 _ROUNDING = 2e-3  # of the image, by which a box may stick out
@@ -53,6 +54,28 @@ def as_boxes(rows: Iterable[tuple[float, float, float, float, int, bool]]) -> Bo
     """Return boxes of rows left, top, right, bottom, class, crowd."""
     table = np.array(list(rows), np.float64).reshape(-1, 6)
     return Boxes(table[:, :4].astype(np.float32), table[:, 4].astype(np.int64), table[:, 5].astype(bool))
+
+
+def pack(boxes: Boxes) -> bytes:
+    """Return boxes as a record holds them: float32[n, 6] in little endian, left, top, right, bottom, class, crowd."""
+    columns = [boxes.corners, boxes.classes[:, None], boxes.crowds[:, None]]
+    return np.concatenate(columns, axis=1).astype("<f4").tobytes()
+
+
+def unpack(data: bytes, classes: int) -> Boxes:
+    """Return the boxes of a record.
+
+    Raises:
+        ValueError: if it holds something else, or classes that there are not.
+    """
+    if len(data) % (4 * _COLUMNS):
+        raise ValueError(f"expected boxes of {_COLUMNS} numbers, got {len(data)} bytes")
+    table = np.frombuffer(data, "<f4").reshape(-1, _COLUMNS)
+    if not ((table >= 0).all() and (table[:, :4] <= 1).all() and (table[:, :2] < table[:, 2:4]).all()):
+        raise ValueError("its boxes do not lie in the image; make the records again")
+    if (table[:, 4] >= classes).any():
+        raise ValueError(f"a box has class {int(table[:, 4].max())}, there are {classes} classes")
+    return Boxes(table[:, :4].copy(), table[:, 4].astype(np.int64), table[:, 5] > 0)
 
 
 def read_yolo(path: PathLike, classes: int) -> Boxes:

@@ -51,20 +51,20 @@ class ListedImages:
         return RawImage(name, label, data)
 
 
-def state(root: PathLike) -> str:
-    """Return a digest of the names, sizes and times of all images below a folder: another digest, other records."""
+def state(root: PathLike, suffixes: tuple[str, ...] = SUFFIXES) -> str:
+    """Return a digest of the names, sizes and times of the files below a folder: another digest, other records."""
     digest = hashlib.sha256()
-    for path in list_images(Path(root)):
+    for path in list_images(Path(root), suffixes):
         status = path.lstat()
         digest.update(f"{path.as_posix()} {status.st_size} {status.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
 
-def list_images(folder: Path) -> list[Path]:
-    """Return the image files below a folder, sorted; none where it does not exist."""
+def list_images(folder: Path, suffixes: tuple[str, ...] = SUFFIXES) -> list[Path]:
+    """Return the image files below a folder, or those of other suffixes, sorted; none where it does not exist."""
     if not folder.is_dir():
         return []
-    files = [path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")]
+    files = [path for path in folder.rglob("*") if path.suffix.lower() in suffixes and not path.name.startswith(".")]
     return sorted((path for path in files if not path.is_dir()), key=lambda path: path.as_posix())
 
 

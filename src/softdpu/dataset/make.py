@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from tqdm import tqdm
 
 from softdpu.dataset import records
+from softdpu.dataset.box_folder import BoxFolder
 from softdpu.dataset.fashion_mnist import FashionMnist
 from softdpu.dataset.folder import ImageFolder
 from softdpu.dataset.imagenet import ImagenetTrain, ImagenetVal
@@ -79,7 +80,12 @@ def _imagenet(choice: Choice) -> Source:
     return ImagenetVal(choice.source, choice.ground_truth, choice.train_source, choice.classes, choice.images_per_shard)
 
 
+def _box_folder(choice: Choice) -> Source:
+    return BoxFolder(choice.source, choice.split, choice.shards)
+
+
 SOURCES: dict[str, Callable[[Choice], Source]] = {
+    "box_folder": _box_folder,
     "fashion_mnist": _fashion_mnist,
     "image_files": _image_files,
     "image_folder": _image_folder,

@@ -1,6 +1,6 @@
 """Boxes from what a detector's last convolutions give: the part of detection that runs on the processor.
 
-This file also goes on the card, beside its app, so it knows nothing of softdpu: Python 3.7, numpy. A decoder is a
+This file also goes on the card, beside its app, so it knows nothing of softdpu: Python 3.7, numpy, cv2. A decoder is a
 function `decode(outputs, meta)`. `outputs` are the network's outputs for one image, float32[h, w, channels] each;
 `meta` is what detection.json of a card holds, with input, the height and width of the network's input in pixels. It
 returns float32[n, 6], in any order and with all that overlap: left, top, right, bottom in pixels of the network's
@@ -13,6 +13,7 @@ import importlib.util
 import os
 from typing import Any, Callable  # noqa: UP035 - Python 3.7
 
+import cv2
 import numpy as np
 
 Decoder = Callable[[Any, Any], np.ndarray]
@@ -33,6 +34,36 @@ DEFAULTS = {
 }
 _MOST_CANDIDATES = 3000  # that overlap is looked for in
 _COLUMNS = 6
+
+
+def check_meta(meta: dict[str, Any]) -> None:
+    """See that settings are of the types that decoders take, those of a user's decoder excepted.
+
+    Raises:
+        ValueError: naming the first that is not.
+    """
+    kinds: dict[str, Any] = {
+        **dict.fromkeys(("score", "show", "iou"), (int, float)),
+        **dict.fromkeys(("most", "bins"), int),
+        **dict.fromkeys(("anchors", "variances", "classes"), list),
+        **dict.fromkeys(("decoder", "order", "activation"), str),
+    }
+    for key, kind in kinds.items():
+        value = meta.get(key, DEFAULTS.get(key, []))
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            names = " or ".join(one.__name__ for one in (kind if isinstance(kind, tuple) else (kind,)))
+            raise ValueError(f"{key} must be {names}, got {str(value)[:80]}")
+    if not meta.get("classes") or not all(isinstance(name, str) for name in meta["classes"]):
+        raise ValueError("classes must be the names of the classes")
+    variances = meta.get("variances", DEFAULTS["variances"])
+    try:
+        shapes = [list_anchors(one) for one in meta.get("anchors", [])]
+        good = all(len(one) and (one > 0).all() and one.max() < 1e6 for one in shapes)
+        good = good and len(variances) == 4 and all(abs(float(one)) < 1e6 for one in variances)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError):
+        good = False
+    if not good:
+        raise ValueError("anchors must be sizes and ratios, or boxes, for each grid, and variances 4 numbers")
 
 
 def find_boxes(outputs: list[np.ndarray], meta: dict[str, Any], decode: Decoder | None = None) -> np.ndarray:
@@ -258,3 +289,26 @@ def to_image(boxes: np.ndarray, size: tuple[int, int], image: tuple[int, int], f
     moved[:, 0:4:2] = np.clip((boxes[:, 0:4:2] - left) / scale_x, 0, image[1])
     moved[:, 1:4:2] = np.clip((boxes[:, 1:4:2] - top) / scale_y, 0, image[0])
     return moved
+
+
+COLOURS = (
+    (66, 133, 244),
+    (52, 168, 83),
+    (234, 67, 53),
+    (251, 188, 5),
+    (171, 71, 188),
+    (0, 172, 193),
+)  # red, green, blue
+
+
+def draw_boxes(image: np.ndarray, boxes: np.ndarray, classes: list[str]) -> np.ndarray:
+    """Return a copy of uint8[h, w, 3], blue-green-red, with boxes, float32[n, 6], and their classes and scores."""
+    image = image.copy()
+    thick = max(1, round(max(image.shape[:2]) / 300))
+    for left, top, right, bottom, score, kind in boxes.tolist():
+        colour = COLOURS[int(kind) % len(COLOURS)][::-1]
+        cv2.rectangle(image, (round(left), round(top)), (round(right), round(bottom)), colour, thick)
+        text = f"{classes[int(kind)] if int(kind) < len(classes) else int(kind)} {score:.2f}"
+        place = (round(left), max(round(top) - 3, 9))
+        cv2.putText(image, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.35 * thick, colour, thick, cv2.LINE_AA)
+    return image

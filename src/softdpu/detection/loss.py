@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 from softdpu.detection.network import BINS, STRIDES
+from softdpu.detection.targets import NOTHING
+from softdpu.keras2 import replicas
 from softdpu.keras2.api import tf
 
 _BEST = 10  # cells that learn one box
@@ -37,25 +39,43 @@ class DetectionLoss:
         """Return the loss, a number.
 
         Args:
-            truth: float32[n, boxes, 5], left, top, right, bottom in shares of the input, class; -1 for no box.
+            truth: float32[n, 1 + boxes, 6], as targets.BoxTargets has them.
             cells: float32[n, cells, 4 * BINS + classes], as network.as_cells has them.
         """
-        boxes, kinds = truth[..., :4] * self._size, tf.cast(truth[..., 4], tf.int32)
+        boxes, kinds = self._read(truth)
+        bins, corners, logits = self._decode(cells)
+        chosen, weights = self._assign(boxes, kinds, tf.stop_gradient(corners), tf.stop_gradient(logits))
+        wanted = tf.one_hot(tf.gather(kinds, chosen, batch_dims=1), self._classes) * weights[..., None]
+        of_class = tf.reduce_sum(tf.nn.sigmoid_cross_entropy_with_logits(wanted, logits))
+        box = tf.gather(boxes, chosen, batch_dims=1)
+        of_box = tf.reduce_sum((1 - complete_overlap(corners, box)) * weights)
+        sides = tf.concat([self._middles - box[..., :2], box[..., 2:] - self._middles], -1) / self._strides
+        of_bins = tf.reduce_sum(_bins_loss(bins, sides) * weights)
+        loss = _BOX * of_box + _CLASS * of_class + _BINS * of_bins
+        return _of_batch(loss) / tf.maximum(_of_batch(tf.reduce_sum(weights)), 1.0)
+
+    def quality(self, truth: Any, cells: Any) -> Any:
+        """Return the mean over the true boxes of the best score times overlap among the cells, 0..1."""
+        boxes, kinds = self._read(truth)
+        _, corners, logits = self._decode(cells)
+        scores = tf.gather(tf.transpose(tf.sigmoid(logits), (0, 2, 1)), tf.maximum(kinds, 0), batch_dims=1)
+        best = tf.reduce_max(scores * overlap(boxes[:, :, None], corners[:, None]), -1)
+        there = tf.cast(kinds >= 0, tf.float32)
+        return _of_batch(tf.reduce_sum(best * there)) / tf.maximum(_of_batch(tf.reduce_sum(there)), 1.0)
+
+    def _read(self, truth: Any) -> tuple[Any, Any]:
+        """Return the boxes, float32[n, most, 4] in pixels, and their classes, -1 for none and for crowds."""
+        kinds = tf.cast(tf.where(truth[:, 1:, 5] > 0, NOTHING, truth[:, 1:, 4]), tf.int32)
+        most = tf.maximum(tf.reduce_max(tf.reduce_sum(tf.cast(truth[:, 1:, 4] >= 0, tf.int32), 1)), 1)
+        return truth[:, 1 : 1 + most, :4] * self._size, kinds[:, :most]
+
+    def _decode(self, cells: Any) -> tuple[Any, Any, Any]:
+        """Return bins, float32[n, cells, 4, BINS], the corners of boxes in pixels, and the logits of classes."""
+        cells = tf.cast(cells, tf.float32)
         bins = tf.reshape(cells[..., : 4 * BINS], (-1, self._middles.shape[0], 4, BINS))
-        logits = cells[..., 4 * BINS :]
         distances = tf.reduce_sum(tf.nn.softmax(bins) * tf.range(BINS, dtype=tf.float32), -1) * self._strides
         corners = tf.concat([self._middles - distances[..., :2], self._middles + distances[..., 2:]], -1)
-        chosen, weights = self._assign(boxes, kinds, tf.stop_gradient(corners), tf.stop_gradient(logits))
-        has_box = tf.cast(weights > 0, tf.float32)
-        total = tf.maximum(tf.reduce_sum(weights), 1.0)
-
-        wanted = tf.one_hot(tf.gather(kinds, chosen, batch_dims=1), self._classes) * weights[..., None]
-        of_class = tf.reduce_sum(tf.nn.sigmoid_cross_entropy_with_logits(wanted, logits)) / total
-        box = tf.gather(boxes, chosen, batch_dims=1)
-        of_box = tf.reduce_sum((1 - complete_overlap(corners, box)) * weights * has_box) / total
-        sides = tf.concat([self._middles - box[..., :2], box[..., 2:] - self._middles], -1) / self._strides
-        of_bins = tf.reduce_sum(_bins_loss(bins, sides) * weights) / total
-        return _BOX * of_box + _CLASS * of_class + _BINS * of_bins
+        return bins, corners, cells[..., 4 * BINS :]
 
     def _assign(self, boxes: Any, kinds: Any, corners: Any, logits: Any) -> tuple[Any, Any]:
         """Return for each cell the number of its box, int[n, cells], and its weight, 0 for cells without one."""
@@ -74,6 +94,11 @@ class DetectionLoss:
         best = tf.reduce_max(fits, -1, keepdims=True)
         best_overlap = tf.reduce_max(tf.where(fits > 0, overlaps, 0.0), -1, keepdims=True)
         return chosen, tf.reduce_max(fits / (best + _TINY) * best_overlap, axis=1)
+
+
+def _of_batch(total: Any) -> Any:
+    """Return a sum over all of a batch, also where devices have parts of it."""
+    return replicas.total(total) if tf.distribute.has_strategy() else total
 
 
 def overlap(one: Any, other: Any) -> Any:

@@ -23,8 +23,8 @@ class Judged:
         found: float32[n, 6], left, top, right, bottom in pixels of the image, score, class.
     """
 
-    height: int
-    width: int
+    height: float
+    width: float
     truth: Boxes
     found: np.ndarray
 

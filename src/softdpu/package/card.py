@@ -48,6 +48,8 @@ class Order:
         fit, scaling: how an image becomes what the network takes, as trained.
         vitis_ai: version of the board's SD-card image, None for the board's usual one.
         task: what the network is for, a name of softdpu.tasks.
+        detection: how outputs become boxes, JSON as detection.settings.read takes it.
+        network: the quantized .h5, for a task whose card names the outputs in its order.
     """
 
     model: Path
@@ -61,6 +63,8 @@ class Order:
     scaling: preprocess.Scaling = preprocess.TF
     vitis_ai: str | None = None
     task: str = tasks.CLASSIFICATION.name
+    detection: str = "{}"
+    network: Path | None = None
 
 
 def build(order: Order) -> None:
@@ -83,7 +87,7 @@ def build(order: Order) -> None:
         names = _write_images(part, order, engine)
         shutil.copyfile(order.model, part / MODEL)
         shutil.copyfile(order.app, part / order.app.name)
-        for helper in HELPERS:
+        for helper in (*HELPERS, *tasks.find(order.task).helpers):
             shutil.copyfile(order.app.with_name(helper), part / helper)
         labels.write(part / LABELS, labels.read_beside(order.records))
         files.write_json(part / PREPROCESS, _preprocess(order))
@@ -118,7 +122,7 @@ def _write_images(part: Path, order: Order, engine: Engine) -> list[str]:
 
     They are images/<label>_image<i>.png for classification and images/image<i>.png for other tasks.
     """
-    shape, truth = _input_shape(engine, order.model), truths.find(order.task, engine)
+    shape, truth = _input_shape(engine, order.model), truths.find(order, engine)
     classified = order.task == tasks.CLASSIFICATION.name
     reader = Reader(record_files(order.records))
     count = min(order.images, len(reader))

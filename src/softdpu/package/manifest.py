@@ -18,19 +18,21 @@ NAME = "MANIFEST.sha256"
 MODEL = "mobilenet.xmodel"
 HELPERS = ("card.py", "checking.py", "runners.py")  # what every app imports
 LABELS, PREPROCESS, README = "labels.txt", "preprocess.json", "README.txt"
+MORE = ("decoders.py", "own_decoder.py")  # programs that some tasks have beside their app
 RANDOM_VECTORS = 2  # golden vectors that no image gave
 
 
-def list_fixed(golden_images: int, app: str) -> list[str]:
+def list_fixed(golden_images: int, app: str, more: Iterable[str] = ()) -> list[str]:
     """Return the names of the files that every card folder has: all but the images, whose names hold their labels.
 
     Args:
         golden_images: images with golden vectors.
         app: the name of its app.
+        more: what the task has beside it (tasks.Task.helpers).
     """
     vectors = range(golden_images + RANDOM_VECTORS)
     golden = ["golden/golden.json", *(f"golden/{kind}_{i}.bin" for i in vectors for kind in ("input", "output"))]
-    return [app, *HELPERS, MODEL, LABELS, PREPROCESS, README, NAME, *golden]
+    return [app, *HELPERS, *more, MODEL, LABELS, PREPROCESS, README, NAME, *golden]
 
 
 def write(folder: Path) -> None:
@@ -73,7 +75,7 @@ def find_app(folder: Path) -> str:
     Raises:
         SoftdpuError: if there is none, or more than one.
     """
-    programs = [path.name for path in sorted(folder.glob("*.py")) if path.name not in HELPERS]
+    programs = [path.name for path in sorted(folder.glob("*.py")) if path.name not in HELPERS + MORE]
     known = [name for name in programs if name in {task.app for task in TASKS.values()}]
     programs = known or programs
     if len(programs) != 1:

@@ -19,7 +19,7 @@ from softdpu.package.outputs import match
 BATCH = 25
 
 # By task, "module:function": (results, card folder, float model or None) -> metrics as in metrics.json.
-MEASURES = {"none": "softdpu.package.measure:measure_similarity"}
+MEASURES = {"detection": "softdpu.package.boxes:measure_boxes", "none": "softdpu.package.measure:measure_similarity"}
 
 
 def measure(task: str, results: Path, card: Path, reference: Path | None, output: Path) -> None:

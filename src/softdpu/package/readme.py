@@ -66,6 +66,13 @@ _ABOUT = {
         "   union with masks/ and the throughput; --save FOLDER writes what it found. labels.txt has the classes.",
         "the result is",
     ),
+    "detection": (
+        "Object detection",
+        "It finds boxes in the {images} images in images/ and prints how many and the throughput. --labels\n"
+        "   labels.json measures mAP where the package pycocotools is installed; --boxes boxes.json writes the boxes\n"
+        "   to measure elsewhere, --draw folder draws them. detection.json says how outputs become boxes.",
+        "the boxes are",
+    ),
     "none": (
         "A network",
         "It runs the {images} images in images/ through the network, and prints the range of each output and the\n"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import importlib
 from pathlib import Path
+from typing import Protocol
 
 from softdpu.dataset.example import Record
 from softdpu.dataset.masks import Masks, encode
@@ -26,10 +27,34 @@ class Truth:
         """Write what stands in one file for all images."""
 
 
+class Ordered(Protocol):
+    """What of a card.Order a truth is made of."""
+
+    @property
+    def records(self) -> Path:
+        """The folder of records."""
+
+    @property
+    def fit(self) -> str:
+        """How an image becomes the input."""
+
+    @property
+    def task(self) -> str:
+        """What the network is for."""
+
+    @property
+    def detection(self) -> str:
+        """How outputs become boxes, JSON."""
+
+    @property
+    def network(self) -> Path | None:
+        """The quantized .h5."""
+
+
 class MaskTruth(Truth):
     """masks/<stem>.png for images/<stem>.png: uint8 class indices at the size of the network's output."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, order: Ordered, engine: Engine) -> None:
         """Take the size from the output [batch, height, width, classes]."""
         shape = engine.program.outputs[0].shape
         self._targets = Masks(shape[1], shape[2], shape[3])
@@ -43,10 +68,17 @@ class MaskTruth(Truth):
         files.write_bytes(card / "masks" / name, encode(mask))
 
 
-# By task, what makes one for a network; a task that is not here has nothing beside its images.
-TRUTHS: dict[str, Callable[[Engine], Truth]] = {"segmentation": MaskTruth}
+# By task, "module:class" of what is made of the order and the engine; of another task nothing lies beside the images.
+TRUTHS = {
+    "segmentation": "softdpu.package.truths:MaskTruth",
+    "detection": "softdpu.package.boxes:BoxTruth",
+}
 
 
-def find(task: str, engine: Engine) -> Truth:
+def find(order: Ordered, engine: Engine) -> Truth:
     """Return what writes the truth of a task for the network that an engine runs."""
-    return TRUTHS[task](engine) if task in TRUTHS else Truth()
+    if order.task not in TRUTHS:
+        return Truth()
+    module, _, name = TRUTHS[order.task].partition(":")
+    truth: Truth = getattr(importlib.import_module(module), name)(order, engine)
+    return truth

@@ -85,6 +85,9 @@ FIGURES: dict[str, tuple[Figure, ...]] = {
         _row("throughput", "report/{target}/throughput.svg", "throughput", "7 Speed", _SPEED),
         _row("predicted", "report/{target}/predicted.html", "predicted", "7 Speed", _PREDICTED, **_TABLE),
     ),
+    "report_boxes": (
+        _row("boxes", "report/boxes.svg", "boxes", _CLASSES, "4 boxes in validation images", stage="all"),
+    ),
     "report_build": (
         _row("costs", "report/costs.svg", "costs", _BUILD, _COSTS, **_CHART),
         _row("table", "report/costs.html", "costs", _BUILD, _COSTS, **_TABLE),

@@ -34,6 +34,7 @@ class Data:
         fit: preprocess.STRETCH or preprocess.CROP.
         scaling: what the network's input is of a pixel.
         task: what the network is for, a name of softdpu.tasks.
+        detection: how outputs become boxes, JSON as detection.settings.read takes it.
     """
 
     val_records: PathLike
@@ -41,10 +42,11 @@ class Data:
     fit: str = preprocess.STRETCH
     scaling: preprocess.Scaling = preprocess.TF
     task: str = tasks.CLASSIFICATION.name
+    detection: str = "{}"
 
     def find_task(self) -> TrainingTask:
         """Return what training and evaluation need of the task."""
-        return training_tasks.find(self.task)
+        return training_tasks.find(self.task, self)
 
     def training_folder(self) -> PathLike:
         """Return the folder of the training records; raises SoftdpuError if none was named."""

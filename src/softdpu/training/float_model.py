@@ -104,7 +104,7 @@ def train(
         task: what the network is for.
     """
     if not cache_features or task.name != "classification" or model.get_layer("conv1").trainable:
-        fit(model, train_data, val_data, recipe, logs, history=history, setup=setup, task=task)
+        fit(task.trained(model), train_data, val_data, recipe, logs, history=history, setup=setup, task=task)
         return
     dropout, logits = model.get_layer("dropout"), model.get_layer("logits")
     base = keras.Model(model.input, dropout.input)

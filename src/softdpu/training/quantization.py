@@ -119,7 +119,17 @@ def finetune(job: FineTuning) -> None:
     train = train_batches(job.data, size, targets, recipe)
     val = val_batches(job.data, size, targets, recipe.threads, recipe.val_images)
     history = Path(job.output).parent / HISTORY
-    fit(trainable, train, val, recipe, job.tensorboard, keep_start=True, history=history, setup=setup, task=task)
+    fit(
+        task.trained(trainable),
+        train,
+        val,
+        recipe,
+        job.tensorboard,
+        keep_start=True,
+        history=history,
+        setup=setup,
+        task=task,
+    )
     del train, val  # their images, before all validation images are read
     if setup.devices.chief:
         with _explain_refusal():

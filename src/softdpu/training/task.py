@@ -23,6 +23,11 @@ class TrainingTask:
     watched = "accuracy"
     compares = False
 
+    @classmethod
+    def of(cls, data: Any) -> TrainingTask:
+        """Return the task on some common.Data."""
+        return cls()
+
     def check(self, model: Any, path: PathLike) -> None:
         """Refuse a model that is none for this task, with a SoftdpuError that names `path`."""
 
@@ -37,6 +42,10 @@ class TrainingTask:
             SoftdpuError: if this task has none.
         """
         raise SoftdpuError(f"there is no network to train for the task {self.name}; name a trained one (model.file)")
+
+    def trained(self, model: Any) -> Any:
+        """Return the model to train, on the layers of `model`: that, or one with outputs as the loss takes them."""
+        return model
 
     def loss(self, label_smoothing: float) -> Any:
         """Return the loss over the model's output as Keras takes it.

@@ -20,7 +20,7 @@ _MIB_AT_LEAST = 1400
 _IMAGES_A_SECOND = 100
 _GPU = 50  # cores that a GPU stands for
 _MINUTES_AT_LEAST = 15
-_IMAGES = {"imagenet": 1300, "fashion_mnist": 60000, "image_folder": 60000}  # imagenet: of one class
+_IMAGES = {"imagenet": 1300, "fashion_mnist": 60000, "image_folder": 60000, "shapes": 3000}  # imagenet: of one class
 
 
 def memory(config: Mapping[str, Any], stage: str) -> int:
@@ -51,4 +51,4 @@ def _images(dataset: Mapping[str, Any]) -> int:
     known = _IMAGES[dataset["kind"]]
     if dataset["kind"] == "imagenet":
         return known * int(dataset["classes"])
-    return int(dataset["train_images"] or known) if dataset["kind"] == "fashion_mnist" else known
+    return int(dataset["train_images"] or known) if dataset["kind"] in ("fashion_mnist", "shapes") else known

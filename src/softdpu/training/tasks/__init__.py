@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from typing import Any
 
 from softdpu import tasks
 from softdpu.training.task import TrainingTask
@@ -11,16 +12,17 @@ from softdpu.training.task import TrainingTask
 TASKS = {
     "classification": "softdpu.training.tasks.classification:Classification",
     "segmentation": "softdpu.training.tasks.segmentation:Segmentation",
+    "detection": "softdpu.training.tasks.detection:Detection",
     "none": "softdpu.training.tasks.comparison:Comparison",
 }
 
 
-def find(name: str) -> TrainingTask:
-    """Return what training and evaluation need of a task.
+def find(name: str, data: Any) -> TrainingTask:
+    """Return what training and evaluation need of a task, on some common.Data.
 
     Raises:
         SoftdpuError: if there is no such task.
     """
     module, _, kind = TASKS[tasks.find(name).name].partition(":")
-    found: TrainingTask = getattr(importlib.import_module(module), kind)()
+    found: TrainingTask = getattr(importlib.import_module(module), kind).of(data)
     return found
