@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from record_tools import write_colours
 
 from softdpu.commands.doctor import random_images
 from softdpu.doctor import examine, reasons, report
@@ -128,6 +129,16 @@ def test_the_program(model, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "random images, which say less than real ones" in done.stderr
     assert "Cause: dead channels" in done.stdout
+    assert (tmp_path / "out" / "doctor.json").is_file()
+
+
+def test_fewer_images_than_are_asked_for(model, tmp_path: Path) -> None:
+    write_colours(tmp_path, {"train": 7})
+    model.save(tmp_path / "model.h5")
+    options = ("--records", str(tmp_path / "train"), "--output", str(tmp_path / "out"))
+    done = doctor(str(tmp_path / "model.h5"), *options)
+    assert done.returncode == 0, done.stderr
+    assert "note: calibrated with all 7 training images; 128 were asked for" in done.stdout
     assert (tmp_path / "out" / "doctor.json").is_file()
 
 

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 from softdpu.dataset import example, images, labels, tfrecord
 from softdpu.dataset.source import Source
 from softdpu.errors import SoftdpuError
-from softdpu.output.files import PathLike, whole_file, write_json
+from softdpu.output.files import PathLike, expecting, whole_file, write_json
 
 MANIFEST = "manifest.json"
 
@@ -115,18 +115,23 @@ def merge(folder: PathLike, shards: int, max_skipped: float = 0.01) -> dict[str,
         path = shard_path(folder, shard, ".json")
         try:
             report = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise SoftdpuError(
                 f"cannot read {path}, the report of shard {shard}: {error}; write the shard again"
             ) from None
-        manifest["classes"] = report["classes"]
-        manifest["images"] += report["images"]
-        manifest["shards"][report["records"]] = report["images"]
-        for name, count in report["counts"].items():
-            manifest["counts"][name] = manifest["counts"].get(name, 0) + count
-        for key in ("converted", "skipped"):
-            manifest[key].update(report[key])
-        sources.update({source["name"]: source for source in report["sources"]})
+        with expecting(path, f"the report of shard {shard}"):
+            manifest["classes"] = report["classes"]
+            if not isinstance(report["classes"], list) or not all(isinstance(name, str) for name in report["classes"]):
+                raise TypeError("classes are a list of names")
+            if type(report["images"]) is not int or not 0 <= report["images"] < 1 << 40:
+                raise TypeError(f"{report['images']} images")
+            manifest["images"] += report["images"]
+            manifest["shards"][report["records"]] = report["images"]
+            for name, count in report["counts"].items():
+                manifest["counts"][name] = manifest["counts"].get(name, 0) + count
+            for key in ("converted", "skipped"):
+                manifest[key].update(report[key])
+            sources.update({source["name"]: source for source in report["sources"]})
     manifest["sources"] = list(sources.values())
     skipped, total = len(manifest["skipped"]), len(manifest["skipped"]) + manifest["images"]
     if not manifest["images"] or skipped > max_skipped * total:

@@ -120,8 +120,10 @@ def read_golden_vectors(folder: Path, program: Program) -> list[Vector]:
     try:
         entries = json.loads((folder / "golden.json").read_text(encoding="utf-8"))
         shape = tuple(entries["input"])
+        if any(Path(entry["input"]).name != entry["input"] for entry in entries["vectors"]):
+            raise ValueError("a name outside the folder")
         arrays = [np.fromfile(folder / entry["input"], np.int8).reshape(1, *shape) for entry in entries["vectors"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise SoftdpuError(
             f"{folder}: expected a card's golden/ with golden.json ({error}); package it again"
         ) from None

@@ -183,7 +183,7 @@ def target_from_arch(path: str | Path, vitis_ai: str | None = None) -> Target:
     """
     try:
         value = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise SoftdpuError(f"{path}: expected an arch.json with a fingerprint, got {error}") from error
     if isinstance(value, dict) and isinstance(value.get("fingerprint"), (str, int)):
         return target_from_fingerprint(parse_fingerprint(value["fingerprint"]), vitis_ai)
@@ -191,7 +191,7 @@ def target_from_arch(path: str | Path, vitis_ai: str | None = None) -> Target:
         matches = [d for d in dpus() if d.name == value["target"] and vitis_ai in (None, *d.vitis_ai)]
         if matches:
             return target_from_fingerprint(matches[-1].fingerprint, vitis_ai)
-        raise SoftdpuError(f"{path}: unknown DPU '{value['target']}'; give its fingerprint instead")
+        raise SoftdpuError(f"{path}: unknown DPU {value['target'][:80]!r}; give its fingerprint instead")
     raise SoftdpuError(f'{path}: expected {{"fingerprint": "0x..."}} or {{"target": "DPU name"}}')
 
 
@@ -235,7 +235,7 @@ def parse_fingerprint(text: str | int) -> int:
     except ValueError:
         number = -1
     if not 0 < number < 1 << 64:
-        raise SoftdpuError(f"expected a fingerprint such as 0x101000056010407, got '{text}'")
+        raise SoftdpuError(f"expected a fingerprint such as 0x101000056010407, got {str(text)[:80]!r}")
     return number
 
 

@@ -14,11 +14,15 @@ from pathlib import Path
 from typing import Any, Iterator, Union  # noqa: UP035 - this module also runs on the Python 3.7 of AMD's containers
 
 from softdpu.errors import SoftdpuError
+from softdpu.output.text import one_line
 
 PathLike = Union[str, "os.PathLike[str]"]
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 FULL_DISK = "the disk of {} is full: free some space and run the same command again, it goes on where it stopped"
 
+_OTHER_CONTENT = (
+    *(OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, ArithmeticError, RecursionError),
+)
 _CHECK = "check that the file can be read and its folder written"
 _ADVICE = {
     errno.ENOENT: "name a file that is there",
@@ -109,13 +113,27 @@ def write_bytes(path: PathLike, data: bytes) -> None:
 
 
 def write_text(path: PathLike, text: str) -> None:
-    """Write `text` to `path` as UTF-8, whole or not at all."""
-    write_bytes(path, text.encode("utf-8"))
+    """Write `text` to `path` as UTF-8, whole or not at all; what UTF-8 does not have becomes escape sequences."""
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def write_json(path: PathLike, value: Any) -> None:
     """Write `value` to `path` as JSON with sorted keys, so that equal values give equal bytes."""
     write_text(path, json.dumps(value, indent=1, sort_keys=True) + "\n")
+
+
+@contextlib.contextmanager
+def expecting(path: PathLike, what: str) -> Iterator[None]:
+    """Turn what the reading of another content than `what` raises into one line; for files that a program wrote.
+
+    Raises:
+        SoftdpuError: for a file that is missing, no JSON, too deep, or of other types, keys or numbers.
+    """
+    try:
+        yield
+    except _OTHER_CONTENT as error:
+        why = error.strerror or str(error) if isinstance(error, OSError) else repr(error)
+        raise SoftdpuError(f"{path}: expected {what} ({one_line(why, 300)}); make it again") from None
 
 
 def sha256(path: PathLike) -> str:

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from softdpu.errors import SoftdpuError
 from softdpu.output import files
 from softdpu.tasks import CLASSIFICATION, Task
 
@@ -70,10 +69,8 @@ def find_exported(reports: Sequence[Path]) -> dict[str, Path]:
     """
     steps = {}
     for path in reports:
-        try:
+        with files.expecting(path, "the JSON of an exported file"):
             form = str(json.loads(path.read_text(encoding="utf-8"))["format"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise SoftdpuError(f"{path}: expected the JSON of an exported file ({error}); make it again") from None
         steps[form if form == "tflite" else f"{form} ONNX"] = path
     return steps
 
@@ -158,9 +155,10 @@ def read_step(name: str, path: Path, task: Task = CLASSIFICATION) -> Step:
         SoftdpuError: if it is missing or has none.
     """
     keys = ", ".join(metric.key for metric in task.metrics)
-    try:
+    with files.expecting(path, f"JSON with {keys} and images"):
         metrics = json.loads(path.read_text(encoding="utf-8"))
         first, *others = (float(metrics[metric.key]) for metric in task.metrics)
-        return Step(name, first, int(metrics["images"]), tuple(others))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SoftdpuError(f"{path}: expected JSON with {keys} and images ({error}); make it again") from None
+        step = Step(name, first, int(metrics["images"]), tuple(others))
+        if not all(0 <= value <= 1 for value in (first, *others)) or not 0 <= step.images < 1 << 40:
+            raise ValueError("a metric is 0 to 1, a number of images 0 or more")
+        return step

@@ -292,7 +292,7 @@ def load_json(path: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         with open(path, encoding="utf-8") as file:
             value = json.load(file)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise QuantizerError(f"{path}: expected a quantize strategy in JSON: {error}") from None
     if not isinstance(value, dict):
         raise QuantizerError(f"{path}: expected a JSON object with a quantize strategy, got {type(value).__name__}")

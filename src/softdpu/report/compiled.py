@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from softdpu.output.files import expecting
 from softdpu.output.pages import heading, note, table, write_page
 from softdpu.output.pictures import bar_style, picture, printable
 from softdpu.report.stages import read_json
@@ -106,11 +107,13 @@ def write_summary(path: Path, target: str, xmodel: Path, summary: Path | None, i
     """
     found = describe(xmodel)
     ops = operations(found)
-    blocks = [table([], _facts(found, ops, read_json(summary) if summary else {}))]
-    if summary is not None:
-        blocks += [heading("Layers of the model by device"), _layers(read_json(summary))]
+    with expecting(summary or xmodel, "the compiler's summary"):
+        blocks = [table([], _facts(found, ops, read_json(summary) if summary else {}))]
+        if summary is not None:
+            blocks += [heading("Layers of the model by device"), _layers(read_json(summary))]
     if inspected is not None:
-        blocks += [heading("What the inspector says of the float model"), _advice(read_json(inspected))]
+        with expecting(inspected, "what `softdpu inspect` writes"):
+            blocks += [heading("What the inspector says of the float model"), _advice(read_json(inspected))]
     rows = [
         (
             op.name,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from softdpu.output.files import expecting
 from softdpu.output.pages import heading, note, table, write_page
 from softdpu.report.stages import read_json
 
@@ -25,7 +26,13 @@ def write_prediction(path: Path, source: Path | None) -> None:
     if not found.get("modelled"):
         write_page(path, title, [note(f"{found.get('target')}: {found.get('reason', 'not modelled')}")])
         return
-    blocks = [
+    with expecting(source, "what `softdpu predict` writes"):
+        blocks = _blocks(found)
+    write_page(path, title, blocks)
+
+
+def _blocks(found: dict[str, Any]) -> list[str]:
+    return [
         note(
             f"{found['target']}, {found['dpu']}, {found['cores']} cores at {found['clock_mhz']} MHz. In brackets an "
             f"interval that holds {found['interval']:.0%} of measurements of other networks."
@@ -49,7 +56,6 @@ def write_prediction(path: Path, source: Path | None) -> None:
         heading("All layers"),
         table(["layer", "output", "cycles", "bound by", "used", "DRAM bytes"], map(_layer, found["layers"]), (2, 4, 5)),
     ]
-    write_page(path, title, blocks)
 
 
 def _layer(row: dict[str, Any]) -> tuple[str, ...]:

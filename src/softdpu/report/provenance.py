@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from softdpu.output.files import sha256
+from softdpu.output.files import expecting, sha256
 from softdpu.output.pages import heading, listing, note, table, write_page
 from softdpu.report.stages import read_json
 
@@ -64,7 +64,8 @@ def write_provenance(path: Path, config: dict[str, Any], manifests: Iterable[Pat
 
 def _sources(manifest: Path) -> list[tuple[str, str, str]]:
     found: Any = read_json(manifest).get("sources", [])
-    return [(str(one["name"]), f"{one['size']:,}", str(one.get("sha256") or "not computed")) for one in found]
+    with expecting(manifest, "the manifest of records"):
+        return [(str(one["name"]), f"{one['size']:,}", str(one.get("sha256") or "not computed")) for one in found]
 
 
 def _revision(folder: Path) -> list[tuple[str, str]]:

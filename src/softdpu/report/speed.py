@@ -21,8 +21,11 @@ def read_sweep(path: Path) -> list[tuple[int, float]]:
     """
     rows: Any = read_json(path).get("sweep")
     try:
-        return [(int(row["threads"]), float(row["fps"])) for row in rows]
-    except (TypeError, KeyError, ValueError):
+        found = [(int(row["threads"]), float(row["fps"])) for row in rows]
+        if not found or not all(0 < threads < 1 << 16 and 0 < fps < 1e12 for threads, fps in found):
+            raise ValueError("no counts and speeds")
+        return found
+    except (TypeError, KeyError, ValueError, OverflowError):
         raise SoftdpuError(f"{path} holds no table of throughput; run app_mt.py with --sweep") from None
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from softdpu.dataset import labels as class_names
 from softdpu.dataset.example import MOST_CLASSES
 from softdpu.errors import SoftdpuError
+from softdpu.output.files import expecting
 from softdpu.training.results import Predictions, read_predictions
 
 MEASURED = {"float": "float model", "ptq": "quantized", "qat": "fine-tuned"}  # on all validation images
@@ -48,14 +49,12 @@ def read_card(path: Path) -> Predictions:
     Raises:
         SoftdpuError: if the file is missing or is none of the app's.
     """
-    try:
+    with expecting(path, "the JSON file of app_mt.py"):
         classes = json.loads(path.read_text(encoding="utf-8"))["classes"]
         labels = [int(name.split("_", 1)[0]) for name in classes]
         found = np.array(list(classes.values()), np.int64)
         if found.ndim != 1 or not all(0 <= number < MOST_CLASSES for number in (*labels, *found)):
             raise ValueError("a class that is no number from 0")
-    except (OSError, ValueError, KeyError, AttributeError, TypeError, OverflowError, RecursionError) as error:
-        raise SoftdpuError(f"{path}: expected the JSON file of app_mt.py ({error}); run the app again") from None
     return Predictions(np.array(labels, np.int64), found, np.full(len(found), np.nan))
 
 
@@ -70,7 +69,5 @@ def read_json(path: Path) -> dict[str, object]:
     Raises:
         SoftdpuError: if it is missing or none.
     """
-    try:
+    with expecting(path, "a JSON object"):
         return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise SoftdpuError(f"{path}: expected a JSON object ({error}); make it again") from None

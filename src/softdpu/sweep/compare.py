@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from softdpu.errors import SoftdpuError
 from softdpu.output import files
 from softdpu.output.pictures import BLUE, GREY, picture, printable
 from softdpu.sweep.variants import results
@@ -108,23 +107,19 @@ def read_row(build: Path, compared: str) -> Row:
     variant, target = compared.split("/")
     ladder, run, xmodel = map(Path, results(str(build), compared))
     steps = _numbers(ladder, "steps")
-    try:
+    with files.expecting(f"{ladder}, {run}", "accuracies and fps"):
         accuracies = {step["name"]: float(step["accuracy"]) for step in steps}
         fps = float(_numbers(run, "fps"))
         compiled, images = [
             (float(step["accuracy"]), int(step["images"])) for step in steps if step["name"] != ON_TARGET
         ][-1]
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise SoftdpuError(f"{ladder}, {run}: expected accuracies and fps ({error}); make them again") from None
     found = describe(xmodel)
     return Row(variant, target, accuracies, compiled, found["bytes"], found["workload"] or 0, fps, images)
 
 
 def _numbers(path: Path, key: str) -> Any:
-    try:
+    with files.expecting(path, f"JSON with {key}"):
         return json.loads(path.read_text(encoding="utf-8"))[key]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SoftdpuError(f"{path}: expected JSON with {key} ({error!r}); make it again") from None
 
 
 def pareto(rows: Sequence[Row], cost: str) -> set[int]:
