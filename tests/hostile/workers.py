@@ -21,7 +21,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, ClassVar
 
-from mutate import seeded, tries
+from mutate import WAITING, seeded, tries
 
 from softdpu.errors import SoftdpuError
 
@@ -39,7 +39,7 @@ class Door:
         take: hands a case to the program's own functions; a refusal is a SoftdpuError or one of `refusals`.
         prepare: runs once, before the workers are forked: imports, seeds.
         refusals: further exceptions by which the door refuses.
-        seconds: how long one case may last.
+        seconds: of processor time that one case may take; WAITING times as many by the clock.
     """
 
     name: str
@@ -96,7 +96,7 @@ def run(door: Door, few: int, workers: int = 2) -> Outcome:
         if number is None:
             running.pop(connection).process.join(5)
             return
-        running[connection].number, running[connection].since = number, time.monotonic()
+        running[connection].begin(number)
 
     for _ in range(workers):
         begin()
@@ -116,7 +116,7 @@ def run(door: Door, few: int, workers: int = 2) -> Outcome:
             _count(outcome, number, what, text)
             _next(connection)
         for connection, state in list(running.items()):
-            if time.monotonic() - state.since > door.seconds:
+            if state.spent() > door.seconds or time.monotonic() - state.since > WAITING * door.seconds:
                 state.process.kill()
                 state.process.join(5)
                 del running[connection]
@@ -137,7 +137,24 @@ def judge(outcome: Outcome) -> None:
 class _Running:
     process: Any
     number: int = -1
-    since: float = field(default_factory=time.monotonic)
+    since: float = 0.0
+    _before: float = 0.0
+
+    def begin(self, number: int) -> None:
+        """Note when a case begins."""
+        self.number, self.since = number, time.monotonic()
+        self._before = self._processor_time()
+
+    def spent(self) -> float:
+        """Return the seconds of processor time that the case has taken."""
+        return self._processor_time() - self._before
+
+    def _processor_time(self) -> float:
+        try:
+            fields = Path(f"/proc/{self.process.pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
+        except OSError:  # ended
+            return self._before
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _count(outcome: Outcome, number: int, what: str, text: str) -> None:
