@@ -57,7 +57,7 @@ quick-test: $(READY) ## run the tests that take seconds, on the parts that most 
 fuzz: $(READY) ## try 10,000 hostile inputs at each door (FUZZ=n: so many), and print the counts
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" SOFTDPU_FUZZ=$(FUZZ) python -m pytest -q -s tests/hostile
 
-faults: $(READY) ## kill, starve and mistreat small builds, and print what was found; takes an hour
+faults: $(READY) ## kill, starve and mistreat small builds, and print what was found; takes half an hour or more
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" python tests/hostile/faults.py
 
 lint: $(READY) ## run the style checks alone

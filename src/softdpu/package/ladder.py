@@ -112,15 +112,13 @@ def read_outputs(path: Path) -> dict[str, Any]:
     Raises:
         SoftdpuError: if it is missing or has none.
     """
-    try:
+    with files.expecting(path, "JSON with outputs and images"):
         held = json.loads(path.read_text(encoding="utf-8"))
         outputs = [
             {"name": str(one["name"]), **{key: float(one[key]) for key in ("sqnr", "cosine") if key in one}}
             for one in held["outputs"]
         ]
         return {"images": int(held["images"]), "outputs": outputs}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SoftdpuError(f"{path}: expected JSON with outputs and images ({error}); make it again") from None
 
 
 def warn_of_chance(step: Step, predictions: Path) -> list[str]:
