@@ -58,7 +58,7 @@ def draw(stages: Mapping[str, list[Path]], records: Path, output: Path) -> None:
                     boxes = np.column_stack([boxes[:, :4] * scale, boxes[:, 4:]])
                 axes.imshow(draw_boxes(image, boxes, names)[..., ::-1])
                 axes.axis("off")
-                if row is grid[0]:
+                if number == chosen[0]:
                     axes.set_title(name)
 
 
