@@ -85,6 +85,8 @@ REFUSED: dict[str, tuple[Callable[[], list[Any]], str]] = {
     "selu": (lambda: [L.Conv2D(8, 1, activation="selu", name="c")], "layer c_selu.*activation selu: use one of"),
     "mish": (lambda: [L.Activation("mish", name="m")], "layer m .*activation mish: use one of"),
     "softplus": (lambda: [L.Dense(8, activation="softplus")], "activation softplus"),
+    "softsign": (lambda: [L.Activation("softsign")], "activation softsign: use one of"),
+    "exponential": (lambda: [L.Conv2D(8, 1, activation="exponential")], "activation exponential: use one of"),
     "limit": (lambda: [L.ReLU(4.0, name="r")], r"layer r \(ReLU\): a limit other than 6"),
     "limit of an object": (lambda: [L.Conv2D(8, 1, activation=L.ReLU(4.0))], "a limit other than 6"),
     "output padding": (lambda: [L.Conv2DTranspose(4, 3, 2, output_padding=1)], "output_padding"),
@@ -120,6 +122,15 @@ def test_one_list_of_activations_and_functions() -> None:
         set(kinds.SIGMOIDS) <= kinds.ACTIVATIONS
         and (kinds.PRE_ACTIVATIONS | kinds.POST_ACTIVATIONS | {"leaky_relu", "silu"}) >= kinds.ACTIVATIONS
     )
+
+
+def test_every_activation_that_the_message_proposes_is_taken() -> None:
+    (line,) = (outcome(L.Activation("softsign"))[1],)
+    proposed = line.split("use one of ")[1].split(", ")
+    assert set(proposed) == kinds.ACTIVATIONS
+    # relu6 and leaky_relu are names of TensorFlow's functions, which Keras 2 does not know as text
+    spelled = {"relu6": tf.nn.relu6, "leaky_relu": tf.nn.leaky_relu}
+    assert outcome(*(L.Conv2D(3, 1, activation=spelled.get(name, name)) for name in proposed))[0] in ("DPU", "CPU")
 
 
 CLASHES = [("c", f"c_{end}") for end in ("bias", "fix", "weights", "bias_fixneuron", "weights_fixneuron", "relu", "1")]

@@ -180,4 +180,4 @@ def _advice(inspected: dict[str, Any]) -> str:
 
 def _shorten(name: str) -> str:
     """Return an operation's name without what the quantizer and the compiler put around the layer's."""
-    return printable(name.split("(")[0].removeprefix("quant_"), 28)
+    return printable(name.split("(")[0].removeprefix("quant_").removesuffix("_fix"), 28)
