@@ -5,6 +5,7 @@ mobilenet.vint8.onnx and mobilenet.tflite, beside each a .json with its check ag
 EXPORTED: those of the config, if they are made with the target, by format.
 """
 
+import os
 import re
 
 SUFFIX_OF = {"xint8": "xint8.onnx", "vint8": "vint8.onnx", "tflite": "tflite"}
@@ -42,14 +43,19 @@ rule export_file:
     params:
         form=lambda wildcards: wildcards.form.split(".")[0],
         fit=INPUTS,
-        val=subpath(input.val, parent=True),
+        # Accuracy is measured of classifiers alone.
+        val=lambda wildcards, input: (
+            ["--records", os.path.dirname(input.val)]
+            if TASK == tasks.CLASSIFICATION
+            else []
+        ),
     message:
         "export the network as {params.form}, check it and measure it"
     shell:
         "python {input.script:q} {input.model:q}"
         " --format {params.form:q}"
         " --check"
-        " --records {params.val:q}"
+        " {params.val:q}"
         " {params.fit:q}"
         " --report {output.report:q}"
         " --output {output.file:q}"

@@ -111,6 +111,10 @@ rule report_build:
 
 rule report_inputs:
     input:
+        lambda wildcards: require(
+            TASK == tasks.CLASSIFICATION,
+            f"the report is of classification alone, not yet of task {TASK.name}; the ladder has the numbers",
+        ),
         rules.report_accuracy.output,
         rules.report_build.output,
         rules.report_boxes.output if TASK == tasks.DETECTION else [],
