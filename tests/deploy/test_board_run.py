@@ -65,7 +65,7 @@ def test_the_first_image_that_differs_is_named(board, run, pc, tmp_path):
     path = tmp_path / "other.json"
     path.write_text(json.dumps(other))
     done = run(board, "amd", "--no-check", pc=path)
-    assert f"2 images get another class than on the PC, {names[4]} first" in error(done)
+    assert f"2 images get another result than on the PC, {names[4]} first" in error(done)
     mine, theirs = json.loads(pc.read_text())["classes"][names[4]], other["classes"][names[4]]
     line = f"Classes: 2 of 12 images differ, first {names[4]}: class {mine} on the board, {theirs} on the PC\n"
     assert line in done.stdout
