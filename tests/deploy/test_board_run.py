@@ -140,7 +140,7 @@ def test_a_fingerprint_that_the_runtime_refuses_is_explained(board, run, pythons
     [
         ("echo 'error: images is empty' >&2; exit 1", "(exit code 1): error: images is empty;"),
         ("echo Traceback; echo 'ModuleNotFoundError: No module named vart'; exit 1", "ModuleNotFoundError: No module"),
-        ("kill -SEGV $$", "app_mt.py failed on "),
+        ("kill -SEGV $$", "the app failed on "),
         ("echo '{' >board_run.json", "is no JSON"),
         ("echo '{}' >board_run.json", "expected the app's results with 'accuracy'"),
     ],
