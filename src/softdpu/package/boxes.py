@@ -113,9 +113,11 @@ def measure_boxes(results: Path, card: Path, reference: Path | None) -> dict[str
         tables = {name: np.array(boxes, np.float32).reshape(-1, 6) for name, boxes in found.items()}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SoftdpuError(f"{results}: expected the boxes that app_det.py wrote ({error}); run it again") from None
-    sizes = {
-        one["file_name"]: (one["height"], one["width"]) for one in json.loads((card / LABELS).read_text())["images"]
-    }
-    judged = [Judged(*sizes[image.name], image.boxes, tables[image.name]) for image in truth.images]
+    boxes = {image.name: image.boxes for image in truth.images}
+    images = json.loads((card / LABELS).read_text(encoding="utf-8"))[
+        "images"
+    ]  # of equal scores the first image's count
+    names = [(one["file_name"], one["height"], one["width"]) for one in sorted(images, key=lambda one: int(one["id"]))]
+    judged = [Judged(height, width, boxes[name], tables[name]) for name, height, width in names]
     metrics = average_precision(judged, len(truth.classes))
     return {**metrics, "per_class": dict(zip(truth.classes, metrics["per_class"], strict=True))}
