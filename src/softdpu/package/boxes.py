@@ -114,9 +114,8 @@ def measure_boxes(results: Path, card: Path, reference: Path | None) -> dict[str
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SoftdpuError(f"{results}: expected the boxes that app_det.py wrote ({error}); run it again") from None
     boxes = {image.name: image.boxes for image in truth.images}
-    images = json.loads((card / LABELS).read_text(encoding="utf-8"))[
-        "images"
-    ]  # of equal scores the first image's count
+    # In the order of their numbers, as the stages have them: of boxes with equal scores those of the first count first.
+    images = json.loads((card / LABELS).read_text(encoding="utf-8"))["images"]
     names = [(one["file_name"], one["height"], one["width"]) for one in sorted(images, key=lambda one: int(one["id"]))]
     judged = [Judged(height, width, boxes[name], tables[name]) for name, height, width in names]
     metrics = average_precision(judged, len(truth.classes))
