@@ -6,6 +6,7 @@ import numpy as np
 
 from softdpu.errors import SoftdpuError
 from softdpu.numbers import fixed_point
+from softdpu.output.text import one_line
 from softdpu.runtime.program import Node
 from softdpu.runtime.reference.conv import float_pads, pad_or_crop, windows
 from softdpu.runtime.reference.dyadic import Dyadic, from_int8
@@ -29,7 +30,7 @@ def pool_fix(node: Node, args: Args) -> np.ndarray:
         padded = pad_or_crop(args["input"][0], pads).astype(np.int64)
         sums = windows(padded, (height, width), stride).sum(axis=(3, 4))
         return Dyadic(sums * factor, position + shift).to_int8(node.output.position)
-    raise SoftdpuError(f"op '{node.key}' has pooling type {kind}; the runtime has MAX and AVG")
+    raise SoftdpuError(f"op '{node.key}' has pooling type {one_line(kind, 100)}; the runtime has MAX and AVG")
 
 
 @float_kernel("maxpool2d")
