@@ -1,8 +1,8 @@
 """How much of the runner's speed app_mt.py passes on, and what its pre-processing by table gains.
 
 Each figure is a ratio of two measurements of the same run, best of several rounds in turn:
-  app / bare loop: images a second of the app's threads over those of a loop that only submits and waits;
-  table / float: images a second of the app's pre-processing over the same arithmetic in float.
+  app / bare loop: images per second of the app's threads over those of a loop that only submits and waits;
+  table / float: images per second of the app's pre-processing over the same arithmetic in float.
 
 Example:
     python benchmarks/app_speed.py build/target_zcu102 --threads 1,2

@@ -33,7 +33,7 @@ def write_config(folder: Path, shards: int) -> None:
         f"a{100 * alpha:.0f}_{size}": {"model": {"alpha": alpha, "input_size": size}}
         for alpha, size in itertools.product(ALPHAS, SIZES)
     }
-    # ImageNet has one training shard a class, and 50 validation images a class.
+    # ImageNet has one training shard per class, and 50 validation images per class.
     config = {
         "dataset": {**dataset, "classes": shards, "images_per_shard": 50 * shards // VAL_SHARDS},
         "targets": TARGETS,

@@ -63,7 +63,7 @@ def main() -> None:
             found = seconds_a_step(model, data, arguments.steps)
             best[name] = (min(best[name][0], found[0]), min(best[name][1], found[1]))
     for name, (wall, cpu) in best.items():
-        print(f"{name}: {1e3 * wall:.0f} ms a step, {1e3 * cpu:.0f} ms of processor time")
+        print(f"{name}: {1e3 * wall:.0f} ms per step, {1e3 * cpu:.0f} ms of processor time")
     wall, cpu = (best["QAT"][index] / best["float"][index] for index in (0, 1))
     print(f"ratio QAT / float: {wall:.2f} (wall), {cpu:.2f} (processor)")
 

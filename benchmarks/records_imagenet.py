@@ -1,6 +1,6 @@
 """How long and in how much memory ImageNet's training tar becomes records, against benchmarks/records_baseline.py.
 
-Synthetic tars of three sizes are made first. Prints for each: seconds of the whole process, images a second, and the
+Synthetic tars of three sizes are made first. Prints for each: seconds of the whole process, images per second, and the
 peak memory of the process with its workers (the sum of their resident sizes, shared pages counted in each) beyond that
 of a Python that has only imported the same modules; at 1 GB also the baseline and the ratio.
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 REAL_GB = 147.0
-SHARDS = 1050  # a training shard a class, 50 of validation
+SHARDS = 1050  # a training shard per class, 50 of validation
 CLASSES = 10
 
 

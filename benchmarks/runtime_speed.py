@@ -137,12 +137,14 @@ def compare_speed(subgraph: xir.Subgraph, image: np.ndarray, rounds: int) -> Non
                 run()
             times[run].append((time.thread_time() - start) / 10)
     mine, other = (statistics.median(times[run]) * 1e3 for run in (ours, theirs))
-    print(f"one thread: {mine:.2f} ms an image, LiteRT's own int8 {other:.2f} ms: {other / mine:.2f} of its throughput")
+    print(
+        f"one thread: {mine:.2f} ms per image, LiteRT's own int8 {other:.2f} ms: {other / mine:.2f} of its throughput"
+    )
     print(f"different from the reference: {int((output != expected).sum())} of {output.size}")
 
 
 def throughput(runners: list[vart.Runner], image: np.ndarray, seconds: float) -> tuple[float, float]:
-    """Return images a second, one thread a runner, and the processor's milliseconds an image."""
+    """Return images per second, one thread per runner, and the processor's milliseconds per image."""
     counts = [0] * len(runners)
     end = time.perf_counter() + seconds
 
@@ -171,7 +173,7 @@ def scale(subgraph: xir.Subgraph, image: np.ndarray, rounds: int) -> None:
     one, cost, two, cost_two = (statistics.median(column) for column in zip(*rows, strict=True))
     best = max(row[2] / row[0] for row in rows)
     print(f"vart: 1 thread {one:.0f} images/s, 2 threads {two:.0f}: x{two / one:.2f} (best of the rounds x{best:.2f})")
-    print(f"vart: the processor works {cost:.2f} ms an image with 1 thread, {cost_two:.2f} ms with 2")
+    print(f"vart: the processor works {cost:.2f} ms per image with 1 thread, {cost_two:.2f} ms with 2")
 
 
 def creation(path: Path) -> None:

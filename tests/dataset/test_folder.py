@@ -99,7 +99,7 @@ def test_wrong_folders_are_told(split_folder: Path, change, message: str) -> Non
 
 
 def test_a_folder_without_classes_and_wrong_shares_are_told(tmp_path: Path) -> None:
-    with pytest.raises(SoftdpuError, match="must hold one folder a class, it holds none"):
+    with pytest.raises(SoftdpuError, match="must hold one folder per class, it holds none"):
         ImageFolder(tmp_path, "train", 1)
     fill(tmp_path / "dog", "a.jpg")
     for share in (0.0, 1.0, -1):

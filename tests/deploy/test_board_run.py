@@ -119,7 +119,7 @@ def test_a_board_that_does_not_tell_is_tried(board, run):
     command(board.bin / "xdputil", "#!/bin/sh\necho 'F0101 Check failed: no device' >&2\nexit 134\n")
     done = run(board, "amd", "--no-check")
     assert done.returncode == 0
-    assert "warning: the board does not tell the fingerprint of its DPU" in done.stderr
+    assert "warning: the board does not give the fingerprint of its DPU" in done.stderr
     assert "Classes: all 12 images get the same class" in done.stdout
 
 

@@ -248,7 +248,7 @@ def test_provenance_tells_files_and_configuration(tmp_path: Path) -> None:
 def test_throughput(tmp_path: Path) -> None:
     (tmp_path / "s.json").write_text(json.dumps({"sweep": [{"threads": 1, "fps": 3000}, {"threads": 2, "fps": 5500}]}))
     speed.draw_throughput(tmp_path / "s.svg", speed.read_sweep(tmp_path / "s.json"), "zcu102")
-    assert {"3,000", "5,500", "throughput, images a second"} <= set(texts(tmp_path / "s.svg"))
+    assert {"3,000", "5,500", "throughput, images per second"} <= set(texts(tmp_path / "s.svg"))
     (tmp_path / "n.json").write_text("{}")
     with pytest.raises(SoftdpuError, match=r"n.json holds no table of throughput; run app_mt.py with --sweep"):
         speed.read_sweep(tmp_path / "n.json")

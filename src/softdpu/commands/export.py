@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--format", required=True, help="xint8 or vint8 (QDQ ONNX), or tflite")
     add("-o", "--output", type=Path, required=True, metavar="FILE", help="the .onnx or .tflite to write")
     add("--opset", type=int, default=17, help="of ONNX, 13 to 21 (default: 17)")
-    add("--batch", type=int, metavar="N", help="images a run (default: free in ONNX, 1 in .tflite)")
+    add("--batch", type=int, metavar="N", help="images per run (default: free in ONNX, 1 in .tflite)")
     add("--layout", choices=("nhwc", "nchw"), default="nhwc", help="of images, in ONNX (default: nhwc, as in Keras)")
     add("--int8-bias", action="store_true", help="ONNX with biases as Quark's; ties then round half to even, see docs")
     add("--inputs", choices=("int8", "uint8"), default="int8", help="of a .tflite (default: int8)")

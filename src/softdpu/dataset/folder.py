@@ -1,4 +1,4 @@
-"""A folder of images, one folder a class: root/train/<class>/ and root/val/<class>/, or root/<class>/ split here."""
+"""A folder of images, one folder per class: root/train/<class>/ and root/val/<class>/, or root/<class>/ split here."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class ImageFolder(ListedImages):
         train_root = self._root / "train" if split_by_folder else self._root
         self.classes = _folders(train_root)
         if not self.classes:
-            raise SoftdpuError(f"{train_root} must hold one folder a class, it holds none")
+            raise SoftdpuError(f"{train_root} must hold one folder per class, it holds none")
         if not split_by_folder and not 0 < val_share < 1:
             raise SoftdpuError(f"the share of validation images must be between 0 and 1, got {val_share}")
         here = self._root / split if split_by_folder else self._root

@@ -164,7 +164,7 @@ class ImagenetVal:
 
 
 def val_shards(ground_truth: PathLike | None, classes: int, images_per_shard: int) -> int:
-    """Return the number of validation shards; where val.txt is not there yet, from ILSVRC's 50 images a class."""
+    """Return the number of validation shards; where val.txt is not there yet, from ILSVRC's 50 images per class."""
     count = VAL_IMAGES_A_CLASS * classes
     if ground_truth is not None and Path(ground_truth).is_file():
         count = sum(label < classes for label in read_ground_truth(ground_truth).values())

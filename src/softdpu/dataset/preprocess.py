@@ -17,7 +17,7 @@ same bytes both give the same int8 tensor, bit for bit. Whole numbers only, unti
 4. Scale: `float32(v) / float32(127.5) - float32(1)`, two float32 operations, each pixel in -1..1. A network that was
    trained elsewhere may want other numbers, a divisor and a subtrahend a channel, and the order blue, green, red.
 5. Quantize (by the input's position p): `floor(x * 2**p + 0.5)` saturated to -128..127. A pixel has only 256 values,
-   so steps 4 and 5 are one table of 256 int8 numbers a channel: `table[image]`.
+   so steps 4 and 5 are one table of 256 int8 numbers per channel: `table[image]`.
 
 The images in a card's folder are the result of step 2 as PNG, so that no other JPEG decoder and no other resize on a
 board can change a bit; images of any other size still work. The module runs on Python 3.7.

@@ -138,7 +138,7 @@ def check_fingerprint(model: int | None, board: tuple[int, ...], name: str) -> s
         SoftdpuError: they differ; the line names both DPUs and what to do.
     """
     if not board or model is None:
-        who = "the board does not tell the fingerprint of its DPU" if model else "the model has no fingerprint"
+        who = "the board does not give the fingerprint of its DPU" if model else "the model has no fingerprint"
         return f"{who}, so it is not known whether they fit"
     if model in board:
         return ""

@@ -18,7 +18,7 @@ _PUBLISHED = Path(__file__).parents[1] / "numbers/data/published_fps.csv"
 
 @dataclass(frozen=True)
 class Published:
-    """AMD's throughput of a MobileNet v1 of its model zoo on a board, images a second; ImageNet's 1000 classes."""
+    """AMD's throughput of a MobileNet v1 of its model zoo on a board, images per second; ImageNet's 1000 classes."""
 
     board: str
     vitis_ai: str

@@ -17,7 +17,7 @@ from softdpu.rescue.quantized_run import run_one_quantized, run_quantized
 from softdpu.rescue.recipe import Trial
 from softdpu.rescue.walk import Follower
 
-IMAGES = 32  # for what takes one pass a layer
+IMAGES = 32  # for what takes one pass per layer
 
 
 @dataclasses.dataclass(frozen=True)

@@ -64,7 +64,7 @@ def read_source(model: str | Path, target: str = TARGET) -> Source:
 
 
 def set_batch(program: Program, batch: int) -> Program:
-    """Return the program for another number of images a run.
+    """Return the program for another number of images per run.
 
     Raises:
         SoftdpuError: where an op's shape does not begin with the batch.

@@ -24,7 +24,7 @@ class Options:
 
     Attributes:
         opset: of ONNX, 13 to 21.
-        batch: images a run; None is free in ONNX and 1 in .tflite.
+        batch: images per run; None is free in ONNX and 1 in .tflite.
         layout: "nhwc" or "nchw", of ONNX.
         int8_bias: ONNX with biases as AMD Quark writes them, whose ties round half to even. Without it they are int32
             in half units of the sums, which leaves no ties, and every number is the DPU's.

@@ -1,4 +1,4 @@
-"""Frames a second before there is a board: a network's layers go into equations with a few fitted constants."""
+"""Frames per second before there is a board: a network's layers go into equations with a few fitted constants."""
 
 from softdpu.predict.network import open_model
 from softdpu.predict.predict import MODELLED, Prediction, predict_model, predict_network, target_for

@@ -68,7 +68,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Times:
-    """Milliseconds a layer, by what the layer waits for: arrays in the order of `Work.layers`."""
+    """Milliseconds per layer, by what the layer waits for: arrays in the order of `Work.layers`."""
 
     multiply: np.ndarray
     engine: np.ndarray

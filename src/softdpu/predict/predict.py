@@ -33,7 +33,7 @@ class Range:
 
 @dataclass(frozen=True)
 class Speed:
-    """Frames a second with one number of threads: of the DPU alone, with AMD's C++ test program, with a Python app."""
+    """Frames per second with one number of threads: of the DPU alone, of AMD's C++ test program, of a Python app."""
 
     threads: int
     dpu: Range
@@ -170,7 +170,7 @@ def target_for(name: str, vitis_ai: str | None, model: Model) -> Target:
 
 
 def pareto(predictions: Sequence[Prediction]) -> list[Prediction]:
-    """Return the modelled predictions that no other beats in both latency and frames a second, fastest first."""
+    """Return the modelled predictions that no other beats in both latency and frames per second, fastest first."""
     known = [one for one in predictions if one.latency_ms and one.speeds]
 
     def best(one: Prediction) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""Frames a second of an app with several threads.
+"""Frames per second of an app with several threads.
 
 A frame needs a DPU core for T ms and the app's own processor time of A ms, of which S ms under a lock that all threads
 share (Python's). With N threads, C cores and P processors, no app can be faster than
@@ -30,7 +30,7 @@ class App:
 
 
 def frames_per_second(core_ms: Callable[[int], float], cores: int, threads: int, app: App) -> float:
-    """Return the frames a second of `threads` threads; `core_ms(n)` is a core's time a frame while n cores work."""
+    """Return the frames per second of `threads` threads; `core_ms(n)` is a core's time per frame while n cores work."""
     times = {busy: core_ms(busy) for busy in range(1, min(threads, cores) + 1)}
     bounds = [max(min(threads / (each + app.processor), busy / each) for busy, each in times.items())]
     if app.processor:

@@ -140,7 +140,7 @@ def _facts(found: dict[str, Any], ops: Sequence[Operation], summary: dict[str, A
         ("fingerprint", str(dpu.get("fingerprint", "none"))),
         ("Vitis AI", str(summary.get("vitis_ai", "unknown"))),
         ("subgraphs", ", ".join(part["device"] for part in parts)),
-        ("operations an image", f"{found['workload'] or 0:,}"),
+        ("operations per image", f"{found['workload'] or 0:,}"),
         ("the same on the DPU's grid", f"{grid:,}"),
     ]
     if grid:

@@ -9,12 +9,12 @@ from softdpu.errors import SoftdpuError
 from softdpu.output.pictures import line_style, picture
 from softdpu.report.stages import read_json
 
-# AMD's tutorial on a ZCU102, MobileNet v1 1.0 at 224x224: frames a second by threads.
+# AMD's tutorial on a ZCU102, MobileNet v1 1.0 at 224x224: frames per second by threads.
 TUTORIAL = {1: 194.12, 6: 731.21}
 
 
 def read_sweep(path: Path) -> list[tuple[int, float]]:
-    """Return (threads, frames a second) from the JSON file of `app_mt.py --sweep`.
+    """Return (threads, frames per second) from the JSON file of `app_mt.py --sweep`.
 
     Raises:
         SoftdpuError: if there is no such table in it.
@@ -30,7 +30,7 @@ def read_sweep(path: Path) -> list[tuple[int, float]]:
 
 
 def draw_throughput(path: Path, rows: list[tuple[int, float]], target: str) -> None:
-    """Draw frames a second by threads, with the line of a perfect speed-up."""
+    """Draw frames per second by threads, with the line of a perfect speed-up."""
     threads, fps = [row[0] for row in rows], [row[1] for row in rows]
     with picture(path, 7, 4.2) as figure:
         axes = figure.subplots()
@@ -40,7 +40,7 @@ def draw_throughput(path: Path, rows: list[tuple[int, float]], target: str) -> N
         for count, value in rows:
             axes.annotate(f"{value:,.0f}", (count, value), xytext=(0, -14), textcoords="offset points", ha="center")
         axes.set_xlabel("threads, one runner each")
-        axes.set_ylabel("throughput, images a second")
+        axes.set_ylabel("throughput, images per second")
         axes.set_xticks(threads)
         axes.set_ylim(0, 1.12 * max([*fps, *ideal]))
         axes.grid()

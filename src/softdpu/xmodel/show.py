@@ -109,7 +109,7 @@ def text(found: dict[str, Any], constants: bool = False) -> Iterator[str]:
     made = f", by {', '.join(makers)}" if makers else ""
     yield f"{found['file']}: graph '{found['name']}', {found['ops']} ops, {found['bytes']:,} bytes{origin}{made}"
     if found["workload"]:
-        yield f"{found['workload']:,} operations a run, {found['workload_on_arch'] or 0:,} on the DPU's grid"
+        yield f"{found['workload']:,} operations per run, {found['workload_on_arch'] or 0:,} on the DPU's grid"
     for subgraph in found["subgraphs"]:
         yield ""
         yield from _subgraph_text(subgraph, constants)

@@ -1,4 +1,4 @@
-"""As much of AMD's `vart` as the app may use, and as strict: asynchronous, one thread a runner, exact buffers."""
+"""As much of AMD's `vart` as the app may use, and as strict: asynchronous, one thread per runner, exact buffers."""
 
 from __future__ import annotations
 

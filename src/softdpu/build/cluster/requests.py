@@ -16,7 +16,7 @@ from softdpu.own_model import height_and_width
 _MIB_AN_IMAGE = 65
 # MiB of Python, TensorFlow and the input pipeline before the first step.
 _MIB_AT_LEAST = 1400
-# Images a second that one core trains of the default network (alpha 0.25 at 64x64), half of what was measured.
+# Images per second that one core trains of the default network (alpha 0.25 at 64x64), half of what was measured.
 _IMAGES_A_SECOND = 100
 _GPU = 50  # cores that a GPU stands for
 _MINUTES_AT_LEAST = 15

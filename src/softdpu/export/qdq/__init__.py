@@ -62,7 +62,7 @@ def build_qdq(
         source: the network.
         flavour: xint8 or vint8.
         opset: 13 to 21.
-        batch: images a run; None leaves it free.
+        batch: images per run; None leaves it free.
         layout: of images in and out: "nhwc" as in Keras, or "nchw".
         tie_free: round half up exactly as the DPU; biases are then int32, else int8.
 

@@ -41,7 +41,7 @@ def build_tflite(source: Source, *, batch: int = 1, inputs: str = "int8") -> Tfl
 
     Args:
         source: the network.
-        batch: images a run.
+        batch: images per run.
         inputs: "int8" takes the DPU's numbers, "uint8" the same numbers plus 128 (zero point 128).
 
     Raises:
