@@ -48,14 +48,14 @@ def use_this_environment(folder: Path) -> None:
 
 
 def make_once(common: Path) -> Path:
-    """Return the folder below `common` in which target_zcu102 was built and checked; build.log is what was printed."""
+    """Return the folder below `common` in which target_zcu102 was built and checked; build.log has what that printed."""
     folder = common / "original"
     with open(common / "original.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "build.log").exists():
             shutil.rmtree(folder, ignore_errors=True)
             use_this_environment(copy_project(folder))
-            log = ""
+            logs = []
             for command in (["make", "target_zcu102", "JOBS=2"], ["snakemake", "-j2", "check_zcu102"]):
                 run = subprocess.run(
                     command,
@@ -67,6 +67,6 @@ def make_once(common: Path) -> Path:
                     timeout=580,
                 )
                 assert run.returncode == 0, run.stdout[-5000:]
-                log += run.stdout
-            (folder / "build.log").write_text(log)
+                logs.append(run.stdout)
+            (folder / "build.log").write_text(logs[0])
     return folder

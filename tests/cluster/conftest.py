@@ -35,6 +35,8 @@ def slurm() -> Iterator[one_node_slurm.Slurm]:
     """A running cluster; `hidden` below its folder is what its node does not see."""
     with one_node_slurm.alone(), tempfile.TemporaryDirectory(prefix="softdpu_slurm_") as name:
         why = one_node_slurm.missing()
+        if " " in sys.executable:
+            why = f"Snakemake's Slurm executor does not quote the path of the interpreter, {sys.executable}"
         if why:
             pytest.skip(why)
         Path(name).chmod(0o711)  # munge wants every folder above its socket to be open

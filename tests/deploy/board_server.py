@@ -111,7 +111,7 @@ class Server:
         path = f"${{PYTHONPATH:+$PYTHONPATH:}}{modules}"
         command(
             self.bin / "python3",
-            f'#!/bin/sh\nPYTHONPATH="{path}" SOFTDPU_ENGINE=reference exec {sys.executable} -S "$@"\n',
+            f'#!/bin/sh\nPYTHONPATH="{path}" SOFTDPU_ENGINE=reference exec "{sys.executable}" -S "$@"\n',
         )
 
     def have_no_rsync(self) -> None:

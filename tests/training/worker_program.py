@@ -75,9 +75,9 @@ def main() -> None:
     numbers, where, on = options.read_recipe(args), options.read_data(args), options.read_surroundings(args)
     how = setup.begin(Training(where, numbers, on), numbers, on)
     model = network()
-    data = common.train_batches(where, 32, 3, numbers)
+    data = common.train_batches(where, 32, None, numbers)
     losses = Losses([data.part(i)[2] for i in range(len(data))])
-    curves = fit(model, data, common.val_batches(where, 32, 3, 1), numbers, setup=how, callbacks=[losses])
+    curves = fit(model, data, common.val_batches(where, 32, None, 1), numbers, setup=how, callbacks=[losses])
     if how.devices.chief:
         save(model, args.output + "/model.h5")
         write_json(args.output + "/losses.json", {"steps": losses.steps, "curves": curves})

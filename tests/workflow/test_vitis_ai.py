@@ -186,7 +186,7 @@ def test_inside_the_container_its_environment_is_used(tmp_path: Path, monkeypatc
     done = wrapper("--engine", "docker", "python", "scripts/quantize.py", "--quantizer", "vitis-ai")
     assert done.returncode == 0, done.stderr
     assert Path(f"{record}.arguments").read_text().split() == ["scripts/quantize.py", "--quantizer", "vitis-ai"]
-    (seen,) = Path(f"{record}.pythonpath").read_text().split()
+    (seen,) = Path(f"{record}.pythonpath").read_text().splitlines()
     assert [path.name for path in Path(seen).iterdir()] == ["softdpu"]  # not our xir and vart, which would hide AMD's
     assert (Path(seen) / "softdpu/output/cli.py").is_file()
     wrong = wrapper("--environment", "other", "python", "-V")

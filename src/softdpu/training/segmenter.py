@@ -8,7 +8,7 @@ from softdpu.errors import SoftdpuError
 from softdpu.training.batches import keras
 from softdpu.training.model import Network
 
-CHANNELS = (64, 128, 256, 512)  # at alpha 1, by halvings of the image
+CHANNELS = (32, 64, 128, 256)  # at alpha 1, by halvings of the image
 STEP = 2 ** (len(CHANNELS) - 1)
 
 
