@@ -48,7 +48,7 @@ def use_this_environment(folder: Path) -> None:
 
 
 def make_once(common: Path) -> Path:
-    """Return the folder below `common` in which target_zcu102 was built and checked; build.log has what that printed."""
+    """Return the folder below `common` in which target_zcu102 was built and checked; build.log has what was printed."""
     folder = common / "original"
     with open(common / "original.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
