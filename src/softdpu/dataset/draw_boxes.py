@@ -16,6 +16,7 @@ _MOST_SHAPES = 4
 _RADII = (7, 26)  # pixels
 _NOISE = 8
 _LEAST_CONTRAST = 150
+_DARK, _SPREAD = 80, 40
 
 
 def draw_image(random: np.random.Generator, size: int = SIZE) -> tuple[np.ndarray, np.ndarray]:
@@ -29,22 +30,29 @@ def draw_image(random: np.random.Generator, size: int = SIZE) -> tuple[np.ndarra
     return image, boxes
 
 
-def draw_scene(random: np.random.Generator, size: int = SIZE) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def draw_scene(
+    random: np.random.Generator, size: int = SIZE, colours: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Draw one image with its mask and its boxes.
+
+    Args:
+        random: draws it.
+        size: height and width in pixels.
+        colours: uint8[classes, 3], the colour that those of a class's shapes are near, on a dark ground; None for any.
 
     Returns:
         The image and the boxes of `draw_image`, and between them uint8[size, size]: 0 for the ground, else 1 more than
         the class of the shape there.
     """
-    ground = random.integers(0, 256, 3)
+    ground = random.integers(0, 256 if colours is None else _DARK, 3)
     image = np.full((size, size, 3), ground, np.uint8)
     taken, classes = np.zeros((size, size), np.uint8), np.zeros((size, size), np.uint8)
     rows: list[tuple[float, ...]] = []
     for _ in range(int(random.integers(1, _MOST_SHAPES + 1))):
         kind = int(random.integers(len(CLASSES)))
-        colour = random.integers(0, 256, 3)
+        colour = _draw_colour(random, kind, colours)
         while abs(ground - colour).sum() < _LEAST_CONTRAST:
-            colour = random.integers(0, 256, 3)
+            colour = _draw_colour(random, kind, colours)
         mask = _draw_shape(kind, random, size)
         left, top, width, height = cv2.boundingRect(mask)
         if taken[top : top + height, left : left + width].any():
@@ -55,6 +63,12 @@ def draw_scene(random: np.random.Generator, size: int = SIZE) -> tuple[np.ndarra
         rows.append((kind, (left + width / 2) / size, (top + height / 2) / size, width / size, height / size))
     noisy = image + random.normal(0, _NOISE, image.shape)
     return np.clip(noisy, 0, 255).astype(np.uint8), classes, np.array(rows)
+
+
+def _draw_colour(random: np.random.Generator, kind: int, colours: np.ndarray | None) -> np.ndarray:
+    if colours is None:
+        return random.integers(0, 256, 3)
+    return np.clip(colours[kind].astype(int) + random.integers(-_SPREAD, _SPREAD + 1, 3), 0, 255)
 
 
 def _draw_shape(kind: int, random: np.random.Generator, size: int) -> np.ndarray:

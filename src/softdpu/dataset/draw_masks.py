@@ -13,6 +13,8 @@ from softdpu.output import files
 
 CLASSES = ("ground", *draw_boxes.CLASSES)
 SIZE = draw_boxes.SIZE
+# A class for each pixel is learnt within a minute if a class has its colours; shapes alone take many times the images.
+COLOURS = np.array([[60, 60, 210], [60, 200, 60], [220, 130, 50]], np.uint8)
 
 
 def draw(folder: files.PathLike, train: int, val: int, seed: int = 1, size: int = SIZE) -> None:
@@ -29,7 +31,7 @@ def draw(folder: files.PathLike, train: int, val: int, seed: int = 1, size: int 
     for number, (split, count) in enumerate((("train", train), ("val", val))):
         random = np.random.default_rng([seed, number])
         for i in range(count):
-            image, mask, _ = draw_boxes.draw_scene(random, size)
+            image, mask, _ = draw_boxes.draw_scene(random, size, COLOURS)
             for name, data in (("images", cv2.imencode(".png", image)[1].tobytes()), ("masks", masks.encode(mask))):
                 (root / split / name).mkdir(parents=True, exist_ok=True)
                 (root / split / name / f"{i:05}.png").write_bytes(data)  # classes.txt says that all are there
