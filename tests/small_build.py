@@ -26,7 +26,7 @@ def copy_project(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.yaml").write_text(SMALL_CONFIG)
     shutil.copy2(ROOT / "Snakefile", folder / "Snakefile")
-    ignore = shutil.ignore_patterns("__pycache__", "*.egg-info")
+    ignore = shutil.ignore_patterns("*.egg-info")  # bytecode is taken along: times are kept, so it holds
     for name in ("rules", "schemas", "scripts", "envs", "profiles", "report", "target_src", "src"):
         shutil.copytree(ROOT / name, folder / name, ignore=ignore)
     return folder

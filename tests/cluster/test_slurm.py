@@ -24,7 +24,7 @@ CONFIG = """\
 dataset: {train_images: 600, val_images: 100, train_shards: 1, val_shards: 1}
 model: {input_size: 32, dropout: 0}  # with dropout a training that was interrupted draws other masks
 train: {epochs: 6, batch_size: 64, threads: 2, cache_mib: 1400}
-quantize: {calib_images: 32}
+quantize: {calib_images: 32, recipe: vitis}
 finetune: {epochs: 1, batch_size: 64, cache_mib: 500}
 package: {images: 20, golden: 2}
 """
