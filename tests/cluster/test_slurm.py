@@ -20,14 +20,10 @@ from softdpu.output.files import sha256
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
-CONFIG = """\
-dataset: {train_images: 600, val_images: 100, train_shards: 1, val_shards: 1}
-model: {input_size: 32, dropout: 0}  # with dropout a training that was interrupted draws other masks
-train: {epochs: 6, batch_size: 64, threads: 2, cache_mib: 1400}
-quantize: {calib_images: 32, recipe: vitis}
-finetune: {epochs: 1, batch_size: 64, cache_mib: 500}
-package: {images: 20, golden: 2}
-"""
+# The small build's, with more memory asked for training than for fine-tuning.
+CONFIG = workflow_tools.SMALL_CONFIG.replace("threads: 2}", "threads: 2, cache_mib: 1400}").replace(
+    "finetune: {", "finetune: {cache_mib: 500, "
+)
 TARGETS = ("target_zcu102", "check_zcu102")
 RECORDS = "build/tfrec_val/manifest.json"  # what takes least time
 PROFILE = ("--workflow-profile", "profiles/slurm", "--slurm-init-seconds-before-status-checks", "1")
@@ -83,43 +79,27 @@ class Story:
 
 
 @pytest.fixture(scope="module")
-def story(
-    tmp_path_factory: pytest.TempPathFactory, slurm: Slurm, on_slurm: Callable[..., subprocess.Popen[str]]
-) -> Story:
-    here = project(tmp_path_factory.mktemp("slurm") / "here")
-    folder = slurm.folder / "shared"
-    shutil.copytree(here, folder)
-    local = subprocess.Popen(
-        ["snakemake", "-j2", *TARGETS],
-        cwd=here,
-        env=workflow_tools.environment(here),
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
+def story(original_build: Path, slurm: Slurm, on_slurm: Callable[..., subprocess.Popen[str]]) -> Story:
+    folder = project(slurm.folder / "shared")
     requests = folder / "src/softdpu/build/cluster/requests.py"
     text = requests.read_text()
     requests.write_text(text.replace("_MIB_AT_LEAST = 1400", "_MIB_AT_LEAST = 150"))  # too little to fine-tune with
     assert requests.read_text() != text
     command = [*TARGETS, "--config", "cluster={gpus: 1}"]
-    try:
-        first = on_slurm(folder, *command, "--retries", "0")
-        checkpoint = folder / "build/float_model/checkpoint/checkpoint.npz"
-        deadline = time.monotonic() + 400
-        while not checkpoint.exists():
-            assert first.poll() is None and time.monotonic() < deadline, finished(first)[-5000:]
-            time.sleep(0.05)
-        slurm.ask("scancel", slurm.jobs()[-1]["JobId"])
-        cancelled = finished(first)
-        assert first.returncode == 1, cancelled[-5000:]
-        second = on_slurm(folder, *command)
-        again = finished(second)
-        assert second.returncode == 0, again[-5000:]
-        third = finished(on_slurm(folder, *command))
-        assert local.wait(600) == 0, local.stdout and local.stdout.read()
-    finally:
-        local.kill()
-    return Story(folder, here, cancelled, again, third, slurm.jobs())
+    first = on_slurm(folder, *command, "--retries", "0")
+    checkpoint = folder / "build/float_model/checkpoint/checkpoint.npz"
+    deadline = time.monotonic() + 400
+    while not checkpoint.exists():
+        assert first.poll() is None and time.monotonic() < deadline, finished(first)[-5000:]
+        time.sleep(0.05)
+    slurm.ask("scancel", slurm.jobs()[-1]["JobId"])
+    cancelled = finished(first)
+    assert first.returncode == 1, cancelled[-5000:]
+    second = on_slurm(folder, *command)
+    again = finished(second)
+    assert second.returncode == 0, again[-5000:]
+    third = finished(on_slurm(folder, *command))
+    return Story(folder, original_build, cancelled, again, third, slurm.jobs())
 
 
 def test_the_files_are_those_of_a_build_on_this_machine(story: Story) -> None:

@@ -107,7 +107,7 @@ def kill_when(folder: Path, reached: Callable[[], bool]) -> None:
 def test_a_killed_build_goes_on_and_makes_the_same_bytes(built: Path, tmp_path: Path) -> None:
     folder = copy_project(tmp_path / 'it\'s "killed" é')  # and so the shell's words are quoted in every rule
     log = folder / "logs/train.log"
-    kill_when(folder, lambda: log.exists() and "Epoch 1/1" in log.read_text(errors="replace"))
+    kill_when(folder, lambda: log.exists() and "Epoch 1/" in log.read_text(errors="replace"))
     assert not (folder / "build/float_model/float_model.h5").exists()
     card = folder / "build/target_zcu102"
     kill_when(folder, lambda: (card.parent / ".target_zcu102.part").exists() or card.exists())
