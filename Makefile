@@ -9,7 +9,7 @@ VENV := .venv
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: all help env quick report pictures test quick-test fuzz faults lint clean
+.PHONY: all help env quick report pictures test slurm-test quick-test fuzz faults lint clean
 
 help: ## this list
 	@echo "make target_zcu102   build the SD-card folder build/target_zcu102 (also target_zcu104, target_kv260, target_vck190, ...)"
@@ -49,7 +49,10 @@ pictures: $(READY) ## the pictures of README.md, from the build; needs graphviz
 	  | python scripts/report_dag.py --output docs/pictures/dag.svg
 
 test: $(READY) ## run the tests
-	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" python -m pytest -n $(TEST_JOBS) --dist loadscope --no-loadscope-reorder
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" python -m pytest -n $(TEST_JOBS) --dist loadscope --no-loadscope-reorder -m "not slurm"
+
+slurm-test: $(READY) ## run the tests of whole builds on a real Slurm: ten minutes
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" python -m pytest tests/cluster
 
 quick-test: $(READY) ## run the tests that take seconds, on the parts that most changes touch
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" python -m pytest -q -n $(TEST_JOBS) --dist loadscope -m "not slow" $(QUICK)

@@ -17,7 +17,7 @@ hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=No
 hypothesis.settings.load_profile("repeatable")
 
 
-LONGEST = ("tests/docs/", "tests/cluster/", "tests/workflow/", "tests/training/", "tests/deploy/", "tests/quantizer/")
+LONGEST = ("tests/docs/", "tests/workflow/", "tests/training/", "tests/vitis_ai/", "tests/deploy/", "tests/quantizer/")
 
 
 def pytest_configure() -> None:

@@ -18,7 +18,7 @@ from one_node_slurm import Slurm
 
 from softdpu.output.files import sha256
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.slow, pytest.mark.slurm, pytest.mark.timeout(1500)]
 
 # The small build's, with more memory asked for training than for fine-tuning.
 CONFIG = workflow_tools.SMALL_CONFIG.replace("threads: 2}", "threads: 2, cache_mib: 1400}").replace(

@@ -47,7 +47,7 @@ def test_tensorflow_reads_ours(tmp_path: Path) -> None:
     parsed = [
         tf.io.parse_single_example(x, FEATURES) for x in tf.data.TFRecordDataset(str(tmp_path / "data_0.tfrecord"))
     ]
-    assert [example.Record(*(p[name].numpy() for name in example.Record._fields)) for p in parsed] == RECORDS
+    assert [example.Record(**{name: p[name].numpy() for name in FEATURES}) for p in parsed] == RECORDS
 
 
 def test_we_read_tensorflows(tmp_path: Path) -> None:
