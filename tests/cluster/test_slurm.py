@@ -230,7 +230,7 @@ SLURM |= {"sinfo", "sprio", "squeue", "sreport", "srun", "sshare", "sstat", "str
 def test_a_full_disk(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "none", str(disk)], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "none", str(disk)], check=True)
     try:
         folder = project(disk / "project")
         room = shutil.disk_usage(disk).free
