@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from record_tools import write_colours
+from started_process import run_program
 
 from softdpu.commands.doctor import random_images
 from softdpu.doctor import examine, reasons, report
@@ -120,7 +121,7 @@ def test_files(found, tmp_path: Path) -> None:
 
 def doctor(*arguments: str) -> subprocess.CompletedProcess:
     command = [sys.executable, str(ROOT / "scripts" / "doctor.py"), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    return run_program(command, "tensorflow", cwd=ROOT, timeout=300)
 
 
 def test_the_program(model, tmp_path: Path) -> None:

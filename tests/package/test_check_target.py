@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from package_tools import make_records
+from started_process import run_program
 
 from softdpu.commands import package
 from softdpu.errors import SoftdpuError
@@ -71,7 +72,7 @@ def make_card(model, records, output, images):
 
 def run_script(folder, model, output):
     command = [sys.executable, str(ROOT / "scripts" / "check_target.py"), "--target-dir", str(folder)]
-    return subprocess.run([*command, "--model", str(model), "--output", str(output)], capture_output=True, text=True)
+    return run_program([*command, "--model", str(model), "--output", str(output)], "tensorflow", cwd=ROOT)
 
 
 @pytest.mark.slow

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import pytest
 from record_tools import write_colours
+from started_process import run_program
 from worker_program import ROOT, finetune_command, network
 
 from softdpu.training.batches import keras
@@ -28,7 +28,7 @@ def finetuned(colours: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a fine-tuning that nobody disturbed, on one device."""
     folder = tmp_path_factory.mktemp("finetuned")
     command = finetune_command(colours, folder)
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    done = run_program(command, "tensorflow", cwd=ROOT, timeout=300)
     assert done.returncode == 0, done.stderr
     assert not (folder / "checkpoint").exists()
     return folder

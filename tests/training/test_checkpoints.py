@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from started_process import run_program
 from worker_program import finetune_command, network
 
 from softdpu.dataset.pipeline import Augmentation
@@ -183,7 +184,7 @@ def test_a_killed_finetuning_goes_on(colours: Path, finetuned: Path, tmp_path: P
             time.sleep(0.01)
         os.kill(killed.pid, signal.SIGKILL)
     assert killed.returncode == -signal.SIGKILL and sorted(tmp_path.iterdir()) == [checkpoint.parent]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    done = run_program(command, "tensorflow", cwd=ROOT, timeout=300)
     assert done.returncode == 0, done.stderr
     said = [line for line in done.stdout.splitlines() if line.startswith("training goes on after epoch")]
     assert len(said) == 1 and said[0].endswith(f"of 4: {checkpoint}")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from record_tools import write_colours
+from started_process import run_program
 
 from softdpu.training.batches import keras
 from softdpu.training.fit import save
@@ -33,7 +34,7 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def program(build: Path, name: str, *options: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, f"scripts/{name}.py", "--val-records", str(build / "val"), *map(str, options)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    return run_program(command, "tensorflow", cwd=ROOT, timeout=300)
 
 
 def quantize(build: Path, *options: object) -> subprocess.CompletedProcess[str]:
@@ -141,5 +142,5 @@ def test_wrong_models_are_told(build: Path) -> None:
 
 @pytest.mark.parametrize("name", ["train", "make_records", "merge_records", "fetch_data", "inspect_records"])
 def test_help_has_an_example(name: str) -> None:
-    done = subprocess.run([sys.executable, f"scripts/{name}.py", "--help"], cwd=ROOT, capture_output=True, text=True)
+    done = run_program([sys.executable, f"scripts/{name}.py", "--help"], "tensorflow", cwd=ROOT)
     assert done.returncode == 0 and f"Example:\n    python scripts/{name}.py --" in done.stdout

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from started_process import run_program
 from workflow_tools import ROOT, copy_project, snakemake
 
 from softdpu.build import preflight, vitis_ai
@@ -180,7 +180,7 @@ def test_each_configuration_of_a_sweep_once(capsys: pytest.CaptureFixture[str]) 
 
 def test_wrong_settings_are_told() -> None:
     command = [sys.executable, "scripts/preflight.py", "--settings", '{"targets": []}']
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    done = run_program(command, "snakemake", cwd=ROOT)
     assert done.returncode == 2 and "expected an object with the keys toolchain, targets" in done.stderr
 
 

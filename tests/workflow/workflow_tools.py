@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 from small_build import ROOT, SMALL_CONFIG, copy_project, environment
+from started_process import run_program
 
 __all__ = ["ROOT", "SMALL_CONFIG", "checksums", "copy_project", "environment", "snakemake"]
 
@@ -20,12 +21,5 @@ def checksums(root: Path) -> dict[str, str]:
 
 def snakemake(folder: Path, *arguments: str, timeout: int = 500) -> subprocess.CompletedProcess[str]:
     """Run snakemake in `folder` on that folder's own sources; stderr is merged into stdout."""
-    return subprocess.run(
-        ["snakemake", *arguments],
-        cwd=folder,
-        env=environment(folder),
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        timeout=timeout,
-    )
+    command = ["snakemake", *arguments]
+    return run_program(command, "snakemake", cwd=folder, env=environment(folder), merged=True, timeout=timeout)
