@@ -32,10 +32,10 @@ rule fetch_data:
 
 rule draw_shapes:
     input:
-        script="scripts/draw_boxes.py",
-        code=code("scripts/draw_boxes.py"),
+        script="scripts/draw_shapes.py",
+        code=code("scripts/draw_shapes.py"),
     output:
-        images.SHAPES_FILE,
+        f"{images.name_shapes(TASK.name)}/classes.txt",
     log:
         "<logs>/draw_shapes.log",
     conda:
@@ -45,11 +45,13 @@ rule draw_shapes:
         runtime=10,
     params:
         folder=subpath(output[0], parent=True),
+        task=TASK.name,
         counts=options({key: DATASET[key] for key in ("train_images", "val_images")}),
     message:
-        "draw shapes and their boxes into {params.folder}"
+        "draw shapes for {params.task} into {params.folder}"
     shell:
         "python {input.script:q}"
+        " --task {params.task:q}"
         " --output {params.folder:q}"
         " {params.counts:q}"
         " &> {log:q}"
@@ -81,7 +83,7 @@ rule fetch_ground_truth:
 
 rule records_shard:
     input:
-        lambda wildcards: images.list_sources(DATASET, wildcards.split),
+        lambda wildcards: images.list_sources(DATASET, TASK.name, wildcards.split),
         script="scripts/make_records.py",
         code=code("scripts/make_records.py"),
     output:

@@ -80,7 +80,7 @@ NONE = Task(
 
 SEGMENTATION = Task(
     "segmentation",
-    {"image_folder": "mask_folder"},
+    {"image_folder": "mask_folder", "shapes": "mask_folder"},
     (Metric("mean_iou", "mean IoU"), Metric("accuracy", "pixel accuracy")),
     "app_seg.py",
     "predictions.npz",

@@ -12,7 +12,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
 from workflow_tools import copy_project, environment, snakemake
 
-from softdpu.dataset import draw_boxes
+from softdpu.dataset import shapes
 
 pytestmark = pytest.mark.slow
 
@@ -31,7 +31,7 @@ STAGES = ["float model", "quantized", "on target"]
 
 def test_the_build_makes_a_detector(tmp_path: Path) -> None:
     folder = copy_project(tmp_path / "detect")
-    draw_boxes.draw(folder / "shapes", train=160, val=30, size=64)
+    shapes.draw("detection", folder / "shapes", train=160, val=30, size=64)
     (folder / "config.yaml").write_text(CONFIG)
     run = snakemake(folder, "-j2", "target_zcu102", "check_zcu102", "build/report/boxes.svg")
     assert run.returncode == 0, run.stdout[-4000:]

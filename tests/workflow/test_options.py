@@ -67,7 +67,7 @@ IMAGENET: dict[str, Any] = {
 def test_where_images_come_from(
     dataset: dict[str, Any], split: str, files: list[str], shards: int, named: dict[str, Any]
 ) -> None:
-    assert images.list_sources(dataset, split) == files
+    assert images.list_sources(dataset, "classification", split) == files
     assert images.count_shards(dataset, split) == shards
     source = {"kind": dataset["kind"], "split": split, "max_pixels": 9, **named}
     config = {"task": "classification", "dataset": {**dataset, "max_pixels": 9}}

@@ -10,12 +10,11 @@ import yaml
 from workflow_tools import ROOT, copy_project, snakemake
 
 from softdpu.build import config
-from softdpu.dataset import draw_masks
 from softdpu.errors import SoftdpuError
 
 SEGMENTATION = """\
 task: segmentation
-dataset: {kind: image_folder, path: shapes, train_shards: 1, val_shards: 1}
+dataset: {kind: shapes, train_images: 100, val_images: 100, train_shards: 1, val_shards: 1}
 model: {input_size: 32}
 train: {epochs: 1, batch_size: 16}
 quantize: {recipe: vitis, calib_images: 16}
@@ -27,7 +26,6 @@ package: {images: 6, golden: 1}
 @pytest.mark.slow
 def test_segmentation_from_end_to_end(tmp_path: Path) -> None:
     folder = copy_project(tmp_path / "project")
-    draw_masks.draw(folder / "shapes", 48, 8, size=72)
     (folder / "config.yaml").write_text(SEGMENTATION)
     run = snakemake(folder, "-j2", "target_zcu102", "check_zcu102")
     assert run.returncode == 0, run.stdout[-4000:]
@@ -44,7 +42,7 @@ def test_segmentation_from_end_to_end(tmp_path: Path) -> None:
     ("settings", "message"),
     [
         ("task: none\n", "task none has no network to train; name a trained one (model.file)"),
-        ("task: segmentation\n", "task segmentation takes dataset.kind image_folder, got fashion_mnist"),
+        ("task: segmentation\n", "task segmentation takes dataset.kind image_folder or shapes, got fashion_mnist"),
         ("model: {input_size: 32x48}\n", "model.input_size 32x48 needs a model.file"),
         ("task: none\nmodel: {file: m.h5}\n", "task none trains nothing; set finetune.epochs: 0"),
     ],

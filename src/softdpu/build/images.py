@@ -21,12 +21,15 @@ FASHION_MNIST_FILES = [
     f"{FASHION_MNIST}/{part}-ubyte.gz"
     for part in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
 ]
-SHAPES = "data/shapes_boxes"  # drawn by rule draw_shapes, which writes the last file last
-SHAPES_FILE = f"{SHAPES}/classes.txt"
 GROUND_TRUTH = "data/imagenet/val.txt"
 
 
 SOURCE = "dataset.json"  # in the build's folder: whose images its records hold
+
+
+def name_shapes(task: str) -> str:
+    """Return the folder that rule draw_shapes draws into, which writes classes.txt last."""
+    return f"data/shapes_{task}"
 
 
 def choose_logs(config: Mapping[str, Any]) -> str:
@@ -101,15 +104,18 @@ def _check_segmentation(config: Mapping[str, Any]) -> None:
     for stage in ("train", "finetune"):
         if config[stage]["augment"]["crop"]:
             raise SoftdpuError(f"config: task segmentation cannot crop; leave out {stage}.augment.crop")
-    mask_folder.check(Path(config["dataset"]["path"]))
+    if config["dataset"]["kind"] != "shapes":
+        mask_folder.check(Path(config["dataset"]["path"]))
 
 
 def count_classes(config: Mapping[str, Any]) -> int | None:
     """Return how many classes the images are of; None where that is not known before the records are made."""
     dataset = config["dataset"]
     if config["task"] == tasks.SEGMENTATION.name:
-        from softdpu.dataset import mask_folder  # slow to import, and few builds need it
+        from softdpu.dataset import mask_folder, shapes  # slow to import, and few builds need them
 
+        if dataset["kind"] == "shapes":
+            return len(shapes.MASK_CLASSES)
         return config["segmentation"]["classes"] or mask_folder.count_classes(Path(dataset["path"]))
     if config["task"] != tasks.CLASSIFICATION.name:
         return None
@@ -120,14 +126,14 @@ def count_classes(config: Mapping[str, Any]) -> int | None:
     return count_folders(dataset["path"])
 
 
-def list_sources(dataset: Mapping[str, Any], split: str) -> list[str]:
+def list_sources(dataset: Mapping[str, Any], task: str, split: str) -> list[str]:
     """Return the files that a split's records are made from; of a folder of images none, for they are too many."""
     if dataset["kind"] == "fashion_mnist":
         return FASHION_MNIST_FILES
     if dataset["kind"] == "image_folder":
         return []
     if dataset["kind"] == "shapes":
-        return [SHAPES_FILE]
+        return [f"{name_shapes(task)}/classes.txt"]
     return [dataset["train_tar"]] if split == "train" else [dataset["val_tar"], dataset["train_tar"], GROUND_TRUTH]
 
 
@@ -139,7 +145,7 @@ def choose_source(config: Mapping[str, Any], split: str) -> dict[str, Any]:
     if dataset["kind"] == "fashion_mnist":
         chosen.update(source=FASHION_MNIST, images=dataset[f"{split}_images"], jpeg_quality=dataset["jpeg_quality"])
     elif dataset["kind"] == "shapes":
-        chosen.update(source=SHAPES)
+        chosen.update(source=name_shapes(config["task"]))
     elif dataset["kind"] == "image_folder":
         chosen.update(source=dataset["path"], val_share=dataset["val_share"], seed=dataset["seed"])
         if config["task"] == tasks.SEGMENTATION.name:

@@ -1,33 +1,27 @@
-"""A small data set for detection, drawn: discs, squares and triangles of any size and place, with YOLO labels."""
+"""A small data set, drawn: discs, squares and triangles of any size and place, each image with a mask or boxes."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from softdpu.dataset import masks
 from softdpu.output import files
 
 CLASSES = ("disc", "square", "triangle")
 CLASSES_FILE = "classes.txt"
+MASK_CLASSES = ("ground", *CLASSES)
+# A class for each pixel is learnt within a minute if a class has its colours; shapes alone take many times the images.
+_MASK_COLOURS = np.array([[60, 60, 210], [60, 200, 60], [220, 130, 50]], np.uint8)
 SIZE = 96
 _MOST_SHAPES = 4
 _RADII = (7, 26)  # pixels
 _NOISE = 8
 _LEAST_CONTRAST = 150
 _DARK, _SPREAD = 80, 40
-
-
-def draw_image(random: np.random.Generator, size: int = SIZE) -> tuple[np.ndarray, np.ndarray]:
-    """Draw one image.
-
-    Returns:
-        uint8[size, size, 3] and float64[n, 5], 1 to 4 boxes: class, middle x and y, width and height in shares of the
-        size. The shapes do not touch.
-    """
-    image, _, boxes = draw_scene(random, size)
-    return image, boxes
 
 
 def draw_scene(
@@ -41,8 +35,9 @@ def draw_scene(
         colours: uint8[classes, 3], the colour that those of a class's shapes are near, on a dark ground; None for any.
 
     Returns:
-        The image and the boxes of `draw_image`, and between them uint8[size, size]: 0 for the ground, else 1 more than
-        the class of the shape there.
+        uint8[size, size, 3]; uint8[size, size], 0 for the ground, else 1 more than the class of the shape there;
+        float64[n, 5], 1 to 4 boxes: class, middle x and y, width and height in shares of the size. The shapes do not
+        touch.
     """
     ground = random.integers(0, 256 if colours is None else _DARK, 3)
     image = np.full((size, size, 3), ground, np.uint8)
@@ -86,22 +81,51 @@ def _draw_shape(kind: int, random: np.random.Generator, size: int) -> np.ndarray
     return mask
 
 
-def draw(folder: files.PathLike, train: int, val: int, seed: int = 1, size: int = SIZE) -> None:
-    """Write images/<split>/<number>.png, labels/<split>/<number>.txt and last classes.txt, as YOLO's tools have them.
+def draw(task: str, folder: files.PathLike, train: int, val: int, seed: int = 1, size: int = SIZE) -> None:
+    """Write images, what is right for each, and last classes.txt.
 
     Args:
-        folder: to write to.
+        task: "segmentation" writes <split>/images/<number>.png and <split>/masks/<number>.png, "detection"
+            images/<split>/<number>.png and labels/<split>/<number>.txt, as YOLO's tools have them.
+        folder: to write to; what is left of a larger set that was drawn there goes.
         train: number of images to train with.
         val: number of images to validate with.
         seed: of the drawing; equal seeds give equal files.
         size: height and width of the images in pixels.
     """
     root = Path(folder)
+    write, classes, colours = _WAYS[task]
     for number, (split, count) in enumerate((("train", train), ("val", val))):
         random = np.random.default_rng([seed, number])
         for i in range(count):
-            image, boxes = draw_image(random, size)
-            lines = [f"{int(kind)} {x:.6f} {y:.6f} {width:.6f} {height:.6f}\n" for kind, x, y, width, height in boxes]
-            files.write_bytes(root / "images" / split / f"{i:05}.png", cv2.imencode(".png", image)[1].tobytes())
-            files.write_text(root / "labels" / split / f"{i:05}.txt", "".join(lines))
-    files.write_text(root / CLASSES_FILE, "".join(f"{name}\n" for name in CLASSES))
+            write(root, split, f"{i:05}", *draw_scene(random, size, colours))
+        for old in [
+            *root.glob(f"*/{split}/*"),
+            *root.glob(f"{split}/*/*"),
+        ]:  # of a larger set that was drawn here before
+            if re.fullmatch(r"\d{5}\.(png|txt)", old.name) and int(old.stem) >= count:
+                old.unlink()
+    files.write_text(root / CLASSES_FILE, "".join(f"{name}\n" for name in classes))
+
+
+def _write_with_mask(root: Path, split: str, name: str, image: np.ndarray, mask: np.ndarray, _: np.ndarray) -> None:
+    files.write_bytes(root / split / "images" / f"{name}.png", _encode(image))
+    files.write_bytes(root / split / "masks" / f"{name}.png", masks.encode(mask))
+
+
+def _write_with_boxes(root: Path, split: str, name: str, image: np.ndarray, _: np.ndarray, boxes: np.ndarray) -> None:
+    lines = [f"{int(kind)} {x:.6f} {y:.6f} {width:.6f} {height:.6f}\n" for kind, x, y, width, height in boxes]
+    files.write_bytes(root / "images" / split / f"{name}.png", _encode(image))
+    files.write_text(root / "labels" / split / f"{name}.txt", "".join(lines))
+
+
+def _encode(image: np.ndarray) -> bytes:
+    return cv2.imencode(".png", image)[1].tobytes()
+
+
+# By task: what writes an image with what is right for it, the classes, and the colours that they have.
+_WAYS = {
+    "segmentation": (_write_with_mask, MASK_CLASSES, _MASK_COLOURS),
+    "detection": (_write_with_boxes, CLASSES, None),
+}
+TASKS = tuple(_WAYS)
