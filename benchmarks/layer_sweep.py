@@ -121,6 +121,7 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "tf.clip_by_value(-1, 1)": lambda x: tf.clip_by_value(x, -1.0, 1.0),
     "tf.image.resize": lambda x: tf.image.resize(x, (24, 24), "nearest"),
     "tf.image.resize, smaller": lambda x: tf.image.resize(x, (5, 7)),
+    "tf.image.resize, smaller, nearest": lambda x: tf.image.resize(x, (5, 7), "nearest"),
     "tf.pad": lambda x: tf.pad(x, [[0, 0], [1, 2], [0, 1], [0, 0]]),
     "tf.pad, REFLECT": lambda x: tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]], "REFLECT"),
     "tf.split": lambda x: tf.concat(tf.split(x, [2, 6], -1)[::-1], -1),
@@ -254,10 +255,17 @@ def variants(name: str) -> list[tuple[str, Callable[[Any], Any]]]:
     if name == "Lambda":
         return [(text, functools.partial(_lambda, FUNCTIONS[text])) for text in ("tf.nn.relu6", "tf.split", "tf.pad")]
     settings = SETTINGS.get(name) or _guess(name)
-    shape = (144, 8) if "1D" in name else (12, 12, 1, 8) if "3D" in name else None
-    if name in ("LSTM", "GRU", "SimpleRNN", "CuDNNLSTM", "CuDNNGRU", "RNN", "StackedRNNCells", "Bidirectional"):
-        shape = (144, 8)
-    return [(_text(one), functools.partial(_applied, name, kind, one, shape)) for one in settings]
+    return [(_text(one) or "default", functools.partial(_applied, name, kind, one, _shape(name))) for one in settings]
+
+
+def _shape(name: str) -> tuple[int, ...] | None:
+    """Return what the 12 x 12 x 8 numbers in front of a layer class are reshaped to; None for the image."""
+    sequences = ("LSTM", "GRU", "SimpleRNN", "CuDNNLSTM", "CuDNNGRU", "RNN", "StackedRNNCells", "Bidirectional")
+    if name.startswith("ConvLSTM"):
+        return {"1D": None, "2D": (4, 6, 6, 8), "3D": (2, 4, 6, 3, 8)}[name[-2:]]
+    if name == "RepeatVector":
+        return (1152,)
+    return (144, 8) if "1D" in name or name in sequences else (4, 6, 6, 8) if "3D" in name else None
 
 
 def _lambda(function: Callable[[Any], Any], x: Any) -> Any:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import dataclasses
 
 MODELS = ("Functional", "Model", "Sequential")  # models as layers of a model
-DROPOUTS = ("Dropout", "SpatialDropout2D")
+DROPOUTS = ("Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D")
 NOISES = ("GaussianNoise", "GaussianDropout", "AlphaDropout", "ActivityRegularization")
 # Random changes to training images (RandomCrop is none of them: it cuts at inference too).
 AUGMENTATIONS = tuple(
     f"Random{what}" for what in ("Flip", "Rotation", "Zoom", "Translation", "Contrast", "Brightness", "Height", "Width")
 )
-IDLE = DROPOUTS + NOISES + AUGMENTATIONS  # they do nothing outside training
+IDLE = (*DROPOUTS, *NOISES, *AUGMENTATIONS, "Identity")  # they do nothing outside training
 SCALING_LAYERS = ("Rescaling", "Normalization")  # of pixels, before the first layer
 
 # Functions that are quantized before they are computed, in float; the others after.
@@ -126,7 +126,7 @@ _NAMES = {name.split(">")[-1] for name in QUANTIZED} - {"LayerNormalization", "V
 KEEP_SHAPE = frozenset(
     (
         *("LayerNormalization", "GroupNormalization", "UnitNormalization", "SyncBatchNormalization"),
-        *("VitisLayernorm", "VitisSoftmax", "ThresholdedReLU", "Masking", "SpatialDropout1D", "SpatialDropout3D"),
+        *("VitisLayernorm", "VitisSoftmax", "ThresholdedReLU", "Masking"),
     )
 )
 

@@ -31,13 +31,13 @@ def apply(graph: Graph, remove_idle: bool) -> None:
     """Bring a float graph to float32 and take out what does nothing at inference, in place.
 
     Args:
-        remove_idle: whether augmentation goes, as Dropout does.
+        remove_idle: whether augmentation and Identity go, as Dropout does.
     """
     for node in graph:
         _to_float32(node)
         if node.ignored:
             continue
-        is_idle = remove_idle and node.class_name.split(">")[-1] in AUGMENTATIONS
+        is_idle = remove_idle and node.class_name.split(">")[-1] in (*AUGMENTATIONS, "Identity")
         # Zeros where it masks zeros are what is there already.
         if is_idle or (node.class_name == "Masking" and node.config["mask_value"] == 0):
             graph.remove(node)

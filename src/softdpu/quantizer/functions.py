@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Callable  # noqa: UP035 - not generic in collections.abc before Python 3.9
 
 from softdpu.keras2.api import keras, tf
-from softdpu.quantizer import legacy
+from softdpu.quantizer import batch_axis, legacy
 from softdpu.quantizer.errors import QuantizerError
 from softdpu.quantizer.float_transforms import new_node
 from softdpu.quantizer.keras_graph import Graph, Node, _map_refs, from_model
@@ -39,10 +39,13 @@ def convert(graph: Graph, lambdas: dict[str, Any], custom_objects: dict[str, Any
             continue
         if node.class_name == "SlicingOpLambda":
             _index(graph, node, shapes)
-            continue
-        make = FUNCTIONS.get(node.config["function"].replace("compat.v1.", ""))
-        if make is not None:
-            make(graph, node, shapes)
+        else:
+            batch_axis.check_function(node, [_shape(ref, shapes) for ref in node.refs()], _arguments(node))
+            make = FUNCTIONS.get(node.config["function"].replace("compat.v1.", ""))
+            if make is not None:
+                make(graph, node, shapes)
+        for name in graph.nodes:  # of several layers for one function, others read the last
+            shapes.setdefault(name, shapes[node.name])
 
 
 def _shapes(graph: Graph, custom_objects: dict[str, Any]) -> dict[str, Any]:
@@ -155,11 +158,13 @@ def _resize(graph: Graph, node: Node, shapes: dict[str, Any]) -> None:
     size: Any = given.get("size")
     method = str(given.get("method", "bilinear")).lower()
     plain = method in ("nearest", "bilinear") and not given.get("antialias") and not given.get("preserve_aspect_ratio")
-    whole = plain and len(shape) == 4 and isinstance(size, (list, tuple)) and None not in (*shape[1:3], *size)
-    if not whole or any(int(new) % old or new < old for new, old in zip(size, shape[1:3])):  # noqa: B905
-        return  # the compiler has others on the CPU, or refuses them
-    factors = [int(new) // old for new, old in zip(size, shape[1:3])]  # noqa: B905
-    _become(node, keras.layers.UpSampling2D(tuple(factors), interpolation=method))
+    known = plain and len(shape) == 4 and isinstance(size, (list, tuple)) and None not in (*shape[1:3], *size)
+    whole = known and not any(int(new) % old or new < old for new, old in zip(size, shape[1:3]))  # noqa: B905
+    if whole:
+        factors = [int(new) // old for new, old in zip(size, shape[1:3])]  # noqa: B905
+        _become(node, keras.layers.UpSampling2D(tuple(factors), interpolation=method))
+    elif not known or method != "bilinear":  # bilinear to any size runs on the CPU
+        raise _refuse(node, "UpSampling2D (whole factors, nearest or bilinear), or bilinear to a size in numbers")
 
 
 def _pad(graph: Graph, node: Node, shapes: dict[str, Any]) -> None:
@@ -258,6 +263,7 @@ def _split(graph: Graph, node: Node, shapes: dict[str, Any]) -> None:
         piece = Node(name, "SlicingOpLambda", config, inbound=[*ref[:3], {"slice_spec": spec}], input_rank=len(source))
         graph._add_behind(names[-1] if names else node.name, piece)
         names.append(name)
+        shapes[name] = tuple(part)
         start += part[axis]
 
     def read(one: list[Any]) -> list[Any]:
@@ -285,7 +291,12 @@ def _is_cut(part: Any) -> bool:
 def _index(graph: Graph, node: Node, shapes: dict[str, Any]) -> None:
     """Indexing with numbers or new axes: slices that keep each axis, then Reshape."""
     given = _arguments(node)
-    spec, made = list(given.get("slice_spec") or []), tuple(shapes[node.name])
+    spec, made = given.get("slice_spec") or [], tuple(shapes[node.name])
+    if not isinstance(spec, (list, tuple)):  # x[a:b], of one axis
+        spec = [spec]
+        node.inbound = [*node.refs()[0][:3], {"slice_spec": spec}]
+    spec = list(spec)
+    batch_axis.check_index(node, spec)
     if all(_is_cut(part) for part in spec):
         return
     kept = [part for part in spec if part is not None]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from softdpu.keras2 import kinds
+from softdpu.quantizer import batch_axis
 from softdpu.quantizer.errors import QuantizerError
 from softdpu.quantizer.keras_graph import Graph, Node
 from softdpu.quantizer.strategy import Strategy
@@ -13,7 +14,12 @@ _INSTEAD = {
     "Conv1D": "Conv2D over an image of height 1",
     "Conv3D": "Conv2D",
     "SeparableConv1D": "SeparableConv2D over an image of height 1",
+    "LocallyConnected1D": "Conv2D over an image of height 1",
     "LocallyConnected2D": "Conv2D",
+    "Conv1DTranspose": "Conv2DTranspose over an image of height 1",
+    "Conv3DTranspose": "Conv2DTranspose",
+    "RepeatVector": "Reshape and UpSampling2D",
+    "SpectralNormalization": "the layer inside it, with its trained weights",
     "Resizing": "UpSampling2D (whole factors), or resize the images before the network",
     "CenterCrop": "Cropping2D",
     "RandomCrop": "Cropping2D, or crop the images before the network",
@@ -27,9 +33,8 @@ _INSTEAD = {
     "EinsumDense": "Dense",
     "TimeDistributed": "the layer itself on images, or Dense, which works on the last axis",
     "Embedding": "numbers that are looked up before the network",
-    "MultiHeadAttention": "tf.matmul and Dense",
+    **dict.fromkeys(("Attention", "AdditiveAttention", "MultiHeadAttention"), "tf.matmul and Dense"),
 }
-_GLOBAL = "GlobalAveragePooling2D over an image of height 1"
 _RECURRENT = "convolutions over time (Conv2D over an image of height 1)"
 _FUNCTIONS = {
     "abs": "ReLU(x) + ReLU(-x)",
@@ -75,6 +80,7 @@ def check(graph: Graph, strategy: Strategy, custom: frozenset[str]) -> None:
                 f"{_FUNCTIONS.get(function, 'Keras layers')}, or a layer class of your own in custom_objects"
             )
         else:
+            batch_axis.check_layer(node)
             _check_settings(node, name)
         if any(ref[2] for ref in node.refs()):
             raise QuantizerError(f"layer {node.name}: reads the second tensor of a layer, which only tf.split may have")
@@ -82,10 +88,8 @@ def check(graph: Graph, strategy: Strategy, custom: frozenset[str]) -> None:
 
 def _refuse(node: Node, name: str) -> None:
     instead = _INSTEAD.get(name, "")
-    if not instead and name.startswith("Global"):
-        instead = _GLOBAL
-    if not instead and name.endswith(("1D", "3D")):
-        instead = f"{name[:-2]}2D"
+    if not instead and name.endswith(("1D", "3D")) and f"{name[:-2]}2D" in kinds.SHAPE_FOLLOWS:
+        instead = f"{name[:-2]}2D{' over an image of height 1' if name.endswith('1D') else ''}"
     if not instead and ("RNN" in name or "LSTM" in name or "GRU" in name or name == "Bidirectional"):
         instead = _RECURRENT
     raise QuantizerError(
@@ -108,6 +112,13 @@ def _check_settings(node: Node, name: str) -> None:
         problem = "a limit other than 6, or a threshold: use ReLU() or ReLU(max_value=6)"
     elif name == "ReLU" and config.get("negative_slope") and config.get("max_value") is not None:
         problem = "a slope and a limit: use LeakyReLU or ReLU(max_value=6)"
+    elif (
+        name == "BatchNormalization"
+        and node.input_rank == 4
+        and _set(config.get("axis"), 3)
+        and _set(config["axis"], -1)
+    ):
+        problem = "another axis than the channels: use axis=-1"
     elif name == "UpSampling2D" and config.get("interpolation", "nearest") not in ("nearest", "bilinear"):
         problem = f"interpolation {config['interpolation']}: use nearest or bilinear"
     elif isinstance(config.get("activation"), str) and config["activation"] not in kinds.ACTIVATIONS:

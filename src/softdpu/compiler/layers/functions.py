@@ -127,11 +127,12 @@ def _resize(how: str) -> Function:
     """Return a bilinear resize whose pixels lie as `how` says, or as the call does with align_corners."""
 
     def make(build: Builder, layer: Layer, name: str, sources: list[Op], arguments: dict[str, Any]) -> Op:
-        known = {"size", "align_corners", "half_pixel_centers"}
-        if set(arguments) - known or len(sources[0].shape) != 4:
-            raise build.error(
-                layer, f"resizes {sources[0].shape} by {arguments}: only {', '.join(sorted(known))} are known"
-            )
+        known = {"size", "align_corners", "half_pixel_centers", "method", "antialias", "preserve_aspect_ratio"}
+        given = {key: value for key, value in arguments.items() if value not in (None, False)}
+        if set(given) - known or given.get("method", "bilinear") != "bilinear" or len(sources[0].shape) != 4:
+            raise build.error(layer, f"resizes {sources[0].shape} by {arguments}: only plain bilinear ones are known")
+        if given.keys() & {"antialias", "preserve_aspect_ratio"}:
+            raise build.error(layer, f"resizes by {arguments}: leave antialias and preserve_aspect_ratio out")
         height, width = (int(size) for size in arguments["size"])
         batch, rows, columns, channels = sources[0].shape
         attrs = {

@@ -84,7 +84,7 @@ def check_bilinear(chain: Chain) -> None:
     if len(scales) != 1 or not scales <= set(map(float, _BILINEAR)) or not centred:
         size = " x ".join(f"{scale:g}" for scale in attrs["scale"][::-1])
         raise NotForDpu(
-            f"bilinear resizing by {size}: the DPU has UpSampling2D's by 2 x 2 and 4 x 4; use one or 'nearest'"
+            f"bilinear resizing by {size}: the DPU has UpSampling2D's by 2 x 2 and 4 x 4; use one, or whole factors"
         )
     if "dwconv" not in dpu.limits or 2 not in dpu.limits["dwconv"].kernel:
         raise NotForDpu(f"bilinear upsampling: {dpu.name} has no depthwise kernel of 2; use interpolation='nearest'")

@@ -78,12 +78,36 @@ def resize_fix(node: Node, args: Args) -> np.ndarray:
 
 @float_kernel(*KINDS)
 def resize_float(node: Node, args: Args) -> np.ndarray:
-    """NEAREST picks pixels; BILINEAR interpolates in float64."""
+    """NEAREST picks pixels; BILINEAR interpolates numbers of float32 as TensorFlow does, others in float64."""
     x = args["input"][0]
     if mode_of(node) == "NEAREST":
         return _pick(x, node)
+    if x.dtype == np.float32:
+        return _interpolate_float32(x, node)
     sums, denominator = _interpolate(x.astype(np.float64), node)
     return np.asarray(sums / denominator)
+
+
+def _interpolate_float32(x: np.ndarray, node: Node) -> np.ndarray:
+    """Return first + (second - first) * part along columns, then rows, each step rounded to float32.
+
+    Steps of 1/10 of a pixel are no numbers of float32: only the same steps round a tie the same way.
+    """
+    (top, bottom, down), (left, right, across) = _neighbours(node, 1), _neighbours(node, 2)
+    between = across[:, np.newaxis]
+    rows = [x[:, row][:, :, left] + (x[:, row][:, :, right] - x[:, row][:, :, left]) * between for row in (top, bottom)]
+    return np.asarray(rows[0] + (rows[1] - rows[0]) * down[:, np.newaxis, np.newaxis])
+
+
+def _neighbours(node: Node, axis: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return for each output row (or column) the two it lies between and how far behind the first, as float32."""
+    over, under = _scale(node, axis)
+    scale, half = np.float32(over) / np.float32(under), np.float32(0.5)
+    i = np.arange(node.output.shape[axis], dtype=np.float32)
+    place = (i + half) * scale - half if node.attrs.get("half_pixel_centers") else i * scale
+    lower = np.maximum(np.floor(place).astype(np.int64), 0)
+    upper = np.minimum(np.ceil(place).astype(np.int64), node.input.shape[axis] - 1)
+    return lower, np.maximum(upper, 0), place - np.floor(place)
 
 
 def _interpolate(x: np.ndarray, node: Node) -> tuple[np.ndarray, int]:
