@@ -38,12 +38,21 @@ def test_front_end_graph_gives_keras_logits():
     np.testing.assert_array_equal(logits.reshape(64, 10), data["quant_out"])
 
 
+@pytest.fixture(scope="module")
+def images():
+    return np.random.default_rng(0).integers(-16, 16, (16, 28, 28, 1)).astype(np.int8)
+
+
+@pytest.fixture(scope="module")
+def expected(images):
+    """What the graph gives from which all of COMPILED were made; it takes a while, so it is computed once."""
+    [logits] = evaluate_graph(read("tf2_custom_op.frontend"), images * np.float32(4), {"Mylayer": slope}).values()
+    return logits
+
+
 @pytest.mark.parametrize("name", COMPILED)
-def test_compiled_graph_is_its_front_end_graph(name):
-    images = np.random.default_rng(0).integers(-16, 16, (16, 28, 28, 1)).astype(np.int8)
-    kernels = {"Mylayer": slope}
-    [expected] = evaluate_graph(read("tf2_custom_op.frontend"), images * np.float32(4), kernels).values()
-    [got] = evaluate_graph(read(f"tf2_custom_op.{name}"), images, kernels).values()
+def test_compiled_graph_is_its_front_end_graph(name, images, expected):
+    [got] = evaluate_graph(read(f"tf2_custom_op.{name}"), images, {"Mylayer": slope}).values()
     assert len(np.unique(expected)) > 10
     np.testing.assert_array_equal(got, expected)
 
