@@ -12,8 +12,8 @@ import pytest
 import small_build
 
 if "PYTEST_XDIST_WORKER" in os.environ:
-    # OpenBLAS' threads wait for each other in loops: where two processes share two processors, the small products of the
-    # reference took a hundred times as long. Snakemake sets the same for a build's jobs.
+    # OpenBLAS' threads wait for each other in loops: where two processes share two processors, the small products of
+    # the reference took a hundred times as long. Snakemake sets the same for a build's jobs.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 # The same examples on every machine, so that a change is judged by what it changed. New ones are looked for with
