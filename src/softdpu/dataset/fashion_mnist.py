@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
 import shutil
 import subprocess
 import tempfile
@@ -19,7 +18,7 @@ from tqdm import tqdm
 from softdpu.dataset import images as image_files
 from softdpu.dataset.source import RawImage, SourceFile, shard_range
 from softdpu.errors import SoftdpuError
-from softdpu.output.files import PathLike, sha256
+from softdpu.output.files import PathLike, sha256, whole_file
 
 CLASSES = ("T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle_boot")
 FILES = {
@@ -141,12 +140,9 @@ def fetch(output: PathLike, folder: PathLike | None = None) -> str:
 
 
 def _copy(source: Path, output: Path) -> None:
-    output.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".part-", dir=str(output)) as part:
-        for name in SHA256:
-            shutil.copyfile(str(source / name), os.path.join(part, name))
-        for name in SHA256:
-            os.replace(os.path.join(part, name), str(output / name))
+    for name in SHA256:
+        with whole_file(output / name) as part:
+            shutil.copyfile(str(source / name), str(part))
 
 
 def read_idx(path: PathLike, dimensions: int) -> np.ndarray:

@@ -9,11 +9,11 @@ import json
 import os
 import re
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any, Iterator, Union  # noqa: UP035 - this module also runs on the Python 3.7 of AMD's containers
 
 from softdpu.errors import SoftdpuError
+from softdpu.output import parts
 from softdpu.output.text import one_line
 
 PathLike = Union[str, "os.PathLike[str]"]
@@ -43,7 +43,7 @@ def whole_file(path: PathLike) -> Iterator[Path]:
     """Yield a path beside `path` to write to, and rename it to `path` when the block ends without an error.
 
     The name keeps the suffix of `path`, because some writers choose their format by it. An OSError of the writing names
-    `path`. What a link leads to is written, the link stays.
+    `path`. What a link leads to is written, the link stays. What a killed process left beside it is cleared away.
 
     Raises:
         SoftdpuError: if `path` is a device, a pipe or a socket, whose place a file must not take.
@@ -55,9 +55,7 @@ def whole_file(path: PathLike) -> Iterator[Path]:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(final))
     with _naming(final, None):
         final.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".part-", suffix=_suffix(final.name), dir=str(final.parent))
-    os.close(handle)
-    part = Path(name)
+        part = parts.make(final)
     try:
         with _naming(final, part):
             yield part
@@ -66,12 +64,6 @@ def whole_file(path: PathLike) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             part.unlink()
-
-
-def _suffix(name: str) -> str:
-    """Return the end of a part's name: that of the file, cut from the front where both together are too long."""
-    tail = name.encode("utf-8", "surrogateescape")[-200:]
-    return "-" + tail.decode("utf-8", "ignore" if len(tail) == 200 else "surrogateescape")
 
 
 @contextlib.contextmanager
