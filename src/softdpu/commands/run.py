@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from softdpu.errors import SoftdpuError
+from softdpu.output import interrupts
 
 _EXAMPLE = """\
 example:
@@ -37,6 +38,7 @@ def run(args: argparse.Namespace) -> int:
     from softdpu.quantizer import amd_names
 
     amd_names.install()
+    interrupts.leave_to_script()
     sys.argv = [str(script), *args.arguments]
     sys.path.insert(0, str(script.resolve().parent))
     runpy.run_path(str(script), run_name="__main__")

@@ -10,7 +10,7 @@ import sys
 from typing import Any, Callable  # noqa: UP035 - this module also runs on the Python 3.7 of AMD's containers
 
 from softdpu.errors import SoftdpuError
-from softdpu.output import files, text
+from softdpu.output import files, interrupts, text
 
 
 def program(main: Callable[..., Any]) -> Callable[..., int]:
@@ -29,11 +29,13 @@ def program(main: Callable[..., Any]) -> Callable[..., int]:
             handler.setFormatter(_Printable("%(message)s"))
         _take_all_names(sys.stdout)
         try:
-            return int(main(*args) or 0)
+            with interrupts.ended_by_ctrl_c():
+                return int(main(*args) or 0)
         except SoftdpuError as error:
             return _tell(str(error))
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
+            interrupts.bound_the_end()
             return 130
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
