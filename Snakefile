@@ -4,7 +4,7 @@ from pathlib import Path
 
 from snakemake.utils import min_version
 
-from softdpu.build import config as configuration, images, locks
+from softdpu.build import config as configuration, ctrl_c, images, locks
 from softdpu.build.stop import one_line
 from softdpu.output import files
 
@@ -49,6 +49,8 @@ include: "rules/preflight.smk"
 
 
 onstart:
+    if not workflow.non_local_exec:
+        ctrl_c.reach_every_job()
     check_machine(workflow.dag.needrun_jobs())
     if any(job.output for job in workflow.dag.needrun_jobs()):
         with one_line():
