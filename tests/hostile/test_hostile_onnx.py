@@ -254,6 +254,38 @@ def test_constants_that_would_fill_the_memory(tmp_path: Path, kind: str) -> None
         listing(tmp_path / "net.onnx")
 
 
+@pytest.mark.parametrize("op", ["Gather", "Slice", "Split", "Relu", "Transpose", "Flatten"])
+@pytest.mark.parametrize("size", [1 << 25, 1 << 31, (1 << 63) - 1])
+def test_an_axis_that_no_image_has(tmp_path: Path, op: str, size: int) -> None:
+    make = Builder((1, 3, size, 8))
+    if op == "Gather":
+        x = make.add(op, "images", make.constant([1, 2], np.int64), axis=2)
+    elif op == "Slice":
+        x = make.add(op, "images", *(make.constant([value], np.int64) for value in (1, size - 1, 2)))
+    elif op == "Split":
+        x = make.add(op, "images", axis=2)
+    else:
+        x = make.add(op, "images")
+    onnx.save(make.model(x), tmp_path / "net.onnx")
+    start = time.process_time()
+    with pytest.raises(SoftdpuError, match="no axis may be longer than 16777216"):
+        import_onnx(tmp_path / "net.onnx")
+    assert time.process_time() - start < 20
+
+
+@pytest.mark.parametrize(("node", "attribute"), [("Resize", "mode"), ("Pad", "mode"), ("Conv", "auto_pad")])
+@pytest.mark.parametrize("word", [*WORDS, "\u2028", "\x85" * 5000])
+def test_words_of_a_file_stay_in_one_line(tmp_path: Path, node: str, attribute: str, word: str) -> None:
+    make = Builder((1, 3, 8, 8))
+    weights = {"Conv": [make.normal(4, 3, 1, 1)], "Pad": [make.constant([0] * 8, np.int64)]}
+    more = weights.get(node, [make.constant([], np.float32), make.constant([1, 1, 2, 2], np.float32)])
+    onnx.save(make.model(make.add(node, "images", *more, **{attribute: word})), tmp_path / "net.onnx")
+    try:
+        import_onnx(tmp_path / "net.onnx")
+    except SoftdpuError as error:
+        assert str(error).isprintable() and len(str(error)) <= 2000 and str(error).endswith("where"), error
+
+
 def calling(depth: int, circle: bool) -> Any:
     """Return a model whose functions call one another, each twice."""
     make = Builder((1, 3, 8, 8))

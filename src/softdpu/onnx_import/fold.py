@@ -16,6 +16,7 @@ _LOOPS = ("Loop", "Scan")
 _QUANTIZED = ("QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger", "QGemm", "QLinearAdd")
 _RANDOM = ("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli")
 _MOST_MADE = 1 << 26  # numbers that all computed constants may have: a few bytes can ask for terabytes
+_LONGEST = 1 << 24  # of a tensor's axes: places along one are counted one by one
 _SMALL = 4096  # a constant of so many numbers may be a shape, which inference needs
 _ADVICE_SIZE = "give --input-size HEIGHTxWIDTH (model.input_size)"
 
@@ -64,6 +65,7 @@ class _Reader:
             if live.intersection(node.outputs):
                 with in_one_line(self.path, node):
                     self._visit(node)
+        self._refuse_long()
         made = Graph(
             self.kept,
             self.constants,
@@ -79,6 +81,14 @@ class _Reader:
             if name in made.constants:
                 raise SoftdpuError(f"{self.path}: output {name} is constant; name another (outputs)")
         return made
+
+    def _refuse_long(self) -> None:
+        for name, shape in self.shapes.items():
+            if max(shape, default=0) > _LONGEST:
+                raise SoftdpuError(
+                    f"{self.path}: tensor {name} has the sizes {'x'.join(map(str, shape))}; no axis may be longer than"
+                    f" {_LONGEST}: export the network for the images that it is for"
+                )
 
     def _note(self, text: str) -> None:
         if text not in self.notes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import operator
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,7 @@ def take(build: Lowering, node: Node, value: Value, axis: int, indices: list[int
     size = value.shape[axis]
     if place == 0:
         raise Refused("takes images out of a batch")
-    if indices == list(range(size)):
+    if _is_range(indices, range(size)):
         return value
     shape = tuple(len(indices) if one == axis else extent for one, extent in enumerate(value.shape))
     if not indices:
@@ -62,9 +63,14 @@ def take(build: Lowering, node: Node, value: Value, axis: int, indices: list[int
     return Value(tensor, shape, value.order, value.not_negative)
 
 
+def _is_range(indices: list[int], wanted: range) -> bool:
+    """Return whether the indices are those of a range, which may be far longer than a list could be."""
+    return len(indices) == len(wanted) and all(map(operator.eq, indices, wanted))
+
+
 def _as_slice(indices: list[int]) -> slice | None:
     step = indices[1] - indices[0] if len(indices) > 1 else 1
-    if step < 1 or list(range(indices[0], indices[-1] + 1, step)) != indices:
+    if step < 1 or not _is_range(indices, range(indices[0], indices[-1] + 1, step)):
         return None
     return slice(indices[0], indices[-1] + 1, step)
 
@@ -106,7 +112,7 @@ def cut(build: Lowering, node: Node) -> Value:
         axis: _range(int(start), int(end), int(step), value.shape[axis])
         for axis, start, end, step in zip(axes, starts, ends, steps, strict=True)
     }
-    parts = {axis: indices for axis, indices in parts.items() if indices != list(range(value.shape[axis]))}
+    parts = {axis: indices for axis, indices in parts.items() if not _is_range(indices, range(value.shape[axis]))}
     cropped = _crop(build, node, value, parts)
     if cropped is not None:
         return cropped
@@ -118,7 +124,7 @@ def cut(build: Lowering, node: Node) -> Value:
 def _range(start: int, end: int, step: int, size: int) -> list[int]:
     """Return the indices of a Slice, whose ends saturate."""
     if step > 0:
-        return list(range(size))[slice(start, end, step)]
+        return list(range(size)[slice(start, end, step)])
     low = -size - 1
     first = min(start + size if start < 0 else start, size - 1)
     last = max(end + size if -size <= end < 0 else end, -1) if end > low else -1
@@ -131,7 +137,7 @@ def _crop(build: Lowering, node: Node, value: Value, parts: dict[int, list[int]]
     borders = []
     for axis in (2, 3):
         indices = parts.get(axis, [0, value.shape[axis] - 1])
-        if axis in parts and (not indices or indices != list(range(indices[0], indices[-1] + 1))):
+        if axis in parts and (not indices or not _is_range(indices, range(indices[0], indices[-1] + 1))):
             return None
         borders.append((indices[0], value.shape[axis] - 1 - indices[-1]))
     return image_value(build, node, build.layer(node, "Cropping2D", value.tensor, cropping=borders), value.not_negative)
