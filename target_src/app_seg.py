@@ -77,9 +77,8 @@ def read_mask(folder: str, name: str, shape: list[int]) -> np.ndarray:
     path = os.path.join(folder, mask_name(name))
     if not os.path.isfile(path):
         raise card.CardError(f"no mask {path} for the image {name}; name the folder of masks with --masks")
-    with open(path, "rb") as file:
-        mask = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_UNCHANGED)
-    if mask is None or mask.ndim != 2 or mask.dtype != np.uint8:
+    mask = card.read_image(path, cv2.IMREAD_UNCHANGED)
+    if mask.ndim != 2 or mask.dtype != np.uint8:
         raise card.CardError(f"{path} is no mask; expected a grey PNG of class indices")
     if list(mask.shape) != shape[:2]:
         height, width = mask.shape

@@ -90,13 +90,14 @@ def list_images(options: Any) -> list[str]:
     return names
 
 
-def read_image(path: str) -> np.ndarray:
+def read_image(path: str, how: int = cv2.IMREAD_COLOR) -> np.ndarray:
     """Return uint8[h, w, 3], blue-green-red; the file is read here because OpenCV takes no name that is not UTF-8."""
     if os.path.exists(path) and not os.path.isfile(path):
         raise CardError(f"{path} is not a file; remove it from the folder")  # to read a pipe would wait for ever
     try:
         with open(path, "rb") as file:
-            image = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_COLOR)
+            data = file.read()
+        image = None if is_cut_png(data) else cv2.imdecode(np.frombuffer(data, np.uint8), how)
     except (cv2.error, ValueError) as error:
         if "PIXELS" in str(error):
             raise CardError(TOO_LARGE.format(path)) from None
@@ -104,6 +105,14 @@ def read_image(path: str) -> np.ndarray:
     if image is None:
         raise CardError(f"{path} is not an image that OpenCV can read; remove it from the folder")
     return image
+
+
+def is_cut_png(data: bytes) -> bool:
+    """Return whether a part of a PNG is longer than the file; OpenCV makes room for it, up to 2 GiB, before looking."""
+    place = 8 if data.startswith(b"\x89PNG") else len(data)
+    while place + 8 <= len(data) and data[place + 4 : place + 8] != b"IEND":
+        place += int.from_bytes(data[place : place + 4], "big") + 12
+    return place > len(data)
 
 
 class Preprocess:

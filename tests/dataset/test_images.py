@@ -78,7 +78,7 @@ def test_other_formats(suffix: str, kind: str) -> None:
         (JPEG[: len(JPEG) // 2], "cut off after"),
         (JPEG[:5000] + bytes(len(JPEG) - 5000), "cut off after"),
         (JPEG[:2] + bytes(range(256)), "broken at byte 2"),
-        (odd_files(JPEG)["png"][:100], "cannot decode|not an image"),
+        (odd_files(JPEG)["png"][:100], "a PNG that is cut off after 100 bytes"),
         (JPEG[:2] + b"\xff\xda\x00\x02" + b"\xff\xd9", "without a size"),
     ],
 )

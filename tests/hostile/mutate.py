@@ -54,11 +54,13 @@ class Door:
     def __init__(self, name: str, *refusals: type[BaseException]) -> None:
         self.name, self.refusals = name, refusals or (SoftdpuError,)
         self.tried = self.taken = self.refused = 0
-        self.memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        self.memory = _most_memory()
+        self.jumps: list[tuple[int, int]] = []  # inputs that took more memory than those before them, in MiB
 
     def attempt(self, call: Callable[[], object]) -> None:
         """Let the door have one input."""
         self.tried += 1
+        before = _most_memory()
         try:
             with limited(SECONDS):
                 call()
@@ -67,16 +69,23 @@ class Door:
             self.refused += 1
         else:
             self.taken += 1
+        if (jump := _most_memory() - before >> 10) > 50:
+            self.jumps.append((self.tried, jump))
 
     def close(self) -> None:
         """Print the counts and check the memory."""
-        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - self.memory
+        grown = _most_memory() - self.memory
         print(
             f"{self.name}: {self.tried} tried, {self.taken} taken, {self.refused} refused in one line, "
             f"{grown >> 10} MiB of memory"
         )
-        assert grown < MEMORY
+        assert grown < MEMORY, f"{grown >> 10} MiB; inputs that took more than before, and how many MiB: {self.jumps}"
         assert self.tried == self.taken + self.refused > 0
+
+
+def _most_memory() -> int:
+    """Return the KiB that this process has had at most."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 @contextlib.contextmanager

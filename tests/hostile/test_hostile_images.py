@@ -15,7 +15,7 @@ import pytest
 from mutate import TEXTS, Door, mutate_bytes, seeded, tries
 
 from softdpu.commands import values
-from softdpu.dataset import example, images, labels, preprocess, tfrecord
+from softdpu.dataset import example, images, labels, masks, preprocess, tfrecord
 from softdpu.dataset.contact_sheet import contact_sheet
 from softdpu.dataset.folder import ImageFolder
 from softdpu.dataset.listed import state
@@ -57,14 +57,25 @@ BOMBS = {
     "bmp upside down": ENCODED["bmp"][:18] + struct.pack("<ii", 30000, -30000) + ENCODED["bmp"][26:],
     "gif": b"GIF89a" + struct.pack("<HH", 65000, 65000) + ENCODED["gif"][10:],
 }
+LONG_PARTS = {
+    f"a PNG with {kind!r} of {length} bytes before {before!r}": data[:place]
+    + struct.pack(">I", length)
+    + kind
+    + data[place:]
+    for data in [ENCODED["png"]]
+    for before in (b"IHDR", b"IDAT", b"IEND")
+    for place in [data.index(before) - 4]
+    for kind in (b"tEXt", b"IDAT", b"\0\0\0\0")
+    for length in (1 << 20, (1 << 31) - 1, (1 << 32) - 1)
+}
 WATCH = """
 import resource, sys
 sys.path[:0] = [sys.argv[1]]
-from test_hostile_images import BOMBS
-from softdpu.dataset import images, preprocess
+from test_hostile_images import BOMBS, LONG_PARTS
+from softdpu.dataset import images, masks, masks, preprocess
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-for name, data in BOMBS.items():
-    for call in (preprocess.decode, images.to_record, lambda data: images.to_record(data, True)):
+for name, data in [*BOMBS.items(), *LONG_PARTS.items()]:
+    for call in (preprocess.decode, images.to_record, lambda data: images.to_record(data, True), masks.decode):
         try:
             call(data)
             print("taken:", name)
@@ -87,6 +98,20 @@ def test_bombs_and_narrow_images_cost_little() -> None:
 def test_a_bomb_is_named(name: str) -> None:
     with pytest.raises(ValueError, match=r"declares .* pixels.*dataset.max_pixels|^a JPEG that is broken"):
         images.to_record(BOMBS[name])
+
+
+@pytest.mark.parametrize("name", LONG_PARTS)
+def test_a_part_that_is_longer_than_the_file_is_named(name: str) -> None:
+    with pytest.raises(ValueError, match="a PNG that is cut off after"):
+        images.to_record(LONG_PARTS[name])
+    with pytest.raises(ValueError, match="holds no mask"):
+        masks.decode(LONG_PARTS[name])
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_bomb_is_no_mask(name: str) -> None:
+    with pytest.raises(ValueError, match="holds no mask"):
+        masks.decode(BOMBS[name])
 
 
 def test_the_limit_is_the_users() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import struct
 import threading
 import zlib
@@ -106,6 +107,19 @@ def test_an_image_with_a_huge_header_is_refused(card, size, mode):
     last = err.splitlines()[-1]  # libpng may print a line of its own before it
     assert last.startswith("error: images/3_image3.png ") and "remove it from the folder" in last
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("length", [1 << 20, (1 << 31) - 64, (1 << 31) - 1, (1 << 32) - 1])
+@pytest.mark.parametrize("before", [b"IHDR", b"IDAT", b"IEND"])
+@pytest.mark.parametrize("kind", [b"tEXt", b"IDAT", b"\0\0\0\0"])
+def test_a_png_with_a_part_longer_than_the_file_takes_no_memory(helper, tmp_path, length, before, kind):
+    data = png_of(8, 8)
+    place = data.index(before) - 4
+    (tmp_path / "a.png").write_bytes(data[:place] + struct.pack(">I", length) + kind + data[place:])
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(helper.CardError, match="is not an image that OpenCV can read"):
+        helper.read_image(str(tmp_path / "a.png"))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - most < 100 << 10
 
 
 def test_a_long_thin_image_is_not_made_larger_than_memory(app, card, capsys):

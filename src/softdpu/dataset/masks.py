@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from softdpu.dataset import preprocess
 from softdpu.dataset.example import Record
 from softdpu.dataset.targets import Targets
 from softdpu.numbers.segmentation import IGNORED
@@ -23,7 +24,11 @@ def decode(data: bytes) -> np.ndarray:
     Raises:
         ValueError: if it is no such mask.
     """
-    mask = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
+    try:
+        preprocess.refuse_too_large(data, preprocess.MOST_PIXELS)
+        mask = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
+    except (ValueError, cv2.error):
+        mask = None
     if mask is None or mask.ndim != 2 or mask.dtype != np.uint8:
         raise ValueError("the record holds no mask; make the records again with task: segmentation")
     return mask

@@ -81,12 +81,22 @@ def _jpeg_pixels(data: bytes) -> int:
     return most
 
 
+def _is_cut_png(data: bytes) -> bool:
+    """Return whether a part of a PNG is longer than the file; OpenCV makes room for it, up to 2 GiB, before looking."""
+    place = 8 if data.startswith(b"\x89PNG") else len(data)
+    while place + 8 <= len(data) and data[place + 4 : place + 8] != b"IEND":
+        place += int.from_bytes(data[place : place + 4], "big") + 12
+    return place > len(data)
+
+
 def refuse_too_large(data: bytes, most: int) -> None:
-    """Look at the size that an image file declares, without decoding it.
+    """Look at the sizes that an image file declares, without decoding it.
 
     Raises:
-        ValueError: if it has more than `most` pixels.
+        ValueError: if it has more than `most` pixels, or parts that are longer than the file.
     """
+    if _is_cut_png(data):
+        raise ValueError(f"a PNG that is cut off after {len(data)} bytes")
     pixels = declared_pixels(data)
     if pixels > most:
         said = f"{pixels} pixels" if pixels < 1 << 60 else "far more pixels"
