@@ -24,6 +24,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
 
 from workflow_tools import checksums, copy_project, environment
@@ -85,10 +86,11 @@ class Build:
         self.told += (self.folder / "told.txt").read_text(errors="replace")
         return code
 
-    def pause(self, rng: random.Random) -> float:
-        """Return seconds drawn by chance, up to twice what a job of this finished build took in the mean."""
-        ends = self.logs().values()
-        return rng.random() * 2 * (max(ends) - self.folder.joinpath("config.yaml").stat().st_mtime) / len(ends)
+    def lengths(self) -> dict[str, float]:
+        """Return how many seconds passed, in this finished build, from one job's end to the next one's."""
+        ends = sorted((end, name) for name, end in self.logs().items())
+        begun = [self.folder.joinpath("config.yaml").stat().st_mtime, *(end for end, _ in ends)]
+        return {name: end - before for (end, name), before in zip(ends, begun, strict=False)}
 
     def logs(self) -> dict[str, float]:
         """Return when each job wrote to its log, by the log's name."""
@@ -125,7 +127,7 @@ def jobs_of(calm: Build) -> list[str]:
 
 
 def at_every_job(
-    build: Build, jobs: list[str], act: Callable[[subprocess.Popen[str]], None], delay: Callable[[], float]
+    build: Build, jobs: list[str], act: Callable[[subprocess.Popen[str]], None], delay: Callable[[str], float]
 ) -> int:
     """Start the build again and again, and do `act` some seconds after each job began; return how many were met."""
     left = set(jobs)
@@ -137,7 +139,7 @@ def at_every_job(
             time.sleep(0.02)
             met = {name for name, begun in build.logs().items() if name in left and before.get(name) != begun}
         if met:
-            time.sleep(delay())
+            time.sleep(min(map(delay, met)))
             act(process)
         end_group(process)
         left -= met
@@ -147,9 +149,10 @@ def at_every_job(
 
 
 def kill(calm: Build, folder: Path, wanted: dict[str, str], rng: random.Random) -> Iterator[Row]:
-    """SIGKILL for the whole build, in every job, at a moment drawn by chance."""
+    """SIGKILL for the whole build, in every job, at a moment of it drawn by chance."""
     build = Build(folder / "kill")
-    met = at_every_job(build, jobs_of(calm), end_group, lambda: calm.pause(rng))
+    lengths = calm.lengths()
+    met = at_every_job(build, jobs_of(calm), end_group, lambda job: rng.random() * lengths[job])
     yield "SIGKILL in every job", met, build.verdict(wanted)
 
 
@@ -166,7 +169,8 @@ def ctrl_c(calm: Build, folder: Path, wanted: dict[str, str], rng: random.Random
         except subprocess.TimeoutExpired:
             slow.append("did not end within 120 s")
 
-    met = at_every_job(build, jobs_of(calm), interrupt, lambda: calm.pause(rng))
+    lengths = calm.lengths()
+    met = at_every_job(build, jobs_of(calm), interrupt, lambda job: rng.random() * lengths[job])
     verdict = build.verdict(wanted)
     yield "Ctrl-C in every job", met, f"{verdict}{', DOES NOT END: ' + str(len(slow)) if slow else ''}"
 
@@ -191,7 +195,7 @@ def disk_full(calm: Build, folder: Path, wanted: dict[str, str], rng: random.Ran
             failed += build.wait(process, PATIENCE) != 0
             (place / "filler").unlink()
 
-        met = at_every_job(build, jobs_of(calm), fill, lambda: 0)
+        met = at_every_job(build, jobs_of(calm), fill, lambda job: 0)
         lines = [line for line in build.told.splitlines() if "error: the disk of " in line and " is full" in line]
         verdict = build.verdict(wanted)
         yield what, met, f"{failed} stop, {len(set(lines))} lines name the disk; {verdict}"
