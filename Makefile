@@ -4,12 +4,13 @@ OLDEST := $(shell sed -n 's/^requires-python = ">=\(.*\)"/\1/p' pyproject.toml)
 JOBS ?= 4
 TEST_JOBS ?= 2
 FUZZ ?= 10000
+IN_PARALLEL := -n $(TEST_JOBS) --dist loadscope --no-loadscope-reorder
 QUICK := tests/numbers tests/xir tests/compiler tests/vart tests/target_src tests/output
 VENV := .venv
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: all help env quick report pictures test slurm-test quick-test fuzz faults lint clean
+.PHONY: all help env quick report pictures test long-test quick-test fuzz faults lint clean
 
 help: ## this list
 	@echo "make target_zcu102   build the SD-card folder build/target_zcu102 (also target_zcu104, target_kv260, target_vck190, ...)"
@@ -49,10 +50,10 @@ pictures: $(READY) ## the pictures of README.md, from the build; needs graphviz
 	  | python scripts/report_dag.py --output docs/pictures/dag.svg
 
 test: $(READY) ## run the tests
-	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" python -m pytest -n $(TEST_JOBS) --dist loadscope --no-loadscope-reorder -m "not slurm"
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" python -m pytest $(IN_PARALLEL) -m "not long"
 
-slurm-test: $(READY) ## run the tests of whole builds on a real Slurm: ten minutes
-	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" python -m pytest tests/cluster
+long-test: $(READY) ## run the tests of whole builds, such as killed ones and those on a real Slurm, and of older TensorFlow
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" python -m pytest $(IN_PARALLEL) -m long
 
 quick-test: $(READY) ## run the tests that take seconds, on the parts that most changes touch
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" python -m pytest -q -n $(TEST_JOBS) --dist loadscope -m "not slow" $(QUICK)

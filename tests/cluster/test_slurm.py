@@ -102,7 +102,7 @@ def story(original_build: Path, slurm: Slurm, on_slurm: Callable[..., subprocess
     return Story(folder, original_build, cancelled, again, third, slurm.jobs())
 
 
-@pytest.mark.slurm
+@pytest.mark.long
 def test_the_files_are_those_of_a_build_on_this_machine(story: Story) -> None:
     def checksums(root: Path) -> dict[str, str]:
         patterns = ("build/tfrec_*/*", "build/*/*.h5", "build/*/*.xmodel", "build/target_zcu102/**/*")
@@ -114,7 +114,7 @@ def test_the_files_are_those_of_a_build_on_this_machine(story: Story) -> None:
     assert checksums(story.folder) == here
 
 
-@pytest.mark.slurm
+@pytest.mark.long
 def test_a_cancelled_training_goes_on_where_it_was(story: Story) -> None:
     first, second = story.of("train")
     assert first["JobState"] == "CANCELLED" and second["JobState"] == "COMPLETED"
@@ -122,7 +122,7 @@ def test_a_cancelled_training_goes_on_where_it_was(story: Story) -> None:
     assert resumed and int(resumed[1]) >= 1
 
 
-@pytest.mark.slurm
+@pytest.mark.long
 def test_slurm_was_asked_for_what_the_rules_state(story: Story) -> None:
     asked = {rule: story.of(rule)[-1] for rule in ("records_shard", "train", "quantize", "finetune")}
     tres = {rule: dict(part.split("=") for part in job["TRES"].split(",")) for rule, job in asked.items()}
@@ -139,7 +139,7 @@ def test_slurm_was_asked_for_what_the_rules_state(story: Story) -> None:
     assert "TresPerJob" not in asked["records_shard"]
 
 
-@pytest.mark.slurm
+@pytest.mark.long
 def test_a_job_that_needs_more_memory_gets_it(story: Story) -> None:
     first, *more = story.of("finetune")
     memory = [int(re.search(r"mem=(\d+)M", job["TRES"])[1]) for job in (first, *more)]
@@ -147,14 +147,14 @@ def test_a_job_that_needs_more_memory_gets_it(story: Story) -> None:
     assert memory == [attempt * memory[0] for attempt in range(1, len(memory) + 1)] and len(memory) > 1
 
 
-@pytest.mark.slurm
+@pytest.mark.long
 def test_compiling_and_what_follows_is_one_job(story: Story) -> None:
     groups = [job["Comment"] for job in story.jobs if "target" in job.get("Comment", "")]
     assert groups == ["rule_target_check_compile_package_run"]
     assert {job["JobState"] for job in story.jobs[-1:]} == {"COMPLETED"}
 
 
-@pytest.mark.slurm
+@pytest.mark.long
 def test_a_second_run_does_nothing(story: Story) -> None:
     assert "Nothing to be done" in story.third
 
@@ -169,6 +169,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return project(tmp_path_factory.mktemp("wrong") / "project")
 
 
+@pytest.mark.long
 def test_workers_of_one_training(small: Path, slurm: Slurm, on_slurm: Callable[..., subprocess.Popen[str]]) -> None:
     """srun starts a worker a task, and they find each other."""
     folder = slurm.folder / "workers"

@@ -29,6 +29,7 @@ package: {images: 30, golden: 2}
 STAGES = ["float model", "quantized", "on target"]
 
 
+@pytest.mark.long
 def test_the_build_makes_a_detector(tmp_path: Path) -> None:
     folder = copy_project(tmp_path / "detect")
     shapes.draw("detection", folder / "shapes", train=160, val=30, size=64)

@@ -15,7 +15,7 @@ from record_tools import write_colours
 from softdpu.training.batches import keras
 from softdpu.training.fit import save
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 NEW = Path(sys.executable)
 

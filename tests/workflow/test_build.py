@@ -104,6 +104,7 @@ def kill_when(folder: Path, reached: Callable[[], bool]) -> None:
     build.wait()
 
 
+@pytest.mark.long
 def test_a_killed_build_goes_on_and_makes_the_same_bytes(built: Path, tmp_path: Path) -> None:
     folder = copy_project(tmp_path / 'it\'s "killed" é')  # and so the shell's words are quoted in every rule
     log = folder / "logs/train.log"

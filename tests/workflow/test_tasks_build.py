@@ -23,7 +23,7 @@ package: {images: 6, golden: 1}
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_segmentation_from_end_to_end(tmp_path: Path) -> None:
     folder = copy_project(tmp_path / "project")
     (folder / "config.yaml").write_text(SEGMENTATION)
