@@ -1,7 +1,9 @@
 """Our vint8 file, made by rescue without training, against AMD Quark's XINT8 and VINT8, default and with AdaRound.
 
 One run, one float model, the same unlabelled calibration images and the same test images; every file runs in
-onnxruntime. Quark is started in an environment of its own: envs/quark.txt says how to make it.
+onnxruntime. Times are seconds of a processor, all threads together, from the float model to the file, without imports:
+what else the machine does is not in them. Quark is started in an environment of its own: envs/quark.txt says how to
+make it.
 
 SOFTDPU_QUARK_PYTHON=quark/bin/python python benchmarks/export_quark.py --scratch build/quark --images 1000
 """
@@ -50,16 +52,16 @@ def float_onnx(model: Any, path: Path, size: int) -> None:
 
 
 def rescued(model: Any, images: np.ndarray, folder: Path) -> tuple[Path, float]:
-    """Return our vint8 file and the seconds from the float model to it."""
-    start = time.perf_counter()
+    """Return our vint8 file and the processor seconds from the float model to it."""
+    start = time.process_time()
     quantized = vitis_quantize.VitisQuantizer(model, recipe="rescue").quantize_model(calib_dataset=images)
     quantized.save(folder / "rescued.h5")
     Export(read_source(folder / "rescued.h5"), "vint8", folder / "rescued.onnx")
-    return folder / "rescued.onnx", time.perf_counter() - start
+    return folder / "rescued.onnx", time.process_time() - start
 
 
 def quark(python: str, recipe: str, source: Path, images: Path, output: Path) -> float:
-    """Run one recipe of Quark and return its seconds, without those that its start takes."""
+    """Run one recipe of Quark and return its processor seconds, without those that its start takes."""
     worker = Path(__file__).with_name("export_quark_worker.py")
     command = [python, str(worker), str(source), str(images), recipe, str(output)]
     done = subprocess.run(command, capture_output=True, text=True)

@@ -121,3 +121,27 @@ def test_a_batch_changes_every_shape_and_no_number(source: Source) -> None:
     together = run_program(program, {key: numbers})[program.outputs[0].key]
     alone = [run_program(source.program, {key: one[np.newaxis]})[program.outputs[0].key] for one in numbers]
     np.testing.assert_array_equal(together, np.concatenate(alone))
+
+
+def test_float_parts_differ_beside_ties_alone(tmp_path: Path) -> None:
+    """A convolution of floats, and bilinear resizing to a size that is no whole factor: no order of the sums is fixed."""
+    keras = pytest.importorskip("tf_keras")
+    from softdpu.quantizer.vitis_quantize import VitisQuantizer
+
+    keras.utils.set_random_seed(4)
+    layers, tf = keras.layers, pytest.importorskip("tensorflow")
+    image = layers.Input((12, 12, 3))
+    x = layers.Conv2D(6, 3, activation="hard_sigmoid")(image)
+    x = tf.image.resize(layers.Conv2D(4, 1)(x), (7, 15))
+    images = np.random.default_rng(0).normal(0, 1, (8, 12, 12, 3)).astype(np.float32)
+    path = tmp_path / "q.h5"
+    VitisQuantizer(keras.Model(image, layers.Conv2D(3, 1)(x))).quantize_model(calib_dataset=images).save(path)
+    source = read_source(path)
+    for form, layout in (("xint8", "nhwc"), ("vint8", "nchw")):
+        finding = Export(source, form, tmp_path / "m.onnx", Options(layout=layout)).check(
+            make_vectors(source.program, 6)
+        )
+        assert finding.op_different == finding.ties > 0 and finding.largest_step == 1 and finding.unexplained == 0
+        refuse_unexplained(finding)
+    with pytest.raises(SoftdpuError, match=r"op '.*resize' of type resize has no exact form in LiteRT"):
+        Export(source, "tflite", tmp_path / "m.tflite")

@@ -129,6 +129,7 @@ def _emit(g: QdqGraph, node: Node) -> None:
         layout = g.layout_of(node.input)
         tensor = g.read_real(node.input, layout)
         if node.kind == _FROM_FLOAT and g.tie_free:
+            g.note_rounded(tensor, node.output.position)
             tensor = g.floor_to(tensor, node.output.position, node.key)
         g.put(node, tensor, layout)
         return

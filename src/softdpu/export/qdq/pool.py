@@ -150,10 +150,11 @@ def resize(g: QdqGraph, node: Node) -> Made:
     rounding = "floor" if places == "asymmetric" else "round_prefer_ceil"
     scales = [1.0, 1.0]
     for axis in (1, 2):
-        scale = float(np.float32(node.output.shape[axis] / node.input.shape[axis]))
-        if int(np.floor(np.float32(scale) * node.input.shape[axis])) != node.output.shape[axis]:
-            scale = float(np.nextafter(np.float32(scale), np.float32(np.inf)))
-        scales.append(scale)
+        size, wanted = node.input.shape[axis], node.output.shape[axis]
+        scale = np.float32(wanted / size)
+        if int(float(scale) * size) != wanted:  # ONNX takes the floor, of a float or of a double
+            scale = np.nextafter(scale, np.float32(np.inf))
+        scales.append(float(scale))
     tensor = g.node(
         "Resize",
         [g.read_real(node.input, NCHW), "", g.initializer(f"{node.key}_scales", np.asarray(scales, np.float32))],

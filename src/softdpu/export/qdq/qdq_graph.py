@@ -115,8 +115,12 @@ class QdqGraph:
 
     def pair_inside(self, tensor: str, position: int) -> str:
         """Add a pair within an op, between what the DPU does as one."""
-        self._earlier.append((tensor, position))
+        self.note_rounded(tensor, position)
         return self.pair(tensor, position)
+
+    def note_rounded(self, tensor: str, position: int) -> None:
+        """Say that a tensor is rounded on the way to the output of the op that is put next."""
+        self._earlier.append((tensor, position))
 
     def put_input(self, value: Value, tensor: str, layout: str) -> None:
         """Say that a float tensor is an input of the network."""
