@@ -124,7 +124,7 @@ def test_a_batch_changes_every_shape_and_no_number(source: Source) -> None:
 
 
 def test_float_parts_differ_beside_ties_alone(tmp_path: Path) -> None:
-    """A convolution of floats, and bilinear resizing to a size that is no whole factor: no order of the sums is fixed."""
+    """A convolution of floats, and bilinear resizing to any size: no order of their sums is fixed."""
     keras = pytest.importorskip("tf_keras")
     from softdpu.quantizer.vitis_quantize import VitisQuantizer
 
