@@ -6,6 +6,8 @@ import io
 import json
 import os
 import random
+import resource
+import struct
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -178,6 +180,26 @@ def test_an_array_takes_no_more_memory_than_the_checkpoint_has_bytes(
         file.writestr("more.npy", header(f"{{'descr': '<f4', 'fortran_order': False, 'shape': {text}, }}"))
     assert Store(tmp_path, {"seed": "1"}).load() is None
     assert "is damaged" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("packed", [0, 1 << 20, (1 << 31) - 1, (1 << 32) - 2])
+@pytest.mark.parametrize("unpacked", [0, 64, 1 << 31])
+def test_a_member_takes_no_more_memory_than_the_checkpoint_has_bytes(
+    tmp_path: Path, packed: int, unpacked: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_checkpoint(tmp_path, small_net())
+    data = (tmp_path / NAME).read_bytes()
+    (tmp_path / NAME).write_bytes(declare(data, packed, unpacked))
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert Store(tmp_path, {"seed": "1"}).load() is None
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - most < 100 << 10
+    assert "is damaged" in capsys.readouterr().out
+
+
+def declare(data: bytes, packed: int, unpacked: int) -> bytes:
+    """Return a zip whose directory gives its last member other sizes."""
+    place = data.rindex(b"PK\x01\x02") + 20
+    return data[:place] + struct.pack("<II", packed, unpacked) + data[place + 8 :]
 
 
 def test_a_packed_checkpoint_is_not_unpacked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

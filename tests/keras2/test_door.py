@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import resource
+import struct
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -306,6 +308,19 @@ def test_archives_that_unpack_to_gigabytes_are_refused(tmp_path: Path) -> None:
     _archive(path, bytes(100 << 20), compression=zipfile.ZIP_DEFLATED)
     assert path.stat().st_size < 1 << 20
     _refused(path, "unpacks from", compiler=False)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+@pytest.mark.parametrize("sizes", [(1 << 20, 1 << 20), ((1 << 31) - 1, (1 << 31) - 1), ((1 << 32) - 2, (1 << 32) - 2)])
+def test_members_larger_than_the_archive_are_refused(tmp_path: Path, method: int, sizes: tuple[int, int]) -> None:
+    path = tmp_path / "model.keras"
+    _archive(path, b"", compression=method)
+    data = path.read_bytes()
+    place = data.rindex(b"PK\1\2") + 20  # the weights come last
+    path.write_bytes(data[:place] + struct.pack("<II", *sizes) + data[place + 8 :])
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    _refused(path, "more than the file", compiler=False)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - most < 100 << 10
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])

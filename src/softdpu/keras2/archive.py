@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import zipfile
 import zlib
 from typing import Iterator  # noqa: UP035 - not generic in collections.abc before Python 3.9
@@ -41,6 +42,10 @@ def _check(found: zipfile.ZipInfo, path: PathLike) -> None:
         raise SoftdpuError(f"{path}: {found.filename} is encrypted; save the model without a password")
     if found.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise SoftdpuError(f"{path}: {found.filename} is packed in a way that Keras does not use; save the model again")
+    if found.compress_size > os.path.getsize(str(path)):  # zipfile makes room for it before it reads
+        raise SoftdpuError(
+            f"{path}: {found.filename} has {found.compress_size} bytes, more than the file; save the model again"
+        )
     if found.file_size > hdf5.SWELL * found.compress_size + hdf5.SPARE:
         raise SoftdpuError(
             f"{path}: {found.filename} unpacks from {found.compress_size} to {found.file_size} bytes, which no model's"

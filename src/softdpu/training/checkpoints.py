@@ -175,7 +175,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     with zipfile.ZipFile(str(path)) as archive:
         for found in archive.infolist():
             left -= found.file_size
-            if found.compress_type != zipfile.ZIP_STORED or left < 0:
+            if found.compress_type != zipfile.ZIP_STORED or left < 0 or found.compress_size != found.file_size:
                 raise ValueError(f"{found.filename} is packed")
             arrays[found.filename[: -len(".npy")]] = _array(archive.read(found))
     return arrays
