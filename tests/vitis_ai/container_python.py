@@ -5,30 +5,13 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 REQUIREMENTS = ROOT / "envs/vitis-ai-test.txt"
-VERSION = (3, 10)
-
-
-def find() -> Path | None:
-    """Return a Python 3.10: SOFTDPU_PYTHON310, python3.10 on the PATH, or pyenv's; None if there is none."""
-    given = os.environ.get("SOFTDPU_PYTHON310")
-    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
-    candidates = [given, shutil.which("python3.10"), *sorted(pyenv.glob("3.10.*/bin/python"), reverse=True)]
-    for candidate in filter(None, candidates):
-        code = "import sys, venv, ensurepip; print(*sys.version_info[:2])"
-        try:  # pyenv's shim on the PATH refuses where another version is active
-            done = subprocess.run([str(candidate), "-c", code], capture_output=True, text=True, timeout=30)
-        except OSError:
-            continue
-        if done.returncode == 0 and tuple(map(int, done.stdout.split())) == VERSION:
-            return Path(candidate)
-    return None
+VERSION = "3.10"
 
 
 def environment(python: Path) -> Path:

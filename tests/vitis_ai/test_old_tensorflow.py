@@ -9,6 +9,7 @@ from typing import Any
 
 import container_python
 import h5py
+import other_pythons
 import pytest
 from record_tools import write_colours
 
@@ -23,7 +24,7 @@ NEW = Path(sys.executable)
 @pytest.fixture(scope="session")
 def old() -> Path:
     """The Python with TensorFlow 2.12."""
-    python = container_python.find()
+    python = other_pythons.find(container_python.VERSION)
     if python is None:
         pytest.skip("no Python 3.10 is found (SOFTDPU_PYTHON310, python3.10, pyenv)")
     return container_python.environment(python)
