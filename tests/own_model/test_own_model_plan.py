@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from softdpu.errors import SoftdpuError
 from softdpu.own_model.plan import check_file
@@ -40,9 +43,53 @@ def test_classes_and_shapes_are_checked_at_planning(tmp_path: Path, make: object
         check_file(path, "classification", 7)
 
 
+def test_what_the_network_is_for_is_checked_at_planning(tmp_path: Path) -> None:
+    image = keras.Input((32, 32, 3))
+    path = tmp_path / "model.h5"
+    for last in (keras.layers.Conv2D(4, 3, name="last"), keras.layers.UpSampling2D(name="last")):
+        keras.Model(image, keras.layers.Softmax()(last(image))).save(str(path))
+        with pytest.raises(SoftdpuError, match=r"ends in the layer last \(\w+\), so it is no classifier.*another task"):
+            check_file(path, "classification", None)
+        for task in ("segmentation", "detection", "none"):
+            check_file(path, task, 4)
+    functional((32, 32, 3), 7).save(str(path))
+    with pytest.raises(SoftdpuError, match="ends in a Dense layer, as a classifier does; task segmentation needs"):
+        check_file(path, "segmentation", 7)
+
+
+@pytest.mark.parametrize(
+    ("shape", "task", "message"),
+    [
+        ([1, 10], "classification", None),
+        ([1, 7], "classification", r"m.onnx says 7 classes, the data has 10 \(dataset\)"),
+        ([1, 10, 8, 8], "classification", r"m.onnx gives \(10, 8, 8\), so it is no classifier"),
+        ([1, 10], "segmentation", "m.onnx gives 10 numbers for an image, as a classifier does"),
+        ([1, 10, 8, 8], "segmentation", None),
+        ([1, 10, 8, 8], "none", None),
+    ],
+)
+def test_an_onnx_file_is_checked_at_planning(tmp_path: Path, shape: list[int], task: str, message: str | None) -> None:
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, 8, 8])
+    output = helper.make_tensor_value_info("output", TensorProto.FLOAT, shape)
+    weights = numpy_helper.from_array(np.ones((shape[1], 3, 1, 1), np.float32), "weights")
+    nodes = [helper.make_node("Conv", ["image", "weights"], ["maps"])]
+    if len(shape) == 2:
+        nodes += [helper.make_node("GlobalAveragePool", ["maps"], ["pooled"])]
+        nodes += [helper.make_node("Flatten", ["pooled"], ["output"])]
+    else:
+        nodes += [helper.make_node("Relu", ["maps"], ["output"])]
+    graph = helper.make_graph(nodes, "network", [image], [output], [weights])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), tmp_path / "m.onnx")
+    if message is None:
+        check_file(tmp_path / "m.onnx", task, 10)
+    else:
+        with pytest.raises(SoftdpuError, match=message):
+            check_file(tmp_path / "m.onnx", task, 10)
+
+
 def test_what_the_names_do_not_say_is_left_to_the_import(tmp_path: Path) -> None:
     image = keras.Input((32, 32, 3))
-    keras.Model(image, keras.layers.Conv2D(4, 3)(image)).save(str(tmp_path / "model.h5"))
+    keras.Model(image, keras.layers.Reshape((-1,))(image)).save(str(tmp_path / "model.h5"))
     check_file(tmp_path / "model.h5", "classification", 10)
     two = keras.Sequential([keras.layers.Flatten(input_shape=(8, 8, 1)), keras.layers.Dense(1)])
     two.save(str(tmp_path / "two.h5"))

@@ -19,7 +19,7 @@ from softdpu.build.images import count_classes
 from softdpu.errors import SoftdpuError
 from softdpu.numbers import boards
 from softdpu.output.text import one_line
-from softdpu.own_model import scaling_text
+from softdpu.own_model import height_and_width, scaling_text
 
 _MOST_BYTES, _MOST_NODES, _MOST_DEPTH = 1 << 20, 100_000, 50
 # Keys whose values become files of a rule.
@@ -106,7 +106,8 @@ def complete(config: dict[str, Any], schema_path: Path) -> None:
         from softdpu.own_model.plan import check_file  # slow to import, and few builds need it
 
         model = config["model"]
-        check_file(Path(model["file"]), config["task"], count_classes(config), model["outputs"])
+        size = height_and_width(model["input_size"])
+        check_file(Path(model["file"]), config["task"], count_classes(config), model["outputs"], size)
     for name in config["targets"]:
         boards.target(name, config["compile"]["vitis_ai"])
         if vitis_ai.VITIS_AI in vitis_ai.stages(config["toolchain"]).values():

@@ -12,22 +12,27 @@ from softdpu.own_model.front import ONNX
 from softdpu.own_model.model_file import read
 
 _BEHIND = (*IDLE, "Activation", "Softmax", "ReLU")  # they leave the number of classes alone
+_MAPS = ("Conv2D", "Conv2DTranspose", "DepthwiseConv2D", "SeparableConv2D", "UpSampling2D")  # they give an image
 
 
-def check_file(path: Path, task: str, classes: int | None, outputs: list[str] | None = None) -> None:
-    """Check that a model file takes one image, and for classification says as many classes as the data has.
+def check_file(
+    path: Path, task: str, classes: int | None, outputs: list[str] | None = None, size: tuple[int, int] = (224, 224)
+) -> None:
+    """Check that a model file takes one image, gives what the task needs, and as many classes as the data has.
 
     Args:
-        path: of an .h5 or .keras; an .onnx is checked when it is imported.
+        path: of an .h5, .keras or .onnx.
         task: what it is for, a name of softdpu.tasks.
         classes: of the data; None where it is not known yet.
-        outputs: layers where the network ends, None for its own outputs.
+        outputs: layers or tensors where the network ends, None for its own outputs.
+        size: height and width where an .onnx leaves them open.
 
     Raises:
         SoftdpuError: if it cannot fit, or the file cannot be read. What its layers' names do not say is left to the
             import.
     """
     if path.suffix.lower() == ONNX:
+        _check_onnx(path, task, classes, outputs, size)
         return
     model = read(path).config
     shape = _input_shape(model)
@@ -37,17 +42,47 @@ def check_file(path: Path, task: str, classes: int | None, outputs: list[str] | 
     for name in outputs or ():
         if name not in known:
             raise SoftdpuError(explain_missing(path, name, known))
-    units = _count_classes(model) if not outputs else None
-    if units and task == "segmentation":
+    last = _find_last(model) if not outputs else None
+    if last is None:
+        return
+    if last["class_name"] == "Dense":
+        _check_numbers(path, task, classes, int(last["config"]["units"]), "ends in a Dense layer")
+    elif last["class_name"] in _MAPS and task == "classification":
+        raise _is_no_classifier(path, f"ends in the layer {last['config'].get('name')} ({last['class_name']})")
+
+
+def _check_numbers(path: Path, task: str, classes: int | None, units: int, what: str) -> None:
+    """Check a network whose only output is a vector of `units` numbers."""
+    if task == "segmentation":
         raise SoftdpuError(
-            f"{path} ends in a Dense layer, as a classifier does; task segmentation needs a class for each pixel"
-            " (model.file, task)"
+            f"{path} {what}, as a classifier does; task segmentation needs a class for each pixel (model.file, task)"
         )
-    if task == "classification" and classes and units and units != classes and (units, classes) != (1, 2):
+    if task == "classification" and classes and units != classes and (units, classes) != (1, 2):
         raise SoftdpuError(
             f"{path} says {units} classes, the data has {classes} (dataset); take the data that it was trained on"
             " (model.file)"
         )
+
+
+def _is_no_classifier(path: Path, what: str) -> SoftdpuError:
+    return SoftdpuError(
+        f"{path} {what}, so it is no classifier; expected one number for each class (model.file), or another task"
+        " (task)"
+    )
+
+
+def _check_onnx(path: Path, task: str, classes: int | None, outputs: list[str] | None, size: tuple[int, int]) -> None:
+    from softdpu.onnx_import.convert import graph_of  # few networks are ONNX
+
+    graph = graph_of(path, outputs, size)
+    shapes = [graph.shapes.get(name) for name in graph.outputs]
+    if len(shapes) != 1 or shapes[0] is None:
+        return
+    numbers = [length for length in shapes[0][1:] if length != 1]
+    if len(numbers) > 1 and task == "classification":
+        raise _is_no_classifier(path, f"gives {tuple(shapes[0][1:])}")
+    if len(numbers) == 1:
+        _check_numbers(path, task, classes, numbers[0], f"gives {numbers[0]} numbers for an image")
 
 
 def explain_missing(path: Path, name: str, known: Iterable[str]) -> str:
@@ -69,8 +104,8 @@ def _input_shape(model: dict[str, Any]) -> list[Any] | None:
     return list(inputs[0]) if len(inputs) == 1 and inputs[0] else None
 
 
-def _count_classes(model: dict[str, Any]) -> int | None:
-    """Return the units of the Dense layer that the model ends in, None if it ends in something else."""
+def _find_last(model: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the last layer but for activations, None if the model ends in several or their order is not known."""
     config = model["config"]
     layers = {str(entry.get("name", entry["config"].get("name"))): entry for entry in config["layers"]}
     if model["class_name"] == "Sequential":
@@ -88,9 +123,7 @@ def _count_classes(model: dict[str, Any]) -> int | None:
             name = calls[0][0][0]
     for entry in reversed(order):
         if entry["class_name"] in MODELS:
-            return _count_classes(entry)
-        if entry["class_name"] == "Dense":
-            return int(entry["config"]["units"])
+            return _find_last(entry)
         if entry["class_name"] not in _BEHIND:
-            return None
+            return dict(entry)
     return None
