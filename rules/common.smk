@@ -17,7 +17,7 @@ from softdpu.output.sources import sources
 from softdpu.build.stop import one_line, require
 from softdpu.numbers import boards
 from softdpu.own_model import height_and_width, scaling_text
-from softdpu.report.figures import FIGURES
+from softdpu.report.figures import list_figures
 
 ROOT = Path(workflow.basedir)
 ENV = "../envs/softdpu.yaml"
@@ -65,7 +65,7 @@ def pictures(rule_name):
             category=figure.category,
             labels=figure.labels,
         )
-        for figure in FIGURES[rule_name]
+        for figure in list_figures(rule_name, TASK.name)
     }
 
 

@@ -43,10 +43,10 @@ rule export_file:
     params:
         form=lambda wildcards: wildcards.form.split(".")[0],
         fit=INPUTS,
-        # Accuracy is measured of classifiers alone.
+        # Boxes, and outputs of which nothing is said, are not measured.
         val=lambda wildcards, input: (
-            ["--records", os.path.dirname(input.val)]
-            if TASK == tasks.CLASSIFICATION
+            ["--records", os.path.dirname(input.val), *as_options(TASK_OPTION)]
+            if TASK in (tasks.CLASSIFICATION, tasks.SEGMENTATION)
             else []
         ),
     message:

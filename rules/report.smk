@@ -28,48 +28,19 @@ rule report_accuracy:
         runtime=10,
     params:
         val=subpath(input.val, parent=True),
-        folder=subpath(output.classes, parent=True),
+        folder=subpath(output[0], parent=True),
+        task=options(TASK_OPTION),
     message:
-        "pictures of training, classes and flipped images"
+        "pictures of training, classes and images"
     shell:
         "python {input.script:q}"
         " --float {input.float:q}"
         " --ptq {input.ptq:q}"
         " --qat {input.qat:q}"
         " --records {params.val:q}"
+        " {params.task:q}"
         " --output {params.folder:q}"
         " &> {log:q}"
-
-
-if TASK == tasks.DETECTION:
-
-    rule report_boxes:
-        input:
-            **MEASURED,
-            val=records("val"),
-            script="scripts/report_boxes.py",
-            code=code("scripts/report_boxes.py"),
-        output:
-            **pictures("report_boxes"),
-        log:
-            "<logs>/report_boxes.log",
-        conda:
-            ENV
-        resources:
-            mem_mb=1000,
-            runtime=10,
-        params:
-            val=subpath(input.val, parent=True),
-        message:
-            "validation images with their boxes"
-        shell:
-            "python {input.script:q}"
-            " --float {input.float:q}"
-            " --ptq {input.ptq:q}"
-            " --qat {input.qat:q}"
-            " --records {params.val:q}"
-            " --output {output.boxes:q}"
-            " &> {log:q}"
 
 
 rule report_build:
@@ -111,13 +82,8 @@ rule report_build:
 
 rule report_inputs:
     input:
-        lambda wildcards: require(
-            TASK == tasks.CLASSIFICATION,
-            f"the report is of classification alone, not yet of task {TASK.name}; the ladder has the numbers",
-        ),
         rules.report_accuracy.output,
         rules.report_build.output,
-        rules.report_boxes.output if TASK == tasks.DETECTION else [],
         rules.doctor.output,
         collect(rules.report_target.output, target=config["targets"]),
     localrule: True

@@ -1,4 +1,4 @@
-"""What the report shows of one target: its ladder, what was compiled for it, the app's errors and throughput.
+"""What the report shows of one target: its ladder, what was compiled for it, a classifier's errors, throughput.
 
 REQUIRED: what the stages measured, and the rules of package.smk. PROVIDES: <build>/report/{target}/, and MEASURED: by
 stage, what it says of itself.
@@ -13,14 +13,14 @@ MEASURED = {
 }
 NETWORK = (
     config["model"]["file"]
-    or f"MobileNet v1 {config['model']['alpha']} at {config['model']['input_size']} pixels"
+    or f"{TASK.network} {config['model']['alpha']} at {config['model']['input_size']} pixels"
 )
 
 
 rule report_target:
     input:
         **MEASURED,
-        run="<build>/run_{target}.json",
+        run=rules.ladder.input.target,
         sweep="<build>/throughput_{target}.json",
         xmodel="<build>/compiled_model_{target}/mobilenet.xmodel",
         summary=getattr(rules.compile.output, "summary", []),
@@ -43,6 +43,7 @@ rule report_target:
         build=lambda wildcards: f"{NETWORK}, {DATASET['kind'].replace('_', ' ')}",
         option="--summary" if OURS["compile"] else [],
         exported="--exported" if EXPORTED else [],
+        task=options(TASK_OPTION),
         folder=subpath(output.ladder, parent=True),
     message:
         "pictures of {wildcards.target}"
@@ -61,5 +62,6 @@ rule report_target:
         " --predict {input.predict:q}"
         " --labels {input.labels:q}"
         " {params.exported:q} {input.exported:q}"
+        " {params.task:q}"
         " --output {params.folder:q}"
         " &> {log:q}"

@@ -50,11 +50,13 @@ rule compare_variants:
         compared=COMPARED,
         build=subpath(output.csv, ancestor=2),
         folder=subpath(output.csv, parent=True),
+        task=options(TASK_OPTION),
     message:
         "compare the variants"
     shell:
         "python {input.script:q} {params.compared:q}"
         " --build {params.build:q}"
+        " {params.task:q}"
         " --output {params.folder:q}"
         " &> {log:q}"
 

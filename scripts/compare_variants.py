@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from softdpu import tasks
 from softdpu.output.cli import program
 from softdpu.sweep.compare import compare
 
@@ -20,8 +21,10 @@ def main() -> None:
     parser.add_argument("compared", nargs="+", metavar="VARIANT/TARGET", help="one row of the table each")
     parser.add_argument("--build", type=Path, default=Path("build"), help="folder of the build (default: build)")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder of the table and the picture")
+    measured = [task.name for task in tasks.TASKS.values() if task.metrics]
+    parser.add_argument("--task", choices=measured, default="classification", help="what the networks are for")
     args = parser.parse_args()
-    compare(args.build, args.compared, args.output)
+    compare(args.build, args.compared, args.output, tasks.find(args.task))
 
 
 if __name__ == "__main__":

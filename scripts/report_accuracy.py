@@ -1,6 +1,7 @@
-r"""Draw the report's pictures of accuracy: training curves, confusion matrices, and the images that flipped.
+r"""Draw the report's pictures of accuracy: training curves, confusion matrices, images that flipped; or masks, boxes.
 
-Each stage gives its files metrics.json, predictions.csv and history.csv; one without files is told to be missing.
+Each stage gives its files metrics.json and history.csv, and predictions.csv or what its task has in its place; one
+without files is told to be missing.
 
 Example:
     python scripts/report_accuracy.py --float build/float_model/*.{json,csv} --ptq build/quant_model/*.{json,csv} \
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from softdpu import tasks
 from softdpu.output.cli import program
 from softdpu.report.sections import accuracy
 from softdpu.report.stages import MEASURED
@@ -25,8 +27,10 @@ def main() -> None:
         parser.add_argument(f"--{stage}", type=Path, nargs="*", default=[], metavar="FILE", help=f"files of: {name}")
     parser.add_argument("--records", type=Path, required=True, metavar="DIR", help="folder of the validation records")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the pictures")
+    parser.add_argument("--task", choices=list(tasks.TASKS), default="classification", help="what the network is for")
     args = parser.parse_args()
-    accuracy({stage: getattr(args, stage) for stage in MEASURED}, args.records, args.output)
+    measured = {stage: getattr(args, stage) for stage in MEASURED}
+    accuracy(measured, args.records, args.output, tasks.find(args.task))
 
 
 if __name__ == "__main__":

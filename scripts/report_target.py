@@ -13,12 +13,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from softdpu import tasks
 from softdpu.output.cli import program
 from softdpu.report.sections import target
 from softdpu.report.stages import MEASURED
 
 FILES = {
-    "run": "JSON file of the app",
+    "run": "JSON file of the app, or what was measured of its results",
     "sweep": "JSON file of the app with --sweep",
     "xmodel": "the compiled model",
     "labels": "names of the classes, one a line",
@@ -43,10 +44,11 @@ def main() -> None:
         "--exported", type=Path, nargs="*", default=[], metavar="JSON", help="reports of exported files, for the ladder"
     )
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the pictures")
+    parser.add_argument("--task", choices=list(tasks.TASKS), default="classification", help="what the network is for")
     args = parser.parse_args()
     files = {option: getattr(args, option) for option in FILES}
     measured = {stage: getattr(args, stage) for stage in MEASURED}
-    target(args.target, args.build, measured, files, args.output, args.exported)
+    target(args.target, args.build, measured, files, args.output, args.exported, tasks.find(args.task))
 
 
 if __name__ == "__main__":

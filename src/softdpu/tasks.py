@@ -2,7 +2,7 @@
 
 What a task does stands under its name, by stage: where records come from in dataset/make.py (SOURCES), loss and metric
 in training/tasks (TASKS), what else lies on the card in package/truths.py (TRUTHS), what the report draws in
-report/figures.py (FIGURES). docs/extending.md adds one.
+report/figures.py (OF_TASK). docs/extending.md adds one.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from mutate import Door, mutate_bytes, mutate_json, seeded, tries
 
+from softdpu import tasks
 from softdpu.commands import main as commands
 from softdpu.dataset import records
 from softdpu.errors import SoftdpuError
@@ -21,7 +22,7 @@ from softdpu.package import ladder
 from softdpu.quantizer import QuantizerError, vitis_quantize
 from softdpu.quantizer.strategy import load_json
 from softdpu.report import compiled as compiled_page
-from softdpu.report import predicted, provenance, speed
+from softdpu.report import metrics, outputs, predicted, provenance, speed
 from softdpu.sweep import compare
 from softdpu.training.fit import save
 
@@ -32,6 +33,7 @@ SHARD = {
     "classes": ["a", "b"], "images": 2, "records": "data_0.tfrecord", "counts": {"a": 1, "b": 1}, "converted": {},
     "skipped": {}, "sources": [{"name": "x.tar", "size": 5, "sha256": None}],
 }  # fmt: skip
+NEAR = {"images": 3, "outputs": [{"name": "a", "sqnr": 30.5, "cosine": 0.5}, {"name": "b", "sqnr": 1.0, "cosine": 1.0}]}
 STEPS = {
     "steps": [
         {"name": "float model", "accuracy": 0.5, "images": 10},
@@ -90,6 +92,12 @@ def test_no_report_of_a_build_gives_a_traceback(tmp_path: Path, written: dict[st
         ({"format": "tflite", "accuracy": 0.5, "images": 10}, exported),
         ({"sweep": [{"threads": 1, "fps": 5.5}, {"threads": 2, "fps": 9}]}, speed.read_sweep),
         ({"sources": SHARD["sources"]}, provenance._sources),
+        ({"iou": [0.5, None]}, lambda path: metrics.write_classes(page, {"ptq": path}, ["a", "b"], tasks.SEGMENTATION)),
+        (
+            {"by_class": {"a": 0.5, "b": None}},
+            lambda path: metrics.write_classes(page, {"ptq": path}, "ab", tasks.DETECTION),
+        ),
+        (NEAR, lambda path: outputs.draw_outputs(tmp_path / "o.svg", outputs.read_outputs_of({"ptq": path}), "x")),
         (STEPS, sweep),
         ({"fps": 5.5}, sweep),
         (SHARD, shard),

@@ -14,6 +14,8 @@ import pytest
 from softdpu.errors import SoftdpuError
 from softdpu.sweep import compare
 from softdpu.sweep.compare import COSTS, Row
+from softdpu.sweep.variants import results
+from softdpu.tasks import SEGMENTATION
 
 
 def row(name: str, accuracy: float, size: int, operations: int, fps: float, images: int = 0) -> Row:
@@ -56,7 +58,7 @@ ROWS = [
 @pytest.fixture
 def compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> tuple[Path, str]:
     found = {f"{one.variant}/{one.target}": one for one in ROWS}
-    monkeypatch.setattr(compare, "read_row", lambda build, name: found[name])
+    monkeypatch.setattr(compare, "read_row", lambda build, name, task: found[name])
     compare.compare(Path("build"), list(found), tmp_path / "sweep")
     return tmp_path / "sweep", capsys.readouterr().out
 
@@ -115,6 +117,24 @@ def test_ties_are_said_and_equal_points_have_one_label(tmp_path: Path) -> None:
         )
     assert len(places["a"]) == len(places["a again"]) == len(COSTS)
     assert not set(places["a"]) & set(places["a again"])
+
+
+def test_other_tasks_are_compared_by_their_first_metric(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ladder, run, _ = map(Path, results(str(tmp_path), "wide/zcu102"))
+    steps = [("float model", 0.9), ("quantized", 0.875), ("on target", 0.75)]
+    ladder.parent.mkdir(parents=True)
+    ladder.write_text(
+        json.dumps({"steps": [{"name": n, "mean_iou": v, "accuracy": 1, "images": 50} for n, v in steps]})
+    )
+    run.write_text('{"fps": 5.5}')
+    monkeypatch.setattr(compare, "describe", lambda path: {"bytes": 100, "workload": 5})
+    found = compare.read_row(tmp_path, "wide/zcu102", SEGMENTATION)
+    assert (found.accuracy, found.accuracies["on target"], found.images, found.noise) == (0.875, 0.75, 50, 0.0)
+    monkeypatch.setattr(compare, "read_row", lambda build, name, task: found)
+    compare.compare(tmp_path, ["wide/zcu102"], tmp_path / "sweep", SEGMENTATION)
+    assert json.loads((tmp_path / "sweep/table.json").read_text())["rows"][0]["mean_iou"] == 0.875
+    picture = (tmp_path / "sweep/sweep.svg").read_text()
+    assert "mean IoU of the compiled network, %" in picture and "95 % interval" not in picture
 
 
 def test_a_missing_result_is_told(tmp_path: Path) -> None:

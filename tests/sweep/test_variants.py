@@ -70,6 +70,7 @@ def test_variants_do_not_change_each_other() -> None:
         ({"wide": {"targets": ["zcu201"]}}, "variants.wide: unknown target 'zcu201': did you mean"),
         ({"wide": {"model": None}}, "variants.wide: model: expected type object, got None"),
         ({"wide": {"dataset": {"fit": "crop"}}}, "variants.wide: dataset is shared by all variants"),
+        ({"wide": {"task": "detection"}}, "variants.wide: task is shared by all variants"),
         ({"wide": {"variants": {}}}, "variants.wide: variants is shared by all variants"),
         ({"wide": 0.5}, "variants.wide: expected type object, got 0.5"),
         ({"../wide": {}}, "expected a name of letters, digits and _ such as narrow_96, got '../wide'"),

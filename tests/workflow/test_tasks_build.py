@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
 import yaml
 from workflow_tools import ROOT, copy_project, snakemake
 
 from softdpu.build import config
 from softdpu.errors import SoftdpuError
+from softdpu.report.figures import list_figures
 
 SEGMENTATION = """\
 task: segmentation
@@ -23,19 +27,76 @@ package: {images: 6, golden: 1}
 """
 
 
+NONE = """\
+task: none
+dataset: {kind: image_folder, path: data/shapes_masks/val/images}
+model: {file: net.onnx}
+finetune: {epochs: 0}
+"""
+
+
 @pytest.mark.long
 def test_segmentation_from_end_to_end(tmp_path: Path) -> None:
     folder = copy_project(tmp_path / "project")
     (folder / "config.yaml").write_text(SEGMENTATION)
-    run = snakemake(folder, "-j2", "target_zcu102", "check_zcu102")
+    run = snakemake(folder, "-j2", "target_zcu102", "check_zcu102", "report_inputs", "--config", "export=with_target")
     assert run.returncode == 0, run.stdout[-4000:]
     steps = json.loads((folder / "build/ladder_zcu102.json").read_text())["steps"]
-    assert [step["name"] for step in steps] == ["float model", "quantized", "on target"]
+    exported = ["xint8 ONNX", "vint8 ONNX", "tflite"]
+    assert [step["name"] for step in steps] == ["float model", "quantized", "on target", *exported]
+    assert {step["mean_iou"] for step in steps[3:]} == {steps[1]["mean_iou"]}, "they give the network's numbers"
     assert all(0 < step["mean_iou"] <= 1 for step in steps)
     found = json.loads((folder / "build/check_zcu102.json").read_text())
     assert found["different_logits"] == 0 and found["different_images"] == []
     assert found["logits"] == 6 * 32 * 32 * 4
     assert len(list((folder / "build/target_zcu102/masks").glob("*.png"))) == 6
+    drawn = {str(path.relative_to(folder / "build")) for path in (folder / "build/report").rglob("*.*")}
+    assert drawn >= {"report/masks.svg", "report/classes.html", "report/zcu102/ladder.svg", "report/provenance.html"}
+    assert f"{100 * steps[0]['mean_iou']:.2f}" in (folder / "build/report/zcu102/ladder.html").read_text()
+
+
+def write_network(path: Path) -> None:
+    """Write an ONNX file with two outputs, a convolution and what another makes of it."""
+    random = np.random.default_rng(1)
+    weights = {"first": (8, 3, 3, 3), "second": (4, 8, 3, 3)}
+    nodes = [
+        onnx.helper.make_node("Conv", ["image", "first"], ["middle"], pads=[1] * 4, strides=[2, 2]),
+        onnx.helper.make_node("Relu", ["middle"], ["edges"]),
+        onnx.helper.make_node("Conv", ["edges", "second"], ["scores"], pads=[1] * 4),
+    ]
+    tensor = onnx.helper.make_tensor_value_info
+    graph = onnx.helper.make_graph(
+        nodes,
+        "net",
+        [tensor("image", onnx.TensorProto.FLOAT, ["n", 3, 32, 48])],
+        [tensor(name, onnx.TensorProto.FLOAT, None) for name in ("edges", "scores")],
+        [
+            onnx.numpy_helper.from_array(random.normal(0, 0.2, shape).astype(np.float32), name)
+            for name, shape in weights.items()
+        ],
+    )
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 13)], ir_version=8), path)
+
+
+@pytest.mark.slow
+def test_the_report_of_every_task_is_planned(tmp_path: Path) -> None:
+    folder = copy_project(tmp_path / "project")
+    draw_masks.draw(folder / "data/shapes_masks", 4, 2)
+    (folder / "config.yaml").write_text("{}")
+    write_network(folder / "net.onnx")
+    (folder / "none.yaml").write_text(NONE)
+    for task, config_file, picture in (
+        ("segmentation", ROOT / "config/segmentation.yaml", "masks.svg"),
+        ("detection", ROOT / "config/detection.yaml", "boxes.svg"),
+        ("none", "none.yaml", "similarity.svg"),
+    ):
+        run = snakemake(folder, "-n", "report_inputs", "--configfile", str(config_file))
+        assert run.returncode == 0, run.stdout[-3000:]
+        rules = set(re.findall(r"^(\w+) +\d+$", run.stdout, re.MULTILINE))
+        assert {"doctor", "report_accuracy", "report_target", "report_build"} <= rules
+        planned = {figure.file.format(target="zcu102") for figure in list_figures("report_accuracy", task)}
+        assert f"report/{picture}" in planned and all(f"build/{file}" in run.stdout for file in planned)
+        assert "confusion" not in run.stdout
 
 
 @pytest.mark.parametrize(
@@ -45,6 +106,10 @@ def test_segmentation_from_end_to_end(tmp_path: Path) -> None:
         ("task: segmentation\n", "task segmentation takes dataset.kind image_folder or shapes, got fashion_mnist"),
         ("model: {input_size: 32x48}\n", "model.input_size 32x48 needs a model.file"),
         ("task: none\nmodel: {file: m.h5}\n", "task none trains nothing; set finetune.epochs: 0"),
+        (
+            "task: none\nmodel: {file: m.h5}\nfinetune: {epochs: 0}\nvariants: {a: {}}\n",
+            "variants compares a metric; task none has none, so leave it out (variants)",
+        ),
     ],
 )
 def test_what_does_not_fit_is_told_at_planning(tmp_path: Path, settings: str, message: str) -> None:

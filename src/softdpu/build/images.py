@@ -86,9 +86,8 @@ def check_task(config: Mapping[str, Any]) -> None:
         raise SoftdpuError(f"config: task {task.name} has no network to train; name a trained one (model.file)")
     if not task.labelled and config["finetune"]["epochs"]:
         raise SoftdpuError(f"config: task {task.name} trains nothing; set finetune.epochs: 0 (finetune.epochs)")
-    if task != tasks.CLASSIFICATION and (config["variants"] or config["export"] == "with_target"):
-        key = "variants" if config["variants"] else "export"
-        raise SoftdpuError(f"config: {key} compares the accuracy of classifiers; leave it out for task {task.name}")
+    if config["variants"] and not task.metrics:
+        raise SoftdpuError(f"config: variants compares a metric; task {task.name} has none, so leave it out (variants)")
     if "x" in str(config["model"]["input_size"]) and not config["model"]["file"]:
         raise SoftdpuError(
             f"config: model.input_size {config['model']['input_size']} needs a model.file; the network that is trained"

@@ -6,6 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
+from softdpu import tasks
 from softdpu.commands import values
 from softdpu.dataset import preprocess
 
@@ -38,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--golden", type=Path, metavar="DIR", help="check on the vectors of a card's golden/ instead of random ones")
     add("--vectors", type=values.positive, default=3, metavar="N", help="random vectors to check on (default: 3)")
     add("--records", type=Path, metavar="DIR", help="also measure the accuracy on these records")
+    add("--task", choices=("classification", "segmentation"), default="classification", help="what the records hold")
     add("--fit", choices=preprocess.FITS, default=preprocess.STRETCH, help="of images to the input")
     values.add_scaling_argument(parser)
     add("--threads", type=values.positive, default=1, help="that decode images (default: 1)")
@@ -66,9 +68,10 @@ def _export(args: argparse.Namespace) -> None:
         report["check"] = finding.as_dict()
         lines.append(finding.text())
     if args.records:
-        found = measure(args.output, args.records, args.fit, args.scaling, threads=args.threads)
+        found = measure(args.output, args.records, args.fit, args.scaling, threads=args.threads, task=args.task)
         report.update(found)
-        lines.append(f"{args.output}: accuracy {100 * found['accuracy']:.2f} % on {found['images']} images")
+        metrics = ", ".join(f"{one.title} {100 * found[one.key]:.2f} %" for one in tasks.find(args.task).metrics)
+        lines.append(f"{args.output}: {metrics} on {found['images']} images")
     print(json.dumps(report, indent=1) if args.json else "\n".join(lines))
     if args.report:
         with source.refuse_unwritable(args.report):

@@ -64,14 +64,18 @@ def ladder(steps: Mapping[str, Path], output: Path, folder: Path, command: str, 
 def find_exported(reports: Sequence[Path]) -> dict[str, Path]:
     """Return by name of the step the reports of exported files, such as build/export/mobilenet.tflite.json.
 
+    Those of files that were not measured are left out.
+
     Raises:
         SoftdpuError: if one cannot be read.
     """
     steps = {}
     for path in reports:
         with files.expecting(path, "the JSON of an exported file"):
-            form = str(json.loads(path.read_text(encoding="utf-8"))["format"])
-        steps[form if form == "tflite" else f"{form} ONNX"] = path
+            held = json.loads(path.read_text(encoding="utf-8"))
+            form = str(held["format"])
+        if "images" in held:
+            steps[form if form == "tflite" else f"{form} ONNX"] = path
     return steps
 
 

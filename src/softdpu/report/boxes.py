@@ -15,19 +15,18 @@ from softdpu.dataset.pipeline import Reader, record_files
 from softdpu.detection.decoders import draw_boxes
 from softdpu.errors import SoftdpuError
 from softdpu.output.pictures import picture
-from softdpu.report.stages import MEASURED, read_names
+from softdpu.report.stages import NAMES, read_names
 
 IMAGES = 6
 PIXELS = 320  # of the longer side
 TRUTH = "labels"
-FILE = "boxes.csv"
 
 
-def draw(stages: Mapping[str, list[Path]], records: Path, output: Path) -> None:
+def draw(stages: Mapping[str, Path], records: Path, output: Path) -> None:
     """Draw the images as rows, and the labels and the stages as columns.
 
     Args:
-        stages: by key of stages.MEASURED, the files that a stage left, boxes.csv among them where it is there.
+        stages: by stage, its boxes.csv.
         records: folder of the validation records.
         output: path of the SVG.
 
@@ -36,12 +35,7 @@ def draw(stages: Mapping[str, list[Path]], records: Path, output: Path) -> None:
     """
     names = read_names(records)
     reader = Reader(record_files(records))
-    found = {
-        MEASURED[stage]: read_boxes(path, len(reader), len(names))
-        for stage, files in stages.items()
-        for path in files
-        if path.name == FILE
-    }
+    found = {NAMES[stage]: read_boxes(path, len(reader), len(names)) for stage, path in stages.items()}
     chosen = np.unique(np.linspace(0, len(reader) - 1, min(IMAGES, len(reader))).astype(int))
     columns = [TRUTH, *found]
     with picture(output, 2.4 * len(columns), 0.3 + 2.4 * len(chosen)) as figure:
@@ -84,6 +78,6 @@ def read_boxes(path: Path, images: int, classes: int) -> dict[int, np.ndarray]:
                 found.setdefault(int(number), []).append(box)
         if not np.isfinite([value for boxes in found.values() for box in boxes for value in box]).all():
             raise ValueError("a number that is none")
-    except (OSError, ValueError, IndexError) as error:
+    except (OSError, ValueError, IndexError, csv.Error) as error:
         raise SoftdpuError(f"{path}: expected the boxes of the validation images ({error}); build it again") from None
     return {number: np.array(boxes) for number, boxes in found.items()}

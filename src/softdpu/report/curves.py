@@ -1,4 +1,4 @@
-"""The curves of training and fine-tuning: loss and accuracy of every epoch."""
+"""The curves of training and fine-tuning: loss and accuracy of every epoch, or what a task has in its place."""
 
 from __future__ import annotations
 
@@ -10,27 +10,37 @@ from typing import Any
 from matplotlib.ticker import MaxNLocator
 
 from softdpu.output.pictures import BLACK, line_style, picture
+from softdpu.tasks import CLASSIFICATION, Task
 from softdpu.training.results import Epoch
 
+# By task, what stands in history.csv as loss and as accuracy.
+_AXES = {
+    "classification": ("loss (cross entropy, nats)", "accuracy, %"),
+    "segmentation": ("loss (cross entropy, nats)", "pixel accuracy, %"),
+    "detection": ("loss", "score times overlap of a true box, %"),
+}
 
-def draw_curves(path: Path, epochs: Sequence[Epoch], title: str) -> None:
+
+def draw_curves(path: Path, epochs: Sequence[Epoch], title: str, task: Task = CLASSIFICATION) -> None:
     """Draw loss, accuracy and learning rate by epoch, and mark the epoch whose weights the model has.
 
     Args:
         path: of the SVG.
         epochs: at least one; number 0 is the network before training.
         title: what was trained.
+        task: what for.
     """
+    loss_title, accuracy_title = _AXES[task.name]
     kept = next((epoch for epoch in epochs if epoch.kept), epochs[-1])
     with picture(path, 9.5, 3.8) as figure:
         where = "before training" if kept.number == 0 else f"epoch {kept.number}"
         figure.suptitle(f"{title}: the model has the weights of {where}", x=0.01, ha="left")
         loss, accuracy, rate = figure.subplots(1, 3, width_ratios=(3, 3, 2))
         _lines(loss, epochs, {"training": "loss", "validation": "val_loss"}, 1.0)
-        loss.set_ylabel("loss (cross entropy, nats)")
+        loss.set_ylabel(loss_title)
         loss.set_ylim(bottom=0)
         _lines(accuracy, epochs, {"training": "accuracy", "validation": "val_accuracy"}, 100.0)
-        accuracy.set_ylabel("accuracy, %")
+        accuracy.set_ylabel(accuracy_title)
         accuracy.plot([kept.number], [100 * kept.val_accuracy], "o", ms=12, mfc="none", mec=BLACK, label="kept")
         accuracy.legend()
         _lines(rate, epochs, {"at the epoch's end": "lr"}, 1.0)

@@ -10,13 +10,14 @@ from softdpu.output.pages import note, table, write_page
 from softdpu.output.pictures import GREY, bar_style, picture
 from softdpu.package.ladder import Step, read_step
 from softdpu.report.stages import NAMES
+from softdpu.tasks import CLASSIFICATION, Task
 
 # "Fine-Tuning TensorFlow2 Quantized Models", Vitis AI Tutorials 1.4 to 3.5: the first three are its "approximately",
 # the last is its run of 500 images on a ZCU102.
 TUTORIAL = {"float": 0.85, "ptq": 0.65, "qat": 0.85, "target": 0.832}
 TUTORIAL_IS = "AMD's tutorial: MobileNet v1 1.0 at 224x224, 10 classes of ImageNet, Vitis AI 1.4, ZCU102"
 
-_SHORT = {
+SHORT = {
     "float": "float model",
     "ptq": "quantized\n(PTQ)",
     "qat": "fine-tuned\n(QAT)",
@@ -24,13 +25,13 @@ _SHORT = {
 }
 
 
-def read_steps(paths: Mapping[str, Path | None]) -> dict[str, Step]:
-    """Return the accuracy of every stage that has a file.
+def read_steps(paths: Mapping[str, Path | None], task: Task = CLASSIFICATION) -> dict[str, Step]:
+    """Return the accuracy, or another task's metrics, of every stage that has a file.
 
     Raises:
-        SoftdpuError: if a file is missing or has no accuracy.
+        SoftdpuError: if a file is missing or has no such metrics.
     """
-    return {stage: read_step(NAMES[stage], path) for stage, path in paths.items() if path is not None}
+    return {stage: read_step(NAMES[stage], path, task) for stage, path in paths.items() if path is not None}
 
 
 def margin(step: Step) -> float:
@@ -63,7 +64,7 @@ def draw_ladder(path: Path, steps: Mapping[str, Step], where: str) -> None:
         axes.bar(0, 0, label=f"this build: {where}", **bar_style(0))
         axes.bar(0, 0, label=f"{TUTORIAL_IS}\n(other images: compare the steps, not the heights)", **bar_style(1))
         images = [f"\n{steps[stage].images:,} images" if stage in steps else "" for stage in NAMES]
-        axes.set_xticks(range(len(NAMES)), [_SHORT[stage] + more for stage, more in zip(NAMES, images, strict=True)])
+        axes.set_xticks(range(len(NAMES)), [SHORT[stage] + more for stage, more in zip(NAMES, images, strict=True)])
         axes.set_ylim(0, 108)
         axes.set_yticks(range(0, 101, 20))
         axes.set_ylabel("accuracy (top-1), %")

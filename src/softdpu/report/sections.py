@@ -8,29 +8,67 @@ from typing import Any
 
 from softdpu.output.pictures import placeholder
 from softdpu.package.ladder import find_exported, read_step
-from softdpu.report import compiled, confusion, costs, curves, flips, ladder, predicted, provenance, speed, stages
+from softdpu.report import (
+    boxes,
+    compiled,
+    confusion,
+    costs,
+    curves,
+    flips,
+    ladder,
+    masks,
+    metrics,
+    outputs,
+    predicted,
+    provenance,
+    speed,
+    stages,
+)
+from softdpu.tasks import CLASSIFICATION, Task
 from softdpu.training.results import HISTORY, METRICS, PREDICTIONS, read_history
 
 _TRAINED = {"float": "Training of the float model", "qat": "Fine-tuning of the quantized model"}
 
 
-def accuracy(measured: Mapping[str, Sequence[Path]], records: Path, output: Path) -> None:
-    """Draw training curves, confusion matrices, what changed in them, and the images that flipped.
+def accuracy(measured: Mapping[str, Sequence[Path]], records: Path, output: Path, task: Task = CLASSIFICATION) -> None:
+    """Draw training curves, and of a classifier confusion matrices and the images that flipped, of others their own.
 
     Args:
-        measured: by stage (float, ptq, qat), the files metrics.json, predictions.csv and history.csv that it has.
+        measured: by stage (float, ptq, qat), the files that it has: metrics.json, history.csv, the task's predictions.
         records: folder of the validation records.
         output: folder for the pictures.
+        task: what the network is for.
 
     Raises:
         SoftdpuError: if a file cannot be read, or they are not of the same images.
     """
+    if task.network:
+        _draw_curves(measured, output, task)
+    if task == CLASSIFICATION:
+        _draw_classes(measured, records, output)
+        return
+    found = _files(measured, task.predictions)
+    if task.name in metrics.BY_CLASS:
+        names = stages.read_names(records)
+        metrics.write_classes(output / "classes.html", _files(measured, METRICS), names, task)
+    if task.name == "segmentation":
+        masks.draw(found, records, output / "masks.svg")
+    elif task.name == "detection":
+        boxes.draw(found, records, output / "boxes.svg")
+    else:
+        outputs.draw_images(output / "similarity.svg", found)
+
+
+def _draw_curves(measured: Mapping[str, Sequence[Path]], output: Path, task: Task) -> None:
     for stage, title in _TRAINED.items():
         history = _file(measured, stage, HISTORY)
         if history is None:
             placeholder(output / f"training_{stage}.svg", title, "Nothing was trained in this stage of this build.")
         else:
-            curves.draw_curves(output / f"training_{stage}.svg", read_history(history), title)
+            curves.draw_curves(output / f"training_{stage}.svg", read_history(history), title, task)
+
+
+def _draw_classes(measured: Mapping[str, Sequence[Path]], records: Path, output: Path) -> None:
     found = stages.read_stages({stage: _file(measured, stage, PREDICTIONS) for stage in measured})
     names = stages.read_names(records)
     classes = confusion.class_count(found, names)
@@ -61,35 +99,53 @@ def target(
     files: Mapping[str, Path | None],
     output: Path,
     exported: Sequence[Path] = (),
+    task: Task = CLASSIFICATION,
 ) -> None:
-    """Draw the ladder of one target, what was compiled for it, the app's errors, its throughput, what to expect.
+    """Draw the ladder of one target, what was compiled for it, a classifier's errors, throughput, what to expect.
 
     Args:
         name: of the target.
         built: network and data in a few words.
         measured: as for `accuracy`.
-        files: by name: run and sweep (the app's JSON), xmodel, labels; summary, inspect and predict (JSON) may be None.
+        files: by name: run (the app's JSON, or what was measured of its results), sweep (the app's JSON), xmodel,
+            labels; summary, inspect and predict (JSON) may be None.
         output: folder for the pictures.
         exported: reports of exported files, which the ladder's table shows too.
+        task: what the network is for.
 
     Raises:
         SoftdpuError: if a file cannot be read.
     """
     run, xmodel, sweep, labels = (_require(files, key) for key in ("run", "xmodel", "sweep", "labels"))
-    paths = {stage: _file(measured, stage, METRICS) for stage in measured}
-    steps = ladder.read_steps({**paths, "target": run})
-    ladder.draw_ladder(output / "ladder.svg", steps, f"{built}, {name}")
-    more = [read_step(step, path) for step, path in find_exported(exported).items()]
-    ladder.write_ladder(output / "ladder.html", steps, f"{built}, {name}", more)
-    card = stages.read_card(run)
-    names = stages.read_names(labels.parent)
-    confusion.draw_matrix(
-        output / "confusion.svg", card, names, confusion.class_count({"target": card}, names), "target"
-    )
+    _draw_ladder({**_files(measured, METRICS), "target": run}, f"{built}, {name}", output, exported, task)
+    if task == CLASSIFICATION:
+        card = stages.read_card(run)
+        names = stages.read_names(labels.parent)
+        confusion.draw_matrix(
+            output / "confusion.svg", card, names, confusion.class_count({"target": card}, names), "target"
+        )
     compiled.draw_operations(output / "operations.svg", compiled.read_operations(xmodel), f"Compiled for {name}")
     compiled.write_summary(output / "compiled.html", name, xmodel, files.get("summary"), files.get("inspect"))
     speed.draw_throughput(output / "throughput.svg", speed.read_sweep(sweep), name)
     predicted.write_prediction(output / "predicted.html", files.get("predict"))
+
+
+def _draw_ladder(paths: Mapping[str, Path], where: str, output: Path, exported: Sequence[Path], task: Task) -> None:
+    """Draw and write what was measured at every stage, in the form that the task's metrics ask for."""
+    chart, page = output / "ladder.svg", output / "ladder.html"
+    if not task.metrics:
+        found = outputs.read_outputs_of(paths)
+        outputs.draw_outputs(chart, found, where)
+        outputs.write_outputs(page, found, where)
+        return
+    steps = ladder.read_steps(paths, task)
+    more = [read_step(step, path, task) for step, path in find_exported(exported).items()]
+    if task == CLASSIFICATION:
+        ladder.draw_ladder(chart, steps, where)
+        ladder.write_ladder(page, steps, where, more)
+    else:
+        metrics.draw_metrics(chart, steps, task, where)
+        metrics.write_metrics(page, steps, task, where, more)
 
 
 def build(
@@ -115,6 +171,11 @@ def build(
 
 def _file(measured: Mapping[str, Sequence[Path]], stage: str, name: str) -> Path | None:
     return next((path for path in measured.get(stage, ()) if path.name == name), None)
+
+
+def _files(measured: Mapping[str, Sequence[Path]], name: str) -> dict[str, Path]:
+    """Return the file of a name of every stage that has one."""
+    return {stage: path for stage in measured if (path := _file(measured, stage, name)) is not None}
 
 
 def _require(files: Mapping[str, Path | None], name: str) -> Path:

@@ -3,6 +3,7 @@
 A row is on the Pareto front of a cost when no other row is at least as accurate and at least as cheap, and better in
 one of the two. It is called best only if the front holds no cheaper row whose accuracy is equal within the noise: half
 of the 95 % interval of an accuracy over so many images, and 5 % of the images per second, which are measured once.
+Other tasks are compared by their first metric, whose noise is not known.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from softdpu.output import files
 from softdpu.output.pictures import BLUE, GREY, picture, printable
 from softdpu.sweep.variants import results
+from softdpu.tasks import CLASSIFICATION, Metric, Task
 from softdpu.xmodel.show import describe
 
 if TYPE_CHECKING:
@@ -29,12 +31,13 @@ class Row(NamedTuple):
 
     Attributes:
         variant, target: names.
-        accuracies: 0..1, by stage in the order of the build.
+        accuracies: 0..1, by stage in the order of the build; of other tasks than classification their first metric.
         accuracy: 0..1, of the network that was compiled, over all validation images.
         bytes: of the .xmodel.
         operations: of one run; a multiplication and an addition count 2.
         fps: images per second of the software DPU on this machine.
         images: over which the accuracy was measured; 0: not known, then it has no noise.
+        counted: whether the accuracy is a share of the images; else its noise is not known.
     """
 
     variant: str
@@ -45,11 +48,13 @@ class Row(NamedTuple):
     operations: int
     fps: float
     images: int = 0
+    counted: bool = True
 
     @property
     def noise(self) -> float:
         """Half of the accuracy's 95 % interval, 0..1, by the normal approximation."""
-        return 1.96 * math.sqrt(self.accuracy * (1 - self.accuracy) / self.images) if self.images else 0.0
+        known = self.images and self.counted
+        return 1.96 * math.sqrt(self.accuracy * (1 - self.accuracy) / self.images) if known else 0.0
 
 
 class Standing(NamedTuple):
@@ -72,33 +77,36 @@ COSTS: dict[str, tuple[str, str, float, bool]] = {
     "operations": ("operations", "operations per image, millions", 1e-6, False),
     "throughput": ("fps", "images per second, on this machine", 1, True),
 }
+ACCURACY = CLASSIFICATION.metrics[0]
 ON_TARGET = "on target"
 LABELLED = 24  # points; of more, only those on a front are named
 COST_NOISE = {"throughput": 0.05}  # of the cost; sizes and operations have none
 APART = 9  # pixels; points nearer to each other share one label
 
 
-def compare(build: Path, compared: Sequence[str], output: Path) -> None:
+def compare(build: Path, compared: Sequence[str], output: Path, task: Task = CLASSIFICATION) -> None:
     """Print the table of the variants, and write it as table.csv and table.json, and the picture sweep.svg.
 
     Args:
         build: folder of the plain build, in which each variant has its own.
         compared: one row each, variant/target.
         output: folder.
+        task: whose first metric is compared.
 
     Raises:
         SoftdpuError: if a result is missing or is none.
     """
-    rows = [read_row(build, name) for name in compared]
+    metric = task.metrics[0]
+    rows = [read_row(build, name, task) for name in compared]
     standings = {cost: stand(rows, cost) for cost in COSTS}
-    table = _table(rows, standings)
+    table = _table(rows, standings, metric)
     files.write_text(output / "table.csv", _csv(table))
     files.write_json(output / "table.json", {"rows": table})
-    draw(output / "sweep.svg", rows, standings)
-    print(_text(rows, standings))
+    draw(output / "sweep.svg", rows, standings, metric)
+    print(_text(rows, standings, metric))
 
 
-def read_row(build: Path, compared: str) -> Row:
+def read_row(build: Path, compared: str, task: Task = CLASSIFICATION) -> Row:
     """Return what was measured of `compared`, variant/target.
 
     Raises:
@@ -106,15 +114,14 @@ def read_row(build: Path, compared: str) -> Row:
     """
     variant, target = compared.split("/")
     ladder, run, xmodel = map(Path, results(str(build), compared))
-    steps = _numbers(ladder, "steps")
+    steps, key = _numbers(ladder, "steps"), task.metrics[0].key
     with files.expecting(f"{ladder}, {run}", "accuracies and fps"):
-        accuracies = {step["name"]: float(step["accuracy"]) for step in steps}
+        accuracies = {step["name"]: float(step[key]) for step in steps}
         fps = float(_numbers(run, "fps"))
-        compiled, images = [
-            (float(step["accuracy"]), int(step["images"])) for step in steps if step["name"] != ON_TARGET
-        ][-1]
+        compiled, images = [(float(step[key]), int(step["images"])) for step in steps if step["name"] != ON_TARGET][-1]
     found = describe(xmodel)
-    return Row(variant, target, accuracies, compiled, found["bytes"], found["workload"] or 0, fps, images)
+    size, operations = found["bytes"], found["workload"] or 0
+    return Row(variant, target, accuracies, compiled, size, operations, fps, images, task == CLASSIFICATION)
 
 
 def _numbers(path: Path, key: str) -> Any:
@@ -158,13 +165,13 @@ def stand(rows: Sequence[Row], cost: str) -> Standing:
     return Standing(front, front - beaten, ties)
 
 
-def _table(rows: Sequence[Row], standings: dict[str, Standing]) -> list[dict[str, Any]]:
+def _table(rows: Sequence[Row], standings: dict[str, Standing], metric: Metric) -> list[dict[str, Any]]:
     return [
         {
             "variant": row.variant,
             "target": row.target,
             **row.accuracies,
-            "accuracy": row.accuracy,
+            metric.key: row.accuracy,
             "bytes": row.bytes,
             "operations": row.operations,
             "fps": row.fps,
@@ -186,9 +193,9 @@ def _csv(table: list[dict[str, Any]]) -> str:
     return text.getvalue()
 
 
-def _text(rows: Sequence[Row], standings: dict[str, Standing]) -> str:
+def _text(rows: Sequence[Row], standings: dict[str, Standing], metric: Metric = ACCURACY) -> str:
     width = max(len(f"{row.variant} {row.target}") for row in rows)
-    head = f"{'accuracy':>10}  {'on target':>10}  {'KiB':>8}  {'M operations':>12}  {'images/s':>8}  best in"
+    head = f"{metric.title:>10}  {'on target':>10}  {'KiB':>8}  {'M operations':>12}  {'images/s':>8}  best in"
     lines = [f"{'':<{width}}  {head}"]
     for index, row in enumerate(rows):
         name = f"{row.variant:<{width - len(row.target)}}{row.target}"
@@ -215,8 +222,8 @@ def _best(rows: Sequence[Row], index: int, cost: str, standing: Standing) -> str
     return f"{cost} (= {', '.join(ties)})" if ties else cost
 
 
-def draw(path: Path, rows: Sequence[Row], standings: dict[str, Standing]) -> None:
-    """Draw accuracy against every cost, one beside the other; what is on a front is joined, what is best is filled."""
+def draw(path: Path, rows: Sequence[Row], standings: dict[str, Standing], metric: Metric = ACCURACY) -> None:
+    """Draw a metric against every cost, one beside the other; what is on a front is joined, what is best is filled."""
     with picture(path, 4.2 * len(COSTS), 4.4) as figure:
         all_axes = figure.subplots(1, len(COSTS), sharey=True, squeeze=False)[0]
         for axes, (cost, (attribute, label, factor, _)) in zip(all_axes, COSTS.items(), strict=True):
@@ -238,9 +245,11 @@ def draw(path: Path, rows: Sequence[Row], standings: dict[str, Standing]) -> Non
             axes.grid()
             shown = [i for i in range(len(rows)) if i in standing.front or len(rows) <= LABELLED]
             _write_names(axes, rows, points, shown)
-        all_axes[0].set_ylabel("accuracy of the compiled network, %")
+        all_axes[0].set_ylabel(f"{metric.title} of the compiled network, %")
         all_axes[0].legend(loc="best")
-        figure.suptitle("Accuracy against what it costs (bars: 95 % interval)", x=0.01, ha="left")
+        title = metric.title[0].upper() + metric.title[1:] if metric.title.islower() else metric.title
+        interval = " (bars: 95 % interval)" if all(row.counted for row in rows) else ""
+        figure.suptitle(f"{title} against what it costs{interval}", x=0.01, ha="left")
 
 
 def _write_names(axes: Axes, rows: Sequence[Row], points: Sequence[tuple[float, float]], shown: Sequence[int]) -> None:

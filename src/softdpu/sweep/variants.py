@@ -27,7 +27,7 @@ STAGES = {
 # The pathvars that a variant has of its own, or shares.
 FOLDERS = ("build", "logs", "records", *STAGES)
 _NO_SETTINGS = ("variants", "pathvars")
-_SHARED = ("dataset", *_NO_SETTINGS)
+_SHARED = ("dataset", "task", "segmentation", *_NO_SETTINGS)
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
