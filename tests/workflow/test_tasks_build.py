@@ -25,11 +25,11 @@ quantize: {recipe: vitis, calib_images: 16}
 finetune: {epochs: 0}
 package: {images: 6, golden: 1}
 """
-
+PICTURES = ["masks.svg", "classes.html", "zcu102/ladder.html", "provenance.html"]  # one of each rule
 
 NONE = """\
 task: none
-dataset: {kind: image_folder, path: data/shapes_masks/val/images}
+dataset: {kind: image_folder, path: images}
 model: {file: net.onnx}
 finetune: {epochs: 0}
 """
@@ -39,7 +39,8 @@ finetune: {epochs: 0}
 def test_segmentation_from_end_to_end(tmp_path: Path) -> None:
     folder = copy_project(tmp_path / "project")
     (folder / "config.yaml").write_text(SEGMENTATION)
-    run = snakemake(folder, "-j2", "target_zcu102", "check_zcu102", "report_inputs", "--config", "export=with_target")
+    wanted = ["target_zcu102", "check_zcu102", *(f"build/report/{name}" for name in PICTURES)]
+    run = snakemake(folder, "-j2", *wanted, "--config", "export=with_target")
     assert run.returncode == 0, run.stdout[-4000:]
     steps = json.loads((folder / "build/ladder_zcu102.json").read_text())["steps"]
     exported = ["xint8 ONNX", "vint8 ONNX", "tflite"]
@@ -50,8 +51,7 @@ def test_segmentation_from_end_to_end(tmp_path: Path) -> None:
     assert found["different_logits"] == 0 and found["different_images"] == []
     assert found["logits"] == 6 * 32 * 32 * 4
     assert len(list((folder / "build/target_zcu102/masks").glob("*.png"))) == 6
-    drawn = {str(path.relative_to(folder / "build")) for path in (folder / "build/report").rglob("*.*")}
-    assert drawn >= {"report/masks.svg", "report/classes.html", "report/zcu102/ladder.svg", "report/provenance.html"}
+    assert "true mask" in (folder / "build/report/masks.svg").read_text()
     assert f"{100 * steps[0]['mean_iou']:.2f}" in (folder / "build/report/zcu102/ladder.html").read_text()
 
 
@@ -81,7 +81,7 @@ def write_network(path: Path) -> None:
 @pytest.mark.slow
 def test_the_report_of_every_task_is_planned(tmp_path: Path) -> None:
     folder = copy_project(tmp_path / "project")
-    draw_masks.draw(folder / "data/shapes_masks", 4, 2)
+    (folder / "images").mkdir()
     (folder / "config.yaml").write_text("{}")
     write_network(folder / "net.onnx")
     (folder / "none.yaml").write_text(NONE)
