@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import logging
 import re
@@ -102,6 +103,10 @@ REFUSED: dict[str, tuple[Callable[[], list[Any]], str]] = {
     "normalization": (lambda: [L.LayerNormalization(name="ln")], "layer ln: LayerNormalization.*custom_objects"),
     "time": (lambda: [L.Reshape((144, 8)), L.LSTM(4)], "LSTM.*convolutions over time"),
     "resizing": (lambda: [L.Resizing(6, 6)], "Resizing.*UpSampling2D"),
+    "partial": (
+        lambda: [L.Conv2D(8, 1, activation=functools.partial(tf.nn.leaky_relu, alpha=0.1))],
+        "a partial as activation.*activation layer",
+    ),
     "nearest to any size": (lambda: [lambda x: tf.image.resize(x, (5, 7), "nearest")], "image.resize.*UpSampling2D"),
     "bicubic function": (lambda: [lambda x: tf.image.resize(x, (24, 24), "bicubic")], "image.resize.*UpSampling2D"),
     "mean of all": (lambda: [tf.reduce_mean], "reduce_mean.*across the images"),

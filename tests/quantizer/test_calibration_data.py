@@ -290,3 +290,15 @@ def test_strategy_as_second_argument():
         quantizer = Quantizer(one(), *arguments)
         assert quantizer._strategy.name == arguments[0].replace("8bit", "pof2s")
     assert not quantizer._strategy.options("optimize_pipeline_config")["include_cle"]
+
+
+@pytest.mark.parametrize("option", ["calib_steps", "calib_batch_size"])
+@pytest.mark.parametrize("value", [-1, "2", 1.5, float("nan"), [1]])
+def test_counts_that_are_none(option, value):
+    with pytest.raises(QuantizerError, match=f"{option}: expected a whole number of 1 or more, got") as error:
+        Quantizer(one()).quantize_model(calib_dataset=X, **{option: value})
+    assert "\n" not in str(error.value)
+
+
+def test_counts_as_floats():
+    Quantizer(one()).quantize_model(calib_dataset=X, calib_steps=np.ceil(1.5), calib_batch_size=2.0)

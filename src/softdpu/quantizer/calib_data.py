@@ -163,7 +163,8 @@ def batches(model: keras.Model, dataset: Any, batch_size: int | None, steps: int
     Raises:
         QuantizerError: for data that do not fit the model's inputs, or that have no end and no `steps`.
     """
-    reader, size = _Reader(model), batch_size or 32
+    steps, size = _count("calib_steps", steps), _count("calib_batch_size", batch_size) or 32
+    reader = _Reader(model)
     if callable(dataset) and not hasattr(dataset, "__iter__") and not hasattr(dataset, "__getitem__"):
         dataset = _call(dataset)
     if steps is None and _is_endless(dataset):
@@ -177,6 +178,19 @@ def batches(model: keras.Model, dataset: Any, batch_size: int | None, steps: int
             raise reader.wrong(dataset)
     source = itertools.islice(_group(reader, _items(reader, dataset), size, dataset), steps)
     return _inputs(source if steps is not None or _has_length(dataset) else _read_to_the_end(source))
+
+
+def _count(name: str, value: Any) -> int | None:
+    """Return a number of batches or images; 32.0 is one, as math gives it."""
+    if value is None:
+        return None
+    try:
+        count = int(value)
+    except (TypeError, ValueError, OverflowError):
+        count = -1
+    if isinstance(value, str) or count < 0 or count != value:
+        raise QuantizerError(f"{name}: expected a whole number of 1 or more, got {value!r}")
+    return count
 
 
 def _call(function: Callable[[], Any]) -> Any:

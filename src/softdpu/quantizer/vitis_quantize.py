@@ -5,6 +5,7 @@ Parameters, defaults and meaning are those of vai_q_tensorflow2, so that a scrip
 
 from __future__ import annotations
 
+import functools
 import os
 from typing import Any, NamedTuple
 
@@ -111,10 +112,12 @@ class VitisQuantizer:
                 "ready for the compiler with VitisQuantizer.get_deploy_model"
             )
         for layer in self._float_model._flatten_layers():
-            if getattr(getattr(layer, "activation", None), "__name__", "") == "<lambda>":
+            activation = getattr(layer, "activation", None)
+            kind = "partial" if isinstance(activation, functools.partial) else getattr(activation, "__name__", "")
+            if kind in ("<lambda>", "partial"):
                 raise QuantizerError(
-                    f"layer {layer.name}: a lambda as activation cannot be stored in a model file; "
-                    "use a Keras activation by name"
+                    f"layer {layer.name}: a {kind.strip('<>')} as activation cannot be stored in a model file; "
+                    "use a Keras activation by name, or an activation layer"
                 )
 
     def _configure(self, options: dict[str, Any] | None, more: dict[str, Any]) -> None:
