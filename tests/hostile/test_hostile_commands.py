@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from mutate import NUMBERS, TEXTS, mutate_bytes, mutate_json
+from mutate import NUMBERS, TEXTS, limited, mutate_bytes, mutate_json
 from workers import Door, judge, run
 
 from softdpu.commands import main as commands
@@ -147,3 +147,31 @@ def _remove(path: Path) -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="workers are forked")
 def test_odd_command_lines_become_one_line(tmp_path: Path) -> None:
     judge(run(Door("commands", _make, _take, lambda: _prepare(tmp_path), (SoftdpuError,), 60), 150))
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "device", "circle", "missing"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["compile", "--model", "{}", "--target", "zcu102", "--output", "out.xmodel"],
+        ["compile", "--model", "labels.txt", "--arch", "{}", "--output", "out.xmodel"],
+        ["inspect", "{}", "--target", "zcu102"],
+        ["predict", "{}", "--target", "zcu102"],
+        ["export", "{}", "--format", "xint8", "--output", "out.onnx"],
+        ["import", "{}", "--output", "out.h5"],
+        ["xmodel", "show", "{}"],
+    ],
+    ids=" ".join,
+)
+def test_what_is_no_file_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str], kind: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe")
+    Path("folder").mkdir()
+    Path("circle").symlink_to("circle")
+    Path("labels.txt").write_text("cat\n")
+    place = "/dev/null" if kind == "device" else kind
+    with limited(20):
+        assert commands.main([word.format(place) for word in words]) == 1
+    assert capsys.readouterr().err.split("\n")[-2].startswith("error: ")

@@ -181,6 +181,8 @@ def target_from_arch(path: str | Path, vitis_ai: str | None = None) -> Target:
     Raises:
         SoftdpuError: no such file, not JSON, neither key, or an unknown DPU.
     """
+    if Path(path).exists() and not Path(path).is_file():  # to read a pipe would wait for ever
+        raise SoftdpuError(f"{path}: expected an arch.json with a fingerprint, got what is no file")
     try:
         value = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
