@@ -71,6 +71,13 @@ def test_the_target_gives_the_bits_of_the_keras_model(built: Path) -> None:
     assert found["logits"] == 400
 
 
+def test_logs_are_lines(built: Path) -> None:
+    logs = sorted((built / "logs").glob("*.log"))
+    assert len(logs) > 8
+    for log in logs:
+        assert not re.search(rb"[\r\b\x1b]", log.read_bytes()), log
+
+
 @pytest.mark.skipif(shutil.which("xir") is None, reason="Debian's libxir-utils is not installed")
 def test_amds_own_library_reads_the_xmodel(built: Path, tmp_path: Path) -> None:
     xmodel = built / "build/compiled_model_zcu102/mobilenet.xmodel"

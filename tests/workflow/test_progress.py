@@ -17,7 +17,7 @@ from workflow_tools import snakemake
 
 from snakemake_logger_plugin_softdpu import LogHandler
 from snakemake_logger_plugin_softdpu.live import Bars, share_done
-from softdpu.output.progress import Steps, duration
+from softdpu.output.progress import Steps, duration, tqdm
 
 
 def handler(stream: io.StringIO, monkeypatch: pytest.MonkeyPatch, **changed: bool) -> LogHandler:
@@ -101,6 +101,24 @@ def test_a_dry_run_prints_as_snakemake_does(monkeypatch: pytest.MonkeyPatch) -> 
 )
 def test_how_far_a_rule_is(tail: str, expected: float | None) -> None:
     assert share_done(tail) == (None if expected is None else pytest.approx(expected))
+
+
+def test_a_bar_in_a_log_is_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    for options in ({}, {"leave": False}, {"disable": None}):
+        for _ in tqdm(range(5), desc="records", unit="image", **options):
+            pass
+    log = capsys.readouterr().err
+    assert not any(character in log for character in "\r\b\033")
+    lines = log.splitlines()
+    assert len(lines) == 3 and all(line.startswith("records: ") for line in lines)
+    assert [share_done(line + "\n") for line in lines] == [0, 1, 0]
+
+
+def test_a_bar_on_a_terminal_is_drawn_over() -> None:
+    stream = Terminal()
+    for _ in tqdm(range(5), file=stream, mininterval=0):
+        pass
+    assert stream.getvalue().count("\r") > 5 and stream.getvalue().count("\n") == 1
 
 
 def test_times_for_people() -> None:

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from softdpu.dataset import images as image_files
 from softdpu.dataset.source import RawImage, SourceFile, shard_range
 from softdpu.errors import SoftdpuError
 from softdpu.output.files import PathLike, sha256, whole_file
+from softdpu.output.progress import tqdm
 
 CLASSES = ("T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle_boot")
 FILES = {

@@ -14,12 +14,11 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-from tqdm import tqdm
-
 from softdpu.dataset.source import RawImage, SourceFile
 from softdpu.dataset.tar import Member, Window, members, open_file
 from softdpu.errors import SoftdpuError
 from softdpu.output.files import PathLike, sha256, write_text
+from softdpu.output.progress import tqdm
 
 GROUND_TRUTH_URL = "http://dl.caffe.berkeleyvision.org/caffe_ilsvrc12.tar.gz"
 GROUND_TRUTH = "val.txt"

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tqdm import tqdm
-
 from softdpu.dataset import records
 from softdpu.dataset.box_folder import BoxFolder
 from softdpu.dataset.fashion_mnist import FashionMnist
@@ -18,6 +16,7 @@ from softdpu.dataset.source import Source
 from softdpu.dataset.unlabelled import ImageFiles
 from softdpu.errors import SoftdpuError
 from softdpu.output.files import PathLike
+from softdpu.output.progress import tqdm
 
 SPLITS = ("train", "val")
 
@@ -127,5 +126,5 @@ def merge(folder: PathLike, shards: int, max_skipped: float) -> None:
 
 
 def _write_shard(source: Source, choice: Choice, shard: int, output: PathLike, verify: bool) -> None:
-    with tqdm(total=source.count(shard), unit="image", desc=f"{choice.split} {shard}", mininterval=1) as bar:
+    with tqdm(total=source.count(shard), unit="image", desc=f"{choice.split} {shard}") as bar:
         records.write_shard(source, shard, output, verify, bar.update, choice.max_pixels)

@@ -1,4 +1,7 @@
-"""How far a program is: a line now and then with the time left, or tqdm's bar where tqdm is installed."""
+"""How far a program is: a line now and then with the time left, or tqdm's bar where tqdm is installed.
+
+On a terminal a line is drawn over and over; in a log each state that is shown is a line of its own.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,43 @@ import sys
 import time
 from typing import Any, Callable, Iterable, Iterator, TextIO, TypeVar  # noqa: UP035 - this module also runs on the Python 3.7 of AMD's containers
 
+_SECONDS = 5.0  # between two lines of a log
+
+
+class _Lines:
+    """A stream that gets the states of a bar as lines."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream, self.encoding, self._last = stream, stream.encoding, ""
+
+    def write(self, text: str) -> None:
+        """Write what tqdm draws between a carriage return and the blanks that hide the state before."""
+        state = text.strip()
+        if state and state != self._last:
+            self._stream.write(state + "\n")
+            self._last = state
+
+    def isatty(self) -> bool:
+        """Return False: a bar that is for terminals alone is not shown."""
+        return False
+
+    def flush(self) -> None:
+        """Flush the stream."""
+        self._stream.flush()
+
+
 try:
-    from tqdm import tqdm
+    import tqdm as _tqdm
+
+    class tqdm(_tqdm.tqdm):
+        """A bar of tqdm, with its arguments."""
+
+        def __init__(self, *items: Any, **options: Any) -> None:
+            stream = options.get("file") or sys.stderr
+            if not stream.isatty():
+                options.update(file=_Lines(stream), mininterval=_SECONDS)
+            super().__init__(*items, **options)
+
 except ImportError:
 
     class tqdm:  # type: ignore[no-redef]
@@ -63,7 +101,7 @@ class Steps:
         what: str,
         total: int,
         announce: bool = False,
-        interval: float = 5.0,
+        interval: float = _SECONDS,
         stream: TextIO | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
