@@ -22,7 +22,7 @@ FILES = {
     "run": "JSON file of the app, or what was measured of its results",
     "sweep": "JSON file of the app with --sweep",
     "xmodel": "the compiled model",
-    "labels": "names of the classes, one a line",
+    "labels": "names of the classes, one per line",
     "summary": "our compiler's JSON file, if it was ours",
     "inspect": "the inspector's JSON file",
     "predict": "JSON file of the prediction",

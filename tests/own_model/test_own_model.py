@@ -131,7 +131,7 @@ def test_what_is_no_classifier_is_told_in_one_line(keras3_models: Path, name: st
 
 
 def test_another_number_of_classes_is_told(keras3_models: Path) -> None:
-    with pytest.raises(SoftdpuError, match=r"branched.keras tells 3 classes apart, the data has 10"):
+    with pytest.raises(SoftdpuError, match=r"branched.keras says 3 classes, the data has 10"):
         adapted(keras3_models / "branched.keras", 10)
 
 

@@ -83,7 +83,7 @@ class Builder:
         return self._append(Op(name, "const", {}, marks, data.shape, data=data, layer=layer.name))
 
     def mark_vector(self, op: Op) -> Op:
-        """Mark `op`, one number a channel, as what Keras counts as a vector though the graph keeps the 1 x 1 extent."""
+        """Mark `op`, one number per channel, as what Keras counts as a vector though the graph keeps its 1 x 1."""
         self._vectors.add(op)
         return op
 

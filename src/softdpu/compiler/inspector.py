@@ -240,7 +240,7 @@ class _Dressing:
         self._add(replace(layer, config=config, weights={}), "DepthwiseConv2D", "QuantizeWrapper", **weights)
 
     def _is_of_vectors(self, source: tuple[str, int]) -> bool:
-        """Whether what `source` makes is one vector an image."""
+        """Whether what `source` makes is one vector per image."""
         made = {layer.name: layer for layer in self.layers}
         layer = made.get(source[0])
         while layer is not None and layer.kind in ("VitisQuantize", "Activation", "ReLU", "LeakyReLU"):

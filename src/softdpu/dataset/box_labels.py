@@ -1,4 +1,4 @@
-"""Label files of detection: a text file an image as YOLO has them, or one COCO json; every mistake is one line.
+"""Label files of detection: a text file per image as YOLO has them, or one COCO json; every mistake is one line.
 
 A box lies inside its image and has an area. What sticks out by no more than rounding does is cut off.
 """

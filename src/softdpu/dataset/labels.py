@@ -1,4 +1,4 @@
-"""labels.txt: the names of the classes, one a line from 0. The one place that reads and writes it.
+"""labels.txt: the names of the classes, one per line from 0. The one place that reads and writes it.
 
 A name may come from a folder, and a folder may be called anything: what would be a second line, or no text, is written
 as an escape sequence, so that there are as many lines as classes.

@@ -40,7 +40,7 @@ def _find_leading(graph: Graph) -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def _step(finder: Finder, node: Node, name: str) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return factor and offset of an operation with constants, one number or one a channel."""
+    """Return factor and offset of an operation with constants, one number or one per channel."""
     if node.op not in ("Add", "Sub", "Mul", "Div") or len(node.inputs) != 2:
         return None
     first = node.inputs[1] == name

@@ -66,12 +66,12 @@ def _check_classifier(model: Any, path: Any, classes: int) -> None:
     outputs = model.output_shape
     if not isinstance(outputs, tuple) or len(outputs) != 2:
         raise SoftdpuError(
-            f"{path} gives {_shapes(outputs)}, so it is no classifier; expected one number a class (model.file), or"
+            f"{path} gives {_shapes(outputs)}, so it is no classifier; expected one number per class (model.file), or"
             " another task (task)"
         )
     if outputs[1] != classes and (outputs[1], classes) != (1, 2):
         raise SoftdpuError(
-            f"{path} tells {outputs[1]} classes apart, the data has {classes} (build/tfrec_train/labels.txt); take the"
+            f"{path} says {outputs[1]} classes, the data has {classes} (build/tfrec_train/labels.txt); take the"
             " data that it was trained on (model.file)"
         )
 
@@ -116,7 +116,7 @@ def _check_segmenter(model: Any, path: Any, classes: int) -> None:
         )
     if outputs[3] != classes and (outputs[3], classes) != (1, 2):
         raise SoftdpuError(
-            f"{path} tells {outputs[3]} classes apart, the masks have {classes} (segmentation.classes); take the data"
+            f"{path} says {outputs[3]} classes, the masks have {classes} (segmentation.classes); take the data"
             " that it was trained on (model.file)"
         )
 

@@ -66,8 +66,7 @@ def _check_numbers(path: Path, task: str, classes: int | None, units: int, what:
 
 def _is_no_classifier(path: Path, what: str) -> SoftdpuError:
     return SoftdpuError(
-        f"{path} {what}, so it is no classifier; expected one number for each class (model.file), or another task"
-        " (task)"
+        f"{path} {what}, so it is no classifier; expected one number per class (model.file), or another task (task)"
     )
 
 

@@ -93,7 +93,7 @@ def _layer_lines(prediction: Prediction) -> Iterator[str]:
 
 
 def board_lines(predictions: Sequence[Prediction]) -> Iterator[str]:
-    """Yield a line a board: latency, frames/s, and whether no other board beats it in both."""
+    """Yield a line per board: latency, frames/s, and whether no other board beats it in both."""
     front = {id(one) for one in pareto(predictions)}
     yield f"{predictions[0].model}: one frame on one core, and frames/s with AMD's C++ app"
     yield f"{'board':12} {'Vitis AI':8} {'cores':>5}  {'latency, ms':>22}  {'threads':>7}  {'frames/s':>24}  best"

@@ -17,7 +17,7 @@ from softdpu.quantizer.wrappers import is_quantized, list_quantized_layers
 
 
 def _write(folder: Path, name: str, values: np.ndarray) -> None:
-    """Write `<name>.bin`, the raw array, and `<name>.txt`, one number a line."""
+    """Write `<name>.bin`, the raw array, and `<name>.txt`, one number per line."""
     path = folder / name.replace("/", "_")
     flat = values.ravel()
     files.write_bytes(f"{path}.bin", flat.tobytes())

@@ -116,7 +116,7 @@ def fake_quantize(x: tf.Tensor, position: tf.Tensor, form: Format) -> tf.Tensor:
 def full_range(x: tf.Tensor, form: Format) -> tuple[tf.Tensor, tf.Tensor]:
     """Return the range (f_min, f_max) that a position must cover, widened to the format's symmetry.
 
-    Signed 8 bit: f_min / f_max = -128 / 127, so that either end can decide. Scalars, or one a channel.
+    Signed 8 bit: f_min / f_max = -128 / 127, so that either end can decide. Scalars, or one per channel.
     """
     axes = None
     if form.channel_axis is not None and len(x.shape) > 1:

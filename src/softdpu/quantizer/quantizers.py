@@ -170,7 +170,7 @@ class Quantizer:
         return ops.fake_quantize(x, self.position(), self.form)
 
     def position(self) -> tf.Tensor:
-        """Return the tensor's position, float32[] (or one a channel)."""
+        """Return the tensor's position, float32[] (or one per channel)."""
         raise NotImplementedError
 
     def set_position(self, position: float) -> None:

@@ -21,7 +21,9 @@ def prelu(chain: Chain) -> Op:
     if "prelu" not in chain.dpu.other:
         raise NotForDpu(ADVICE["prelu"])
     if len(chain.core.shape) != 4 or slopes.shape[-1] != channels or np.prod(slopes.shape) != channels:
-        raise NotForDpu(f"PReLU with slopes of shape {slopes.shape}: the DPU has one a channel; use shared_axes=[1, 2]")
+        raise NotForDpu(
+            f"PReLU with slopes of shape {slopes.shape}: the DPU has one per channel; use shared_axes=[1, 2]"
+        )
     # No version of xir defines it: such an operation has one argument and says its output by attributes.
     op = chain.op("prelu-fix", {"shape": list(chain.core.shape), "data_type": "XINT8"})
     op.inputs = {"input": [chain.input, slopes]}

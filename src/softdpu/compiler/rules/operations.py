@@ -126,7 +126,7 @@ def elementwise(chain: Chain) -> Op:
 
 
 def _map_and_channels(sources: list[Op]) -> list[Op]:
-    """Return [feature map, one number a channel] if the two operands are that, in either order; else nothing."""
+    """Return [feature map, one number per channel] if the two operands are that, in either order; else nothing."""
     if len(sources) != 2:
         return []
     for image, numbers in (sources, sources[::-1]):

@@ -39,7 +39,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
 
 @operation("Add", "Sub", "Mul", "Div", "Max", "Min", "Sum", runs=BOTH)
 def binary(build: Lowering, node: Node) -> Value:
-    """A layer for tensors, scaling for constants that are one number or one a channel."""
+    """A layer for tensors, scaling for constants that are one number or one per channel."""
     if len(node.inputs) == 1:
         return build.value(node, 0)
     constants = [build.constant(node, index) for index in range(len(node.inputs))]

@@ -31,7 +31,7 @@ class Filters:
         code: LiteRT's operator.
         weights: in LiteRT's layout, with the output channels on `axis`.
         position: of the weights.
-        bias: one an output channel, in units of 2**-(input position + weight position); may be a fraction.
+        bias: one per output channel, in units of 2**-(input position + weight position); may be a fraction.
         options: LiteRT's options without padding and activation.
     """
 

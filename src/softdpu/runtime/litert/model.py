@@ -42,7 +42,7 @@ class ModelBuilder:
         Args:
             shape: of the tensor.
             dtype: int8, uint8, int32 or float32.
-            scale: of a quantized tensor, real = scale * (q - zero_point); an array gives one a channel of `axis`.
+            scale: of a quantized tensor, real = scale * (q - zero_point); an array gives one per channel of `axis`.
             zero_point: the same for every channel.
             axis: of the channels.
         """
