@@ -63,8 +63,8 @@ def rescued(model: Any, images: np.ndarray, folder: Path) -> tuple[Path, float]:
 def quark(python: str, recipe: str, source: Path, images: Path, output: Path) -> float:
     """Run one recipe of Quark and return its processor seconds, without those that its start takes."""
     worker = Path(__file__).with_name("export_quark_worker.py")
-    command = [python, str(worker), str(source), str(images), recipe, str(output)]
-    done = subprocess.run(command, capture_output=True, text=True)
+    command = [python, str(worker.resolve()), *map(str, (source, images)), recipe, str(output)]
+    done = subprocess.run(command, cwd=output.parent, capture_output=True, text=True)  # where Quark leaves its tables
     if done.returncode:
         sys.exit(f"Quark's {recipe} failed: {done.stderr[-800:]}")
     return float(done.stdout.rsplit("seconds:", 1)[1])
@@ -80,6 +80,7 @@ def main() -> None:
     python = os.environ.get("SOFTDPU_QUARK_PYTHON")
     if not python:
         sys.exit("SOFTDPU_QUARK_PYTHON must name the Python of an environment with amd-quark: see envs/quark.txt")
+    args.scratch = args.scratch.resolve()
     args.scratch.mkdir(parents=True, exist_ok=True)
     if args.network == "transfer":
         size, model = 128, transfer_model(args.scratch)

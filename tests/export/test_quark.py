@@ -43,6 +43,6 @@ def test_quark_changes_nothing(source: Source, tmp_path: Path) -> None:
         for int8_bias in (True, False):
             paths.append(tmp_path / f"{form}{int8_bias}.onnx")
             Export(source, form, paths[-1], Options(int8_bias=int8_bias))
-    done = subprocess.run([PYTHON, "-c", PROGRAM, *map(str, paths)], capture_output=True, text=True)
+    done = subprocess.run([PYTHON, "-c", PROGRAM, *map(str, paths)], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-500:]
     assert done.stdout.count("changes: []") == len(paths), done.stdout[-500:]
