@@ -16,7 +16,7 @@ import pytest
 
 from softdpu.compiler.keras_h5 import read_keras_model
 from softdpu.errors import SoftdpuError
-from softdpu.keras2 import door
+from softdpu.keras2 import door, hdf5
 from softdpu.keras2.api import keras, tf
 from softdpu.own_model import load as own_load
 from softdpu.own_model import model_file
@@ -365,3 +365,24 @@ def test_variables_larger_than_the_file_take_no_memory(copy: Path) -> None:
     with tf.variable_creator_scope(watch), pytest.raises(SoftdpuError, match="bytes of weights that the file holds"):
         door.load_model(copy)
     assert sum(made) < 10_000
+
+
+@pytest.mark.parametrize(
+    ("index", "length"),
+    [(0, 0), (0, 8), (0, 1 << 20), (0, (1 << 64) - 16), (1, 1 << 20), (1, (1 << 64) - 16), (1, (1 << 64) - 1)],
+)
+def test_texts_without_an_end_are_refused(tmp_path: Path, index: int, length: int) -> None:
+    """HDF5's library goes round for ever in such a heap."""
+    path = tmp_path / "m.h5"
+    with h5py.File(path, "w") as file:
+        file.attrs["model_config"] = "{}"
+    data = bytearray(path.read_bytes())
+    heap = data.index(b"GCOL") + 16
+    used = 16 + 8  # the object of the text; what is free follows
+    place = heap + (0 if index else used)
+    struct.pack_into("<HHIQ", data, place, index, 0, 0, length)
+    path.write_bytes(data)
+    for source in (path, io.BytesIO(bytes(data))):
+        message = r"m\.h5 is damaged: its texts at byte \d+ do not end"
+        with pytest.raises(SoftdpuError, match=message), hdf5.open_checked(source, "m.h5"):
+            pass

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import mmap
 import operator
-from typing import Any, Iterable, Iterator  # noqa: UP035 - not generic in collections.abc before Python 3.9
+import struct
+from typing import Any, BinaryIO, Iterable, Iterator  # noqa: UP035 - not generic in collections.abc before Python 3.9
 
 import h5py
 import numpy as np
@@ -36,9 +38,41 @@ def open_checked(source: Any, where: PathLike) -> Iterator[h5py.File]:
         SoftdpuError: for a link to another place, storage outside the file, a size that the file cannot hold.
         OSError: if it is no HDF5 file or damaged, as of h5py; also RuntimeError, KeyError and ValueError.
     """
+    with open(source, "rb") if not hasattr(source, "read") else contextlib.nullcontext(source) as raw:
+        _check_heaps(raw, str(where))
     with h5py.File(source if hasattr(source, "read") else str(source), "r") as file:
         _Check(file, str(where)).all()
         yield file
+
+
+_HEAP = b"GCOL\x01\x00\x00\x00"  # where texts of any length lie: HDF5's specification, III.E, the global heap
+_HEAP_HEADER, _OBJECT = struct.Struct("<8sQ"), struct.Struct("<HHIQ")  # signature, size; index, uses, 0, size
+
+
+def _check_heaps(file: BinaryIO, where: str) -> None:
+    """Check that the objects of every global heap end within it: one of no length keeps HDF5's library busy for ever.
+
+    Raises:
+        SoftdpuError: if one does not.
+    """
+    position = file.seek(0, 1)
+    size = file.seek(0, 2)
+    file.seek(0)
+    try:
+        data: Any = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) if size else b""
+    except (OSError, ValueError):  # in memory, as io.UnsupportedOperation says, or a file that cannot be mapped
+        data = file.read()
+    file.seek(position)
+    start = data.find(_HEAP)
+    while 0 <= start <= len(data) - _HEAP_HEADER.size:
+        end, place = start + _HEAP_HEADER.unpack_from(data, start)[1], start + _HEAP_HEADER.size
+        while place + _OBJECT.size <= min(end, len(data)):
+            index, _, _, length = _OBJECT.unpack_from(data, place)
+            step = _OBJECT.size + -(-length // 8) * 8 if index else length  # the free rest counts its own header
+            if step < _OBJECT.size or place + step > end:
+                raise SoftdpuError(f"{where} is damaged: its texts at byte {place} do not end; save the model again")
+            place += step
+        start = data.find(_HEAP, start + len(_HEAP))
 
 
 class _Check:
