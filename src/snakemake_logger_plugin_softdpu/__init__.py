@@ -44,6 +44,7 @@ SAID_ALREADY = (  # the rule's log tells why
     "Shutting down, this might take some time",
     "WorkflowError:\nAt least one job did not complete",
 )
+TRACEBACK = "Traceback (most recent call last):"
 NOTE = "note: "  # lines of a log that begin so are shown when the rule has ended
 
 
@@ -150,7 +151,7 @@ class LogHandler(LogHandlerBase):
         took = f" after {duration(time.monotonic() - job.start)}" if job else ""
         self._bars.write(f"FAILED{took}: {job.text if job else event['rule_name']}")
         for log in event["log"]:
-            lines = _lines(log)
+            lines = _without_interruption(_lines(log))
             left_out = f", its last {LAST_LINES} lines" if len(lines) > LAST_LINES else ""
             self._bars.write(f"{log}{left_out}:")
             for line in lines[-LAST_LINES:]:
@@ -174,6 +175,13 @@ def _lines(log: str) -> list[str]:
     except OSError:
         return []
     return [line.rstrip("\r").rsplit("\r", 1)[-1].replace("\b", "") for line in text.rstrip("\n").split("\n")]
+
+
+def _without_interruption(lines: list[str]) -> list[str]:
+    """Return a log's lines without the traceback of a program that Ctrl-C met while it imported its modules."""
+    if TRACEBACK not in lines or not lines[-1].startswith("KeyboardInterrupt"):
+        return lines
+    return [*lines[: lines.index(TRACEBACK)], "interrupted"]
 
 
 def _notes(logs: list[str]) -> list[str]:

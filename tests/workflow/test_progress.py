@@ -69,6 +69,20 @@ def test_lines_notes_and_failures(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     ]
 
 
+def test_an_interrupted_import_shows_no_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    traceback = 'Traceback (most recent call last):\n  File "a.py", line 1, in <module>\n    import b\n'
+    for i, (end, shown_lines) in enumerate(
+        [("KeyboardInterrupt\n", ["    begun", "    interrupted"]), ("ValueError: odd\n", ["    ValueError: odd"])]
+    ):
+        stream, log = io.StringIO(), tmp_path / f"{i}.log"
+        log.write_text("begun\n" + traceback + end)
+        shown = handler(stream, monkeypatch)
+        say(shown, "", LogEvent.JOB_ERROR, jobid=1, rule_name="train", log=[str(log)], level=logging.ERROR)
+        shown.close()
+        assert stream.getvalue().splitlines()[-len(shown_lines) :] == shown_lines
+        assert ("Traceback" in stream.getvalue()) == ("ValueError" in end)
+
+
 def test_after_ctrl_c_no_rule_is_called_failed(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = io.StringIO()
     shown = handler(stream, monkeypatch)
