@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 
-from softdpu.commands.values import positive
+from softdpu.commands.values import positive, seed
 from softdpu.dataset.shapes import SIZE, TASKS, draw
 from softdpu.output.cli import program
 
@@ -22,7 +22,7 @@ def main() -> None:
     add("--output", required=True, metavar="DIR", help="folder for the images, what is right for them, and classes.txt")
     add("--train-images", type=positive, default=3000, help="images to train with (default: 3000)")
     add("--val-images", type=positive, default=500, help="images to validate with (default: 500)")
-    add("--seed", type=int, default=1, help="of the drawing (default: 1)")
+    add("--seed", type=seed, default=1, help="of the drawing (default: 1)")
     add("--size", type=positive, default=SIZE, help=f"height and width in pixels (default: {SIZE})")
     args = parser.parse_args()
     draw(args.task, args.output, args.train_images, args.val_images, args.seed, args.size)

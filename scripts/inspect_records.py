@@ -20,7 +20,7 @@ def main() -> None:
     parser.add_argument("--records", required=True, metavar="DIR", help="folder with .tfrecord files")
     parser.add_argument("--output", required=True, metavar="PNG", help="path of the picture")
     parser.add_argument("--images", type=values.positive, default=8, help="images of each class (default: 8)")
-    parser.add_argument("--seed", type=int, default=1, help="of the choice of images (default: 1)")
+    parser.add_argument("--seed", type=values.seed, default=1, help="of the choice of images (default: 1)")
     args = parser.parse_args()
     print(contact_sheet(args.records, args.output, args.images, args.seed))
 

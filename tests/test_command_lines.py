@@ -202,6 +202,15 @@ def test_a_clash_with_amds_modules_is_said(
     assert told.count("\n") == 1
 
 
+@pytest.mark.parametrize("name", ["train", "finetune", "quantize", "records"])
+@pytest.mark.parametrize("seed", ["-1", "4294967296", "x"])
+def test_a_seed_that_numpy_does_not_take(name: str, seed: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        commands.main([name, "--seed", seed])
+    told = capsys.readouterr().err
+    assert ended.value.code == 2 and "argument --seed: " in told and "Traceback" not in told
+
+
 # Runs the softdpu command where nothing can be imported but Python itself and what `pip install softdpu` brings.
 BASE_ONLY = """
 import sys

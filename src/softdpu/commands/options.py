@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import fields
 
 from softdpu import tasks
-from softdpu.commands.values import add_scaling_argument, positive, share
+from softdpu.commands.values import add_scaling_argument, positive, seed, share
 from softdpu.dataset import preprocess
 from softdpu.dataset.pipeline import Augmentation
 from softdpu.training import devices
@@ -118,7 +118,7 @@ def add_recipe(parser: argparse.ArgumentParser, defaults: Recipe) -> None:
     add("lr_steps", _read_step, "for --schedule step: epoch:factor pairs, 6:0.1 11:0.01", nargs="*", metavar="E:F")
     add("label_smoothing", share, "share of the label that is spread over the other classes")
     add("weight_decay", float, "weight decay of adamw")
-    add("seed", int, "of the weights, the shuffle, dropout and the augmentation")
+    add("seed", seed, "of the weights, the shuffle, dropout and the augmentation")
     add("threads", positive, "threads to compute with; another number gives other last bits")
     add("cache_mib", int, "keep decoded images in memory if they take no more MiB than that")
     for name, text in (("crop", "cut the square at a random place"), ("flip", "flip left to right at random")):

@@ -6,6 +6,7 @@ import argparse
 
 from softdpu.commands import calibration as calibration_options
 from softdpu.commands import options
+from softdpu.commands.values import seed
 from softdpu.training.quantization import Quantization, quantize
 
 
@@ -15,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_data(parser)
     calibration_options.add_calibration(parser)
     parser.add_argument("--output", required=True, help="path of the quantized .h5 model")
-    parser.add_argument("--seed", type=int, default=1, help="of whatever is random in the quantizer (default: 1)")
+    parser.add_argument("--seed", type=seed, default=1, help="of whatever is random in the quantizer (default: 1)")
     options.add_threads(parser)
     parser.set_defaults(run=run)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from softdpu.commands.fields import pick
-from softdpu.commands.values import positive, share
+from softdpu.commands.values import positive, seed, share
 from softdpu.dataset import images, make
 
 
@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--ground-truth", metavar="FILE", help="imagenet, val: val.txt or a tar that holds it")
     add("--images-per-shard", type=positive, default=5000, help="imagenet, val: images in a file (default: 5000)")
     add("--val-share", type=float, default=0.2, help="folder without train/ and val/: for val (default: 0.2)")
-    add("--seed", type=int, default=1, help="folder without train/ and val/: of the choice (default: 1)")
+    add("--seed", type=seed, default=1, help="folder without train/ and val/: of the choice (default: 1)")
     add("--verify", action="store_true", help="decode every image; otherwise the structure of JPEG files is checked")
     add(
         "--max-pixels",

@@ -16,6 +16,14 @@ def positive(text: str) -> int:
     return value
 
 
+def seed(text: str) -> int:
+    """Read a seed, which numpy takes from 0 to 2**32 - 1; argparse tells the user otherwise."""
+    value = int(text)
+    if not 0 <= value < 1 << 32:
+        raise argparse.ArgumentTypeError(f"must be from 0 to {(1 << 32) - 1}, got {value}")
+    return value
+
+
 def count_lines(text: str) -> int:
     """Read the number of classes off the path of a labels.txt, a class a line; argparse tells the user otherwise."""
     try:
