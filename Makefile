@@ -52,7 +52,7 @@ pictures: $(READY) ## the pictures of README.md, from the build; needs graphviz
 test: $(READY) ## run the tests
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" python -m pytest $(IN_PARALLEL) -m "not long"
 
-long-test: $(READY) ## run the tests of whole builds, such as killed ones and those on a real Slurm, and of older TensorFlow
+long-test: $(READY) ## run the tests of whole builds, such as killed ones and those on a real Slurm, of trainings, and of older TensorFlow
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" python -m pytest $(IN_PARALLEL) -m long
 
 quick-test: $(READY) ## run the tests that take seconds, on the parts that most changes touch

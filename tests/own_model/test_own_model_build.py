@@ -11,7 +11,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
 from workflow_tools import copy_project, snakemake
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 CONFIG = """\
 dataset: {{kind: image_folder, path: {images}, train_shards: 1, val_shards: 1}}

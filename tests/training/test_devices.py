@@ -89,7 +89,7 @@ def test_two_workers_give_the_losses_of_one(colours: Path, tmp_path: Path) -> No
         np.testing.assert_allclose(new, old, rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_workers_fine_tune_as_one(colours: Path, finetuned: Path, tmp_path: Path) -> None:
     """Statistics and positions are those of the whole batch: 3 of 149 images are in another part than the rest."""
     chief, other = run_workers([finetune_command(colours, tmp_path / name) for name in ("chief", "chief")])

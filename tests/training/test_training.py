@@ -141,7 +141,7 @@ def test_a_frozen_base_trains_its_head_on_cached_features(records: Path, tmp_pat
     assert evaluate(network, val)["accuracy"] > 0.9
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_trainings_give_the_same_bytes(records: Path, tmp_path: Path) -> None:
     """The program in two processes: dropout, shuffle and augmentation on."""
     outputs = []

@@ -19,7 +19,7 @@ finetune: {epochs: 1, batch_size: 8}
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_build_and_its_report_with_40_images(tmp_path: Path) -> None:
     folder = copy_project(tmp_path / "few")
     (folder / "config.yaml").write_text(CONFIG)
