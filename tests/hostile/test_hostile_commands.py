@@ -163,6 +163,7 @@ def test_odd_command_lines_become_one_line(tmp_path: Path) -> None:
         ["export", "{}", "--format", "xint8", "--output", "out.onnx"],
         ["import", "{}", "--output", "out.h5"],
         ["xmodel", "show", "{}"],
+        ["records", "--kind", "imagenet", "--source", "{}", "--split", "train", "--output", "out"],
     ],
     ids=" ".join,
 )

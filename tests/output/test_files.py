@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
@@ -36,3 +37,15 @@ def test_json_bytes_do_not_depend_on_the_order_of_keys(tmp_path: Path) -> None:
 def test_sha256_of_nothing(tmp_path: Path) -> None:
     (tmp_path / "empty").touch()
     assert files.sha256(tmp_path / "empty") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+
+def test_only_files_are_opened(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"abc")
+    os.mkfifo(tmp_path / "pipe")
+    with open(files.open_file(tmp_path / "file"), "rb") as file:
+        assert file.read() == b"abc"
+    for name, told in (("pipe", "is a pipe or a device"), (".", "is a folder"), ("/dev/zero", "is a pipe or a device")):
+        with pytest.raises(OSError, match=told):
+            files.open_file(tmp_path / name)
+    with pytest.raises(FileNotFoundError):
+        files.open_file(tmp_path / "missing")

@@ -17,6 +17,7 @@ import numpy as np
 from softdpu.dataset import images as image_files
 from softdpu.dataset.source import RawImage, SourceFile, shard_range
 from softdpu.errors import SoftdpuError
+from softdpu.output import files
 from softdpu.output.files import PathLike, sha256, whole_file
 from softdpu.output.progress import tqdm
 
@@ -152,7 +153,7 @@ def read_idx(path: PathLike, dimensions: int) -> np.ndarray:
         SoftdpuError: if the file is missing, is not whole, or is no IDX file of bytes with that many dimensions.
     """
     try:
-        with gzip.open(path, "rb") as file:
+        with open(files.open_file(path), "rb") as packed, gzip.open(packed) as file:
             data = file.read()
     except (OSError, EOFError, zlib.error) as error:
         raise SoftdpuError(f"cannot read {path}: {error}; fetch the data again") from None

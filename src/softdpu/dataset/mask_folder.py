@@ -18,6 +18,7 @@ from softdpu.dataset.listed import SUFFIXES, ListedImages, choose, list_images
 from softdpu.dataset.source import RawImage
 from softdpu.errors import SoftdpuError
 from softdpu.numbers.segmentation import IGNORED
+from softdpu.output import files
 from softdpu.output.files import PathLike
 
 CLASSES = "classes.txt"
@@ -138,7 +139,7 @@ def _read_mask(path: Path) -> np.ndarray:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(path) as image:
+            with open(files.open_file(path), "rb") as file, Image.open(file) as image:
                 if image.mode not in _MODES:
                     raise SoftdpuError(
                         f"{path} is a colour image ({image.mode}); expected a mask, one class index for each pixel"

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from softdpu.errors import SoftdpuError
+from softdpu.output import files
 
 _BLOCK = 512
 
@@ -61,9 +62,7 @@ def open_file(path: Path) -> Window:
         SoftdpuError: if it cannot be read.
     """
     try:
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        if path.is_dir():
-            raise IsADirectoryError(21, "is a folder")
+        file = files.open_file(path)
     except OSError as error:
         raise SoftdpuError(f"cannot read {path}: {error.strerror}") from None
     return Window(file, 0, os.fstat(file).st_size, str(path))

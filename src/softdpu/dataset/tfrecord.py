@@ -11,6 +11,7 @@ import struct
 from typing import BinaryIO, NamedTuple
 
 from softdpu.errors import SoftdpuError
+from softdpu.output import files
 from softdpu.output.files import PathLike
 
 try:
@@ -53,7 +54,7 @@ def index(path: PathLike) -> list[Entry]:
     path = os.fspath(path)
     entries = []
     try:
-        file = open(path, "rb")  # noqa: SIM115 - closed by the with below; only a failure to open is told here
+        file = open(files.open_file(path), "rb")  # noqa: SIM115 - closed by the with below; only a failure to open is told here
     except OSError as error:
         raise SoftdpuError(f"cannot read the records {path}: {error.strerror}; make them first") from None
     with file:

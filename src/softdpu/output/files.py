@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shutil
+import stat
 from pathlib import Path
 from typing import Any, Iterator, Union  # noqa: UP035 - this module also runs on the Python 3.7 of AMD's containers
 
@@ -126,6 +127,20 @@ def expecting(path: PathLike, what: str) -> Iterator[None]:
     except _OTHER_CONTENT as error:
         why = error.strerror or str(error) if isinstance(error, OSError) else repr(error)
         raise SoftdpuError(f"{path}: expected {what} ({one_line(why, 300)}); make it again") from None
+
+
+def open_file(path: PathLike) -> int:
+    """Open a file for reading and return its descriptor; what a pipe holds is not waited for.
+
+    Raises:
+        OSError: as os.open, or if it is a folder, a pipe or a device.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "is a folder" if stat.S_ISDIR(mode) else "is a pipe or a device", str(path))
+    return descriptor
 
 
 def sha256(path: PathLike) -> str:
