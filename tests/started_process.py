@@ -50,7 +50,8 @@ def run_program(
         command: starts with "snakemake" or the path of the interpreter that runs the tests.
         imported: "snakemake" or "tensorflow": what the process has imported already.
         cwd: the folder in which the program runs.
-        env: its environment; None for that of the tests.
+        env: its environment; None for that of the tests. Of Python's own variables only PYTHONPATH counts, since the
+            interpreter has started before.
         merged: stderr is written into stdout.
         timeout: seconds after which it is killed.
 

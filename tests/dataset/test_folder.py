@@ -4,12 +4,14 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from make_ilsvrc import base_jpegs, odd_files, with_segment
 
+from softdpu.dataset import fashion_mnist, mask_folder, tar, tfrecord
 from softdpu.dataset.folder import ImageFolder
 from softdpu.dataset.listed import state
 from softdpu.errors import SoftdpuError
@@ -123,3 +125,12 @@ def test_the_state_of_a_folder_changes_with_its_images(split_folder: Path) -> No
         states.append(state(split_folder))
     assert len(set(states)) == 4
     assert state(split_folder / "nothing") == state(split_folder / "train" / ".cache")
+
+
+@pytest.mark.parametrize(
+    "read", [tfrecord.index, lambda path: fashion_mnist.read_idx(path, 3), mask_folder._read_mask, tar.open_file]
+)
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path, read: Callable[[Path], object]) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(SoftdpuError, match=r"pipe.*is a pipe or a device"):
+        read(tmp_path / "pipe")

@@ -130,7 +130,7 @@ def expecting(path: PathLike, what: str) -> Iterator[None]:
 
 
 def open_file(path: PathLike) -> int:
-    """Open a file for reading and return its descriptor; what a pipe holds is not waited for.
+    """Open a file for reading and return its descriptor; a pipe, which would be waited for, is refused.
 
     Raises:
         OSError: as os.open, or if it is a folder, a pipe or a device.
