@@ -15,9 +15,9 @@ VITIS_AI = "https://github.com/Xilinx/Vitis-AI"
 Shape = tuple[int, int, int]
 Prepare = Callable[[Path, np.ndarray, int], None]
 
-DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
-CIFAR = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
-PETS = ["dog", "cat"]
+DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+CIFAR = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+PETS = ("dog", "cat")
 
 
 @dataclass(frozen=True)
@@ -93,199 +93,58 @@ def _family(branches: str, path: str, *network: Any, **more: Any) -> list[Script
     return [Script(branch, path, *network, **more) for branch in branches.split()]
 
 
-_FLOATS, _NUMBERS = _signals(0.95, np.float32), _signals(100, np.int8)
-_RF: dict[str, Any] = {"arguments": "{model}", "images": 1000}
-_RF_SPEED: dict[str, Any] = {"arguments": "2 {model} 40", "images": 40}
-_VART: dict[str, Any] = {"arguments": "1 {model}", "images": 4, "prepare": _words}
+_DIGITS: Any = ("customcnn", (28, 28, 1), 10, DIGITS)
+_CIFAR: Any = ("densenet", (32, 32, 3), 10, CIFAR)
+_PETS: Any = ("customcnn", (100, 125, 3), 2, PETS, ".")
+_ALEXNET: Any = ("customcnn", (96, 96, 3), 2, PETS, ".", "-d images -t 2 -m {model} -p 1")
+_FCN: dict[str, Any] = {"arguments": "-d images/ -t 2 -m {model} -i 1", "images": 6, "prepare": _segments}
 _RESNET: Any = ("resnet50", (224, 224, 3), 1000)
 _INCEPTION: Any = ("inception", (224, 224, 3), 1001)
+_VART: dict[str, Any] = {"arguments": "1 {model}", "images": 4, "prepare": _words}
+_LATEST: dict[str, Any] = {"vitis_ai": "3.0", **_VART}
+_FLOATS: Any = ("signal", (256, 2, 2), 22), _signals(0.95, np.float32)
+_NUMBERS: Any = ("signal", (256, 2, 2), 27), _signals(100, np.int8)
+
+
+def _radio(branches: str, folder: str, network: Any, prepare: Prepare) -> list[Script]:
+    """Return the two apps of a tutorial on radio signals."""
+    accuracy, speed = (f"{folder}/files/boardSw/test_{name}.py" for name in ("accuracy", "performance"))
+    return [
+        *_family(branches, accuracy, *network, prepare=prepare, arguments="{model}", images=1000),
+        *_family(branches, speed, *network, prepare=prepare, arguments="2 {model} 40", images=40),
+    ]
+
+
+def _tutorial(branches: str, folder: str, *network: Any, app: str = "app_mt", **more: Any) -> list[Script]:
+    return _family(branches, f"{folder}/files/application/{app}.py", *network, **more)
+
+
+_CAFFE = "Design_Tutorials/01-caffe_cats_vs_dogs/files/deploy/alexnetBNnoLRN"
+_KERAS = "Design_Tutorials/04-Keras_GoogleNet_ResNet/files/target_zcu102/code/src/classification.py"
+_SEGMENTS = "Design_Tutorials/05-Keras_FCN8_UNET_segmentation/files/target_zcu102/code/src/app_mt.py"
+_OPTIMIZER = "Tutorials/TF2-Vitis-AI-Optimizer/files"
+_PRUNED = "Feature_Tutorials/04-tensorflow-ai-optimizer"
 SCRIPTS: list[Script] = [
-    *_family(
-        "1.3 1.4",
-        "Design_Tutorials/02-MNIST_classification_tf/files/application/app_mt.py",
-        "customcnn",
-        (28, 28, 1),
-        10,
-        tuple(DIGITS),
-    ),
-    *_family(
-        "1.3 1.4",
-        "Design_Tutorials/03-using_densenetx/files/application/app_mt.py",
-        "densenet",
-        (32, 32, 3),
-        10,
-        tuple(CIFAR),
-    ),
-    Script(
-        "1.4",
-        "Introduction/03-Basic/Module_4/DenseNetX/target_template/app_mt.py",
-        "densenet",
-        (32, 32, 3),
-        10,
-        tuple(CIFAR),
-    ),
-    Script(
-        "1.3",
-        "Design_Tutorials/04-Keras_GoogleNet_ResNet/files/target_zcu102/code/src/classification.py",
-        "inception",
-        (32, 32, 3),
-        10,
-        tuple(CIFAR),
-    ),
-    Script(
-        "1.3",
-        "Design_Tutorials/05-Keras_FCN8_UNET_segmentation/files/target_zcu102/code/src/app_mt.py",
-        "fcn",
-        (224, 224, 3),
-        12,
-        arguments="-d images/ -t 2 -m {model} -i 1",
-        images=6,
-        prepare=_segments,
-    ),
-    *_family(
-        "1.3 1.4",
-        "Design_Tutorials/08-tf2_flow/files/application/app_mt.py",
-        "customcnn",
-        (100, 125, 3),
-        2,
-        tuple(PETS),
-        between=".",
-    ),
-    Script(
-        "1.3",
-        "Design_Tutorials/09-mnist_pyt-master/files/application/app_mt.py",
-        "customcnn",
-        (28, 28, 1),
-        10,
-        tuple(DIGITS),
-    ),
-    Script(
-        "1.4", "Design_Tutorials/09-mnist_pyt/files/application/app_mt.py", "customcnn", (28, 28, 1), 10, tuple(DIGITS)
-    ),
-    *_family(
-        "1.3 1.4",
-        "Design_Tutorials/10-RF_modulation_recognition/files/boardSw/test_accuracy.py",
-        "signal",
-        (256, 2, 2),
-        22,
-        prepare=_FLOATS,
-        **_RF,
-    ),
-    *_family(
-        "1.3 1.4",
-        "Design_Tutorials/10-RF_modulation_recognition/files/boardSw/test_performance.py",
-        "signal",
-        (256, 2, 2),
-        22,
-        prepare=_FLOATS,
-        **_RF_SPEED,
-    ),
-    Script(
-        "2.5",
-        "Tutorials/RFModulation_Recognition/files/boardSw/test_accuracy.py",
-        "signal",
-        (256, 2, 2),
-        27,
-        prepare=_NUMBERS,
-        **_RF,
-    ),
-    Script(
-        "2.5",
-        "Tutorials/RFModulation_Recognition/files/boardSw/test_performance.py",
-        "signal",
-        (256, 2, 2),
-        27,
-        prepare=_NUMBERS,
-        **_RF_SPEED,
-    ),
-    Script(
-        "1.4",
-        "Design_Tutorials/11-tf2_var_autoenc/files/application/app_mt.py",
-        "autoencoder",
-        (28, 28, 1),
-        12,
-        between="image_",
-    ),
-    *_family(
-        "1.3 1.4",
-        "Feature_Tutorials/04-tensorflow-ai-optimizer/files/application/app_mt.py",
-        "customcnn",
-        (100, 125, 3),
-        2,
-        tuple(PETS),
-        between=".",
-    ),
-    Script(
-        "1.4",
-        "Feature_Tutorials/04-tensorflow-ai-optimizer/files/application/ORIG_app_mt.py",
-        "customcnn",
-        (100, 125, 3),
-        2,
-        tuple(PETS),
-        between=".",
-    ),
-    *_family(
-        "1.3 1.4", "Feature_Tutorials/tf2_quant_fine_tune/files/application/app_mt.py", "mobilenet", (96, 96, 3), 10
-    ),
-    Script(
-        "3.5",
-        "Tutorials/TF2-Vitis-AI-Optimizer/files/cifar10_customcnn/application/cifar10_app_mt.py",
-        "customcnn",
-        (32, 32, 3),
-        10,
-        tuple(CIFAR),
-    ),
-    Script(
-        "3.5",
-        "Tutorials/TF2-Vitis-AI-Optimizer/files/dogs-vs-cats_mobilenetv2/application/app_mt.py",
-        "mobilenet v2",
-        (96, 96, 3),
-        2,
-        tuple(PETS),
-    ),
-    Script(
-        "1.3",
-        "Design_Tutorials/01-caffe_cats_vs_dogs/files/deploy/alexnetBNnoLRN/zcu102/code/src/classification.py",
-        "customcnn",
-        (96, 96, 3),
-        2,
-        tuple(PETS),
-        ".",
-        "-d images -t 2 -m {model} -p 1",
-    ),
-    Script(
-        "1.4",
-        "Design_Tutorials/01-caffe_cats_vs_dogs/files/deploy/alexnetBNnoLRN/vck190/code/src/classification.py",
-        "customcnn",
-        (96, 96, 3),
-        2,
-        tuple(PETS),
-        ".",
-        "-d images -t 2 -m {model} -p 1",
-        board="vck190",
-    ),
+    *_tutorial("1.3 1.4", "Design_Tutorials/02-MNIST_classification_tf", *_DIGITS),
+    *_tutorial("1.3 1.4", "Design_Tutorials/03-using_densenetx", *_CIFAR),
+    Script("1.4", "Introduction/03-Basic/Module_4/DenseNetX/target_template/app_mt.py", *_CIFAR),
+    Script("1.3", _KERAS, "inception", (32, 32, 3), 10, CIFAR),
+    Script("1.3", _SEGMENTS, "fcn", (224, 224, 3), 12, **_FCN),
+    *_tutorial("1.3 1.4", "Design_Tutorials/08-tf2_flow", *_PETS),
+    *_tutorial("1.3", "Design_Tutorials/09-mnist_pyt-master", *_DIGITS),
+    *_tutorial("1.4", "Design_Tutorials/09-mnist_pyt", *_DIGITS),
+    *_radio("1.3 1.4", "Design_Tutorials/10-RF_modulation_recognition", *_FLOATS),
+    *_radio("2.5", "Tutorials/RFModulation_Recognition", *_NUMBERS),
+    *_tutorial("1.4", "Design_Tutorials/11-tf2_var_autoenc", "autoencoder", (28, 28, 1), 12, between="image_"),
+    *_tutorial("1.3 1.4", _PRUNED, *_PETS),
+    *_tutorial("1.4", _PRUNED, *_PETS, app="ORIG_app_mt"),
+    *_tutorial("1.3 1.4", "Feature_Tutorials/tf2_quant_fine_tune", "mobilenet", (96, 96, 3), 10),
+    Script("3.5", f"{_OPTIMIZER}/cifar10_customcnn/application/cifar10_app_mt.py", "customcnn", (32, 32, 3), 10, CIFAR),
+    Script("3.5", f"{_OPTIMIZER}/dogs-vs-cats_mobilenetv2/application/app_mt.py", "mobilenet v2", (96, 96, 3), 2, PETS),
+    Script("1.3", f"{_CAFFE}/zcu102/code/src/classification.py", *_ALEXNET),
+    *_family("1.4", f"{_CAFFE}/vck190/code/src/classification.py", *_ALEXNET, board="vck190"),
     *_family("1.3.2 1.4", "demo/VART/resnet50_mt_py/resnet50.py", *_RESNET, **_VART),
-    Script(
-        "master",
-        "examples/vai_runtime/resnet50_mt_py/resnet50.py",
-        "resnet50",
-        (224, 224, 3),
-        1000,
-        vitis_ai="3.0",
-        arguments="1 {model}",
-        images=4,
-        prepare=_words,
-    ),
+    Script("master", "examples/vai_runtime/resnet50_mt_py/resnet50.py", *_RESNET, **_LATEST),
     *_family("1.3.2 1.4 2.0", "demo/VART/inception_v1_mt_py/inception_v1.py", *_INCEPTION, **_VART),
-    Script(
-        "master",
-        "examples/vai_runtime/inception_v1_mt_py/inception_v1.py",
-        "inception",
-        (224, 224, 3),
-        1001,
-        vitis_ai="3.0",
-        arguments="1 {model}",
-        images=4,
-        prepare=_words,
-    ),
+    Script("master", "examples/vai_runtime/inception_v1_mt_py/inception_v1.py", *_INCEPTION, **_LATEST),
 ]
