@@ -57,8 +57,9 @@ class Network:
         return KerasModel(name, Path(__file__), tuple(self.layers), (("image", 0),), ((self.layers[-1].name, 0),))
 
 
-def mobilenet() -> KerasModel:
-    network = Network(224)
+def mobilenet(size: int = 224, classes: int = 1000) -> KerasModel:
+    """Return MobileNet v1 1.0."""
+    network = Network(size)
     network.conv("conv1", (3, 3, 3, 32), 2)
     channels = 32
     for number, (outputs, stride) in enumerate(_BLOCKS, 1):
@@ -66,8 +67,8 @@ def mobilenet() -> KerasModel:
         network.conv(f"conv_pw_{number}", (1, 1, channels, outputs))
         channels = outputs
     network.add("VitisGlobalAveragePooling2D", "gap", {}, {"output_0_pos": np.float32(5)})
-    kernel = network.rng.normal(0, 0.05, (channels, 1000)).astype(np.float32)
-    weights: dict[str, Any] = {"kernel": kernel, "kernel_pos": np.float32(8), "bias": np.zeros(1000, np.float32)}
+    kernel = network.rng.normal(0, 0.05, (channels, classes)).astype(np.float32)
+    weights: dict[str, Any] = {"kernel": kernel, "kernel_pos": np.float32(8), "bias": np.zeros(classes, np.float32)}
     network.add("Dense", "logits", {}, {**weights, "bias_pos": np.float32(9), "post_activation_pos": np.float32(3)})
     return network.model("mobilenet")
 

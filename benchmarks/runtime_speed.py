@@ -16,72 +16,23 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
+from compiler_time import mobilenet  # beside this file
 
 import vart
 import xir
+from softdpu.compiler import compile_keras
+from softdpu.numbers import boards
 from softdpu.runtime import create_engine
 
 SIZE, CLASSES = 224, 1000
-BLOCKS = [(64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)] * 5, (1024, 2), (1024, 1)]
-FINGERPRINT = 0x101000056010407  # a B4096, batch 1
 
 
-def mobilenet(size: int = SIZE, classes: int = CLASSES, seed: int = 0) -> xir.Graph:
-    """Return MobileNet v1 1.0 as a compiler writes it for a ZCU102, with random weights."""
-    rng = np.random.default_rng(seed)
-    graph = xir.Graph("mobilenet")
-
-    def op(name: str, kind: str, position: int, inputs: dict[str, list[Any]], **attrs: Any) -> Any:
-        made = graph.create_op(name, kind, attrs, inputs)
-        made.get_output_tensor().set_attr("fix_point", position)
-        return made
-
-    def constant(name: str, position: int, *shape: int) -> Any:
-        numbers = np.clip(rng.normal(0, 40, shape), -128, 127).astype(np.int8)
-        return op(name, "const-fix", position, {}, shape=list(shape), data_type="XINT8", data=numbers.tobytes())
-
-    def conv(name: str, kind: str, source: Any, kernel: int, stride: int, outputs: int, activation: str) -> Any:
-        channels, height = source.get_output_tensor().dims[3], source.get_output_tensor().dims[1]
-        depthwise = kind.startswith("depthwise")
-        shape = (1, kernel, kernel, channels) if depthwise else (outputs, kernel, kernel, channels)
-        terms = channels * kernel * kernel if not depthwise else kernel * kernel
-        weights = constant(name + "_weights", 5 + max(int(np.log2(terms)) // 2, 1), *shape)
-        inputs = {"input": [source], "weights": [weights], "bias": [constant(name + "_bias", 6, outputs)]}
-        total = max((-(-height // stride) - 1) * stride + kernel - height, 0)
-        pad = [total // 2, total - total // 2] * 2
-        attrs = {"kernel": [kernel] * 2, "stride": [stride] * 2, "pad": pad, "nonlinear": activation}
-        return op(name, kind, 4, inputs, **attrs)
-
-    data = op("input_1", "data-fix", 6, {}, shape=[1, size, size, 3], data_type="XINT8")
-    x = op("upload", "upload", 6, {"input": [data]})
-    x = conv("conv1", "conv2d-fix", x, 3, 2, 32, "RELU6")
-    for index, (channels, stride) in enumerate(BLOCKS, 1):
-        before = x.get_output_tensor().dims[3]
-        x = conv(f"conv_dw_{index}", "depthwise-conv2d-fix", x, 3, stride, before, "RELU6")
-        x = conv(f"conv_pw_{index}", "conv2d-fix", x, 1, 1, channels, "RELU6")
-    side = x.get_output_tensor().dims[1]
-    x = op("pool", "pool-fix", 4, {"input": [x]}, kernel=[side] * 2, stride=[1] * 2, pad=[0] * 4, type="AVG")
-    x = conv("preds", "conv2d-fix", x, 1, 1, classes, "NONE")
-    x = op("flatten", "reshape-fix", 4, {"input": [x]}, shape=[1, classes])
-    op("download", "download", 4, {"input": [x]})
-    return _partitioned(graph)
-
-
-def _partitioned(graph: xir.Graph) -> xir.Graph:
-    root = graph.get_root_subgraph()
-    root.create_child_subgraph()
-    user = {child for child in root.get_children() if child.has_op("input_1")}
-    for child in user:
-        child.set_attr("device", "USER")
-    dpu = root.merge_children(root.get_children() - user)
-    dpu.set_attr("device", "DPU")
-    dpu.set_attr("dpu_fingerprint", xir.Attr("uint64", FINGERPRINT))
-    dpu.set_attr("runner", {"run": "libvart-softdpu-runner.so"})
-    return graph
+def compiled(size: int = SIZE, classes: int = CLASSES) -> xir.Graph:
+    """Return MobileNet v1 1.0 compiled for a ZCU102, with random weights."""
+    return compile_keras(mobilenet(size, classes), boards.target("zcu102")).to_xir()
 
 
 def dpu_of(graph: xir.Graph) -> xir.Subgraph:
@@ -195,7 +146,7 @@ def creation(path: Path) -> None:
 
 def soak(cycles: int, runs: int) -> None:
     """Print how memory grows over many runners and many runs of a small network."""
-    subgraph = dpu_of(mobilenet(32, 10))
+    subgraph = dpu_of(compiled(32, 10))
     image, output = np.zeros((1, 32, 32, 3), np.int8), np.empty((1, 10), np.int8)
 
     def cycle(count: int) -> None:
@@ -220,7 +171,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=15, help="repetitions of each measurement (default %(default)s)")
     parser.add_argument("--soak", action="store_true", help="also 1,000 runners and 100,000 runs")
     arguments = parser.parse_args()
-    graph = mobilenet()
+    graph = compiled()
     image = np.random.default_rng(1).integers(-128, 128, (1, SIZE, SIZE, 3)).astype(np.int8)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "mobilenet.xmodel"
