@@ -14,7 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rescue_scenario import accuracy, dpu_logits, pixels, prepare, transfer_model  # beside this file
+from rescue_scenario import (  # beside this file
+    accuracy,
+    calibration_images,
+    dpu_logits,
+    pixels,
+    prepare,
+    transfer_model,
+)
 
 from softdpu.export.run import open_runner
 from softdpu.export.source import read_source
@@ -23,7 +30,7 @@ from softdpu.keras2.api import keras
 from softdpu.output.progress import tqdm
 from softdpu.quantizer import vitis_quantize
 
-CALIBRATION, BATCH = 128, 50
+BATCH = 50
 SUFFIX = {"xint8": "onnx", "vint8": "onnx", "tflite": "tflite"}
 
 
@@ -32,10 +39,8 @@ def make_quantized(scratch: Path, size: int) -> Path:
     path = scratch / f"quantized-{size}.h5"
     if not path.exists():
         model = transfer_model(scratch, size)
-        training, _ = pixels("train")
-        chosen = training[np.random.default_rng(0).permutation(len(training))[:CALIBRATION]]
         quantizer = vitis_quantize.VitisQuantizer(model, recipe="rescue")
-        quantizer.quantize_model(calib_dataset=prepare(chosen, size)).save(path)
+        quantizer.quantize_model(calib_dataset=calibration_images(0, size)).save(path)
     return path
 
 

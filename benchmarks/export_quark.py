@@ -19,27 +19,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rescue_scenario import GOLDEN, pixels, prepare, transfer_model  # beside this file
+from export_accuracy import run_export  # beside this file
+from rescue_scenario import GOLDEN, accuracy, calibration_images, pixels, transfer_model  # beside this file
 
-from softdpu.export.run import open_runner
 from softdpu.export.source import read_source
 from softdpu.export.write import Export
 from softdpu.keras2.api import keras
 from softdpu.quantizer import vitis_quantize
 
-CALIBRATION = 128
 QUARK = ("XINT8", "VINT8", "XINT8_ADAROUND", "VINT8_ADAROUND")
-BATCH = 50
-
-
-def accuracy(path: Path, images: np.ndarray, labels: np.ndarray, size: int) -> float:
-    """Return the accuracy of an ONNX file in per cent."""
-    runner = open_runner(path)
-    right = 0
-    for start in range(0, len(images), BATCH):
-        scores = runner.run([prepare(images[start : start + BATCH], size)])[0]
-        right += int((scores.reshape(len(scores), -1).argmax(axis=1) == labels[start : start + BATCH]).sum())
-    return 100 * right / len(images)
 
 
 def float_onnx(model: Any, path: Path, size: int) -> None:
@@ -88,20 +76,19 @@ def main() -> None:
         size, model = 64, keras.models.load_model(GOLDEN / "float_model.h5", compile=False)
     test, labels = pixels("val")
     test, labels = test[: args.images], labels[: args.images]
-    training, _ = pixels("train")
-    calibration = prepare(training[np.random.default_rng(0).permutation(len(training))[:CALIBRATION]], size)
+    calibration = calibration_images(0, size)
     source, images = args.scratch / "float.onnx", args.scratch / "images.npy"
     float_onnx(model, source, size)
     np.save(images, np.ascontiguousarray(calibration.transpose(0, 3, 1, 2)))
-    target = accuracy(source, test, labels, size)
-    print(f"{args.network}: float {target:.2f} % on {len(test)} images, {CALIBRATION} unlabelled for calibration")
+    target = accuracy(run_export(source, test, size), labels)
+    print(f"{args.network}: float {target:.2f} % on {len(test)} images, {len(calibration)} unlabelled for calibration")
     ours, seconds = rescued(model, calibration, args.scratch)
-    found = accuracy(ours, test, labels, size)
+    found = accuracy(run_export(ours, test, size), labels)
     print(f"  {'softdpu rescue, vint8':24} {found:6.2f} % ({found - target:+.2f})  {seconds:7.1f} s", flush=True)
     for recipe in args.recipes:
         output = args.scratch / f"{recipe.lower()}.onnx"
         needed = quark(python, recipe, source, images, output)
-        value = accuracy(output, test, labels, size)
+        value = accuracy(run_export(output, test, size), labels)
         ratio = f"{needed / seconds:.1f} times ours"
         print(f"  {'Quark ' + recipe:24} {value:6.2f} % ({value - target:+.2f})  {needed:7.1f} s, {ratio}", flush=True)
 

@@ -44,8 +44,14 @@ def prepare(images: np.ndarray, size: int) -> np.ndarray:
     return preprocess.scale(np.stack(grey))
 
 
+def calibration_images(draw: int, size: int, count: int = 128) -> np.ndarray:
+    """Return the unlabelled training images of one draw, as the network sees them."""
+    images, _ = pixels("train")
+    return prepare(images[np.random.default_rng(draw).permutation(len(images))[:count]], size)
+
+
 def features(base: Any, images: np.ndarray, size: int, cache: Path) -> np.ndarray:
-    """Return the base's features of images, kept in the file `cache`."""
+    """Return the outputs of a model or of its base for images, kept in the file `cache`."""
     if not cache.exists():
         parts = []
         for at in range(0, len(images), 100):
@@ -73,11 +79,6 @@ def transfer_model(scratch: Path, size: int = 128, seed: int = 1) -> Any:
     logits.set_weights(head.layers[-1].get_weights())
     model.save(path)
     return model
-
-
-def float_logits(model: Any, images: np.ndarray, size: int, cache: Path) -> np.ndarray:
-    """Return the float model's outputs, float32[n, 10], kept in the file `cache`."""
-    return features(model, images, size, cache)
 
 
 def accuracy(outputs: np.ndarray, labels: np.ndarray) -> float:

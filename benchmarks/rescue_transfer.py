@@ -21,24 +21,16 @@ import tf_keras as keras
 from rescue_scenario import (  # beside this file
     GOLDEN,
     accuracy,
+    calibration_images,
     dpu_logits,
-    float_logits,
+    features,
     pixels,
-    prepare,
     transfer_model,
 )
 
 from softdpu.quantizer import vitis_quantize
 
 RECIPES = ("vitis", "rescue", "rescue+learned_rounding")
-CALIBRATION = 128
-
-
-def calibration_images(draw: int, size: int) -> np.ndarray:
-    """Return the unlabelled training images of one draw."""
-    images, _ = pixels("train")
-    chosen = np.random.default_rng(draw).permutation(len(images))[:CALIBRATION]
-    return prepare(images[chosen], size)
 
 
 def run(model: Any, size: int, recipe: str, draw: int, test: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
@@ -53,7 +45,7 @@ def run(model: Any, size: int, recipe: str, draw: int, test: np.ndarray, labels:
 def compare(name: str, model: Any, size: int, args: argparse.Namespace) -> None:
     """Print one network's accuracies, each as the difference to float."""
     test, labels = pixels("val")
-    outputs = float_logits(model, test, size, args.scratch / f"logits-{name}.npy")[: args.images]
+    outputs = features(model, test, size, args.scratch / f"logits-{name}.npy")[: args.images]
     target = accuracy(outputs, labels)
     print(f"{name}: float {target:.2f} % on {len(outputs)} images")
     for recipe in args.recipes:

@@ -9,17 +9,16 @@ Example:
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
-from softdpu.output.cli import program
+from softdpu.output.cli import new_parser, program
 from softdpu.package.check import check
 
 
 @program
 def main() -> None:
     """Parse the command line and check."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = new_parser(__doc__)
     add = parser.add_argument
     add("--target-dir", type=Path, required=True, metavar="DIR", help="the card folder")
     add("--model", type=Path, required=True, help="the quantized .h5 that its .xmodel was compiled from")

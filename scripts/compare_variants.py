@@ -6,18 +6,17 @@ Example:
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 from softdpu import tasks
-from softdpu.output.cli import program
+from softdpu.output.cli import new_parser, program
 from softdpu.sweep.compare import compare
 
 
 @program
 def main() -> None:
     """Parse the command line and compare."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = new_parser(__doc__)
     parser.add_argument("compared", nargs="+", metavar="VARIANT/TARGET", help="one row of the table each")
     parser.add_argument("--build", type=Path, default=Path("build"), help="folder of the build (default: build)")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder of the table and the picture")

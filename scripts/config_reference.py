@@ -6,18 +6,17 @@ Example:
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 from softdpu.build.reference import reference
-from softdpu.output.cli import program
+from softdpu.output.cli import new_parser, program
 from softdpu.output.files import write_text
 
 
 @program
 def main() -> None:
     """Parse the command line and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = new_parser(__doc__)
     schema = Path(__file__).parents[1] / "schemas/config.schema.yaml"
     parser.add_argument("--schema", type=Path, default=schema, help="the schema (default: the project's)")
     parser.add_argument("--output", type=Path, required=True, help="the Markdown file")

@@ -6,17 +6,15 @@ Example:
 
 from __future__ import annotations
 
-import argparse
-
 from softdpu.commands.values import positive, seed
 from softdpu.dataset.shapes import SIZE, TASKS, draw
-from softdpu.output.cli import program
+from softdpu.output.cli import new_parser, program
 
 
 @program
 def main() -> None:
     """Parse the command line and draw."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = new_parser(__doc__)
     add = parser.add_argument
     add("--task", required=True, choices=TASKS, help="what is right for an image: a mask, or boxes")
     add("--output", required=True, metavar="DIR", help="folder for the images, what is right for them, and classes.txt")

@@ -7,16 +7,14 @@ Example:
 
 from __future__ import annotations
 
-import argparse
-
 from softdpu.dataset import fetch
-from softdpu.output.cli import program
+from softdpu.output.cli import new_parser, program
 
 
 @program
 def main() -> None:
     """Parse the command line and fetch."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = new_parser(__doc__)
     parser.add_argument("--kind", choices=sorted(fetch.KINDS), default="fashion_mnist", help="default: fashion_mnist")
     parser.add_argument(
         "--output", required=True, help="fashion_mnist: folder for the four .gz files; imagenet: val.txt"

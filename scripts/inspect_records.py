@@ -6,17 +6,15 @@ Example:
 
 from __future__ import annotations
 
-import argparse
-
 from softdpu.commands import values
 from softdpu.dataset.contact_sheet import contact_sheet
-from softdpu.output.cli import program
+from softdpu.output.cli import new_parser, program
 
 
 @program
 def main() -> None:
     """Parse the command line and draw."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = new_parser(__doc__)
     parser.add_argument("--records", required=True, metavar="DIR", help="folder with .tfrecord files")
     parser.add_argument("--output", required=True, metavar="PNG", help="path of the picture")
     parser.add_argument("--images", type=values.positive, default=8, help="images of each class (default: 8)")

@@ -8,11 +8,10 @@ Example:
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 from softdpu import tasks
-from softdpu.output.cli import program
+from softdpu.output.cli import new_parser, program
 from softdpu.package.ladder import find_exported, ladder
 
 STEPS = {"float": "float model", "ptq": "quantized", "qat": "fine-tuned", "target": "on target"}
@@ -21,7 +20,7 @@ STEPS = {"float": "float model", "ptq": "quantized", "qat": "fine-tuned", "targe
 @program
 def main() -> None:
     """Parse the command line and print the ladder."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = new_parser(__doc__)
     for option, name in STEPS.items():
         parser.add_argument(f"--{option}", type=Path, metavar="JSON", help=f"metrics of: {name}")
     parser.add_argument(

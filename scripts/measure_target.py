@@ -7,17 +7,16 @@ Example:
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
-from softdpu.output.cli import program
+from softdpu.output.cli import new_parser, program
 from softdpu.package.measure import MEASURES, measure
 
 
 @program
 def main() -> None:
     """Parse the command line and measure."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = new_parser(__doc__)
     add = parser.add_argument
     add("--task", choices=list(MEASURES), required=True, help="what the network is for")
     add("--results", type=Path, required=True, metavar="FILE", help="what the app wrote")

@@ -6,17 +6,15 @@ Example:
 
 from __future__ import annotations
 
-import argparse
-
 from softdpu.commands import records, values
 from softdpu.dataset import make
-from softdpu.output.cli import program
+from softdpu.output.cli import new_parser, program
 
 
 @program
 def main() -> None:
     """Parse the command line and merge."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = new_parser(__doc__)
     parser.add_argument("--records", required=True, metavar="DIR", help="folder with data_<i>.json of every shard")
     parser.add_argument("--shards", type=values.positive, required=True, help="number of shards")
     records.add_skipped(parser)

@@ -6,16 +6,14 @@ Example:
 
 from __future__ import annotations
 
-import argparse
-
 from softdpu.build import preflight
-from softdpu.output.cli import program
+from softdpu.output.cli import new_parser, program
 
 
 @program
 def main() -> None:
     """Parse the command line and look at the machine."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = new_parser(__doc__)
     parser.add_argument(
         "--settings",
         required=True,

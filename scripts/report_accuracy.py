@@ -10,11 +10,10 @@ Example:
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 from softdpu import tasks
-from softdpu.output.cli import program
+from softdpu.output.cli import new_parser, program
 from softdpu.report.sections import accuracy
 from softdpu.report.stages import MEASURED
 
@@ -22,7 +21,7 @@ from softdpu.report.stages import MEASURED
 @program
 def main() -> None:
     """Parse the command line and draw."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = new_parser(__doc__)
     for stage, name in MEASURED.items():
         parser.add_argument(f"--{stage}", type=Path, nargs="*", default=[], metavar="FILE", help=f"files of: {name}")
     parser.add_argument("--records", type=Path, required=True, metavar="DIR", help="folder of the validation records")

@@ -7,18 +7,17 @@ Example:
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 
-from softdpu.output.cli import program
+from softdpu.output.cli import new_parser, program
 from softdpu.report.sections import build
 
 
 @program
 def main() -> None:
     """Parse the command line and draw."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = new_parser(__doc__)
     add = parser.add_argument
     add("--config", type=json.loads, required=True, metavar="JSON", help="the whole configuration")
     add("--benchmarks", type=Path, required=True, metavar="DIR", help="folder of Snakemake's benchmark files")

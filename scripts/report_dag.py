@@ -6,18 +6,17 @@ Example:
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
-from softdpu.output.cli import program
+from softdpu.output.cli import new_parser, program
 from softdpu.report.dag import draw_dag
 
 
 @program
 def main() -> None:
     """Parse the command line and draw."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = new_parser(__doc__)
     parser.add_argument("--output", type=Path, required=True, metavar="SVG", help="path of the picture")
     args = parser.parse_args()
     draw_dag(sys.stdin.read(), args.output)

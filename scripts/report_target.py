@@ -10,11 +10,10 @@ Example:
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 from softdpu import tasks
-from softdpu.output.cli import program
+from softdpu.output.cli import new_parser, program
 from softdpu.report.sections import target
 from softdpu.report.stages import MEASURED
 
@@ -32,7 +31,7 @@ FILES = {
 @program
 def main() -> None:
     """Parse the command line and draw."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = new_parser(__doc__)
     parser.add_argument("--target", required=True, help="its name, for the titles")
     parser.add_argument("--build", required=True, help="network and data in a few words, for the ladder")
     for stage, name in MEASURED.items():

@@ -68,6 +68,11 @@ def _tell(why: str) -> int:
     return 1
 
 
+def new_parser(doc: str | None) -> argparse.ArgumentParser:
+    """Return a parser whose --help shows a program's docstring as it is written."""
+    return argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+
 def script(add_arguments: Callable[[argparse.ArgumentParser], object], doc: str | None) -> Callable[..., int]:
     """Return the program of a script: options from `add_arguments`, which sets `run`, and its docstring in --help."""
 
