@@ -30,26 +30,14 @@ for name in boards.target_names():
         message:
             f"target_{name} is whole"
 
-    rule:
-        name:
-            f"run_{name}"
-        input:
-            f"<build>/run_{name}.json",
-        localrule: True
+    for kind in ("run", "predict", "check"):
 
-    rule:
-        name:
-            f"predict_{name}"
-        input:
-            f"<build>/predict_{name}.json",
-        localrule: True
-
-    rule:
-        name:
-            f"check_{name}"
-        input:
-            f"<build>/check_{name}.json",
-        localrule: True
+        rule:
+            name:
+                f"{kind}_{name}"
+            input:
+                f"<build>/{kind}_{name}.json",
+            localrule: True
 
 
 rule export:

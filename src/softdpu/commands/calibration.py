@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from softdpu.commands.fields import pick
 from softdpu.commands.options import add_trust
 from softdpu.commands.values import positive
 from softdpu.training import quantizers
@@ -35,4 +36,4 @@ def add_calibration(parser: argparse.ArgumentParser) -> None:
 
 def read_calibration(args: argparse.Namespace) -> Calibration:
     """Return what the options of `add_calibration` say."""
-    return Calibration(args.calib_images, args.calib_batch, args.recipe, args.quantizer, args.trust)
+    return pick(Calibration, args, recipe_of_quantizer=args.recipe)

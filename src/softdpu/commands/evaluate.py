@@ -6,6 +6,7 @@ import argparse
 
 from softdpu.commands import calibration as calibration_options
 from softdpu.commands import options
+from softdpu.commands.fields import pick
 from softdpu.training.quantization import Evaluation, evaluate_model
 
 
@@ -22,8 +23,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Evaluate as the arguments say."""
-    evaluate_model(
-        Evaluation(
-            args.model, args.output, options.read_data(args), args.quantizer, args.threads, args.trust, args.reference
-        )
-    )
+    evaluate_model(pick(Evaluation, args, data=options.read_data(args)))

@@ -9,7 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def pick(kind: type[T], args: argparse.Namespace) -> T:
-    """Return the dataclass `kind` with the options of its fields' names."""
+def pick(kind: type[T], args: argparse.Namespace, **made: object) -> T:
+    """Return the dataclass `kind` with what was `made` of its fields, and of others the options of their names."""
     names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
-    return kind(**{name: getattr(args, name) for name in names})
+    return kind(**{name: made[name] if name in made else getattr(args, name) for name in names})

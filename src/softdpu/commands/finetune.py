@@ -6,6 +6,7 @@ import argparse
 
 from softdpu.commands import calibration as calibration_options
 from softdpu.commands import options
+from softdpu.commands.fields import pick
 from softdpu.training.quantization import FineTuning, finetune
 from softdpu.training.recipe import Recipe
 
@@ -24,14 +25,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Fine-tune as the arguments say."""
-    finetune(
-        FineTuning(
-            args.model,
-            args.output,
-            options.read_data(args),
-            options.read_recipe(args),
-            calibration_options.read_calibration(args),
-            options.read_surroundings(args),
-            args.tensorboard,
-        )
-    )
+    calibration = calibration_options.read_calibration(args)
+    finetune(pick(FineTuning, args, calibration=calibration, **options.read_training(args)))

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import fields
 
 from softdpu import tasks
+from softdpu.commands.fields import pick
 from softdpu.commands.values import add_scaling_argument, positive, seed, share
 from softdpu.dataset import preprocess
 from softdpu.dataset.pipeline import Augmentation
@@ -50,8 +51,7 @@ def add_task(parser: argparse.ArgumentParser) -> None:
 
 def read_data(args: argparse.Namespace) -> Data:
     """Return what the options of `add_data` say."""
-    train = getattr(args, "train_records", None)
-    return Data(args.val_records, train, args.fit, args.scaling, args.task, args.detection)
+    return pick(Data, args, train_records=getattr(args, "train_records", None))
 
 
 def add_threads(parser: argparse.ArgumentParser) -> None:
@@ -94,7 +94,7 @@ def add_surroundings(parser: argparse.ArgumentParser) -> None:
 
 def read_surroundings(args: argparse.Namespace) -> Surroundings:
     """Return what the options of `add_surroundings` say."""
-    return Surroundings(args.strategy, args.worker_timeout, args.checkpoints, getattr(args, "mixed_precision", None))
+    return pick(Surroundings, args, mixed_precision=getattr(args, "mixed_precision", None))
 
 
 def add_recipe(parser: argparse.ArgumentParser, defaults: Recipe) -> None:
@@ -131,10 +131,13 @@ def add_recipe(parser: argparse.ArgumentParser, defaults: Recipe) -> None:
 
 def read_recipe(args: argparse.Namespace) -> Recipe:
     """Return the recipe that a command line asks for."""
-    values = {field.name: getattr(args, field.name) for field in fields(Recipe) if field.name != "augmentation"}
-    values["lr_steps"] = tuple(values["lr_steps"])
     augmentation = {field.name: getattr(args, "augment_" + field.name) for field in fields(Augmentation)}
-    return Recipe(augmentation=Augmentation(**augmentation), **values)
+    return pick(Recipe, args, lr_steps=tuple(args.lr_steps), augmentation=Augmentation(**augmentation))
+
+
+def read_training(args: argparse.Namespace) -> dict[str, object]:
+    """Return by field what a stage that trains is made of, as the options of all functions here say."""
+    return {"data": read_data(args), "recipe": read_recipe(args), "surroundings": read_surroundings(args)}
 
 
 def _read_step(text: str) -> tuple[int, float]:

@@ -6,6 +6,7 @@ import argparse
 
 from softdpu.commands import calibration as calibration_options
 from softdpu.commands import options
+from softdpu.commands.fields import pick
 from softdpu.commands.values import seed
 from softdpu.training.quantization import Quantization, quantize
 
@@ -23,5 +24,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Quantize as the arguments say."""
-    data, calibration = options.read_data(args), calibration_options.read_calibration(args)
-    quantize(Quantization(args.model, args.output, data, calibration, args.seed, args.threads))
+    calibration = calibration_options.read_calibration(args)
+    quantize(pick(Quantization, args, data=options.read_data(args), calibration=calibration))

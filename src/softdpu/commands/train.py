@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from softdpu.commands import options
+from softdpu.commands.fields import pick
 from softdpu.commands.values import count_lines, positive, share
 from softdpu.training import copies
 from softdpu.training.float_model import FloatTraining, train_float
@@ -50,17 +51,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Train as the arguments say."""
-    network = Network(
-        args.classes, args.size, args.alpha, args.dropout, args.weights, args.freeze_base, args.bn_momentum
-    )
-    train_float(
-        FloatTraining(
-            args.output,
-            args.tensorboard,
-            options.read_data(args),
-            network,
-            options.read_recipe(args),
-            options.read_surroundings(args),
-            args.cache_features,
-        )
-    )
+    train_float(pick(FloatTraining, args, network=pick(Network, args), **options.read_training(args)))
