@@ -141,3 +141,18 @@ def average_pool_factor(height: int, width: int) -> tuple[int, int]:
         if abs(n / 2**m - 1 / count) < abs(best[0] / 2 ** best[1] - 1 / count):
             best = (n, m)
     return best
+
+
+def rescale_factor(height: int, width: int, is_global: bool) -> float:
+    """Return what the quantizer's layer multiplies a true mean by, so that it equals the DPU's sum * n / 2**m.
+
+    A global window that is no square counts as the square of their common multiple, where its side is at most 8. The
+    factor is 1.0 for windows beyond the DPU's 255.
+    """
+    side = height * width // math.gcd(height, width)
+    if is_global and height != width and side <= 8:
+        height = width = side
+    if height > 255 or width > 255:
+        return 1.0
+    n, m = average_pool_factor(height, width)
+    return height * width * n / 2**m

@@ -11,6 +11,8 @@ from softdpu.compiler.layers.common import image, pair, scale, window
 from softdpu.compiler.registry import layer as layer_kind
 from softdpu.numbers import fixed_point
 
+_PLAIN_MEAN = {"count_include_pad": False, "count_include_invalid": True}
+
 
 @layer_kind("MaxPooling2D")
 def max_pooling(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
@@ -28,23 +30,25 @@ def average_pooling(build: Builder, layer: Layer, name: str, sources: list[Op], 
     size_of_window = pair(layer.config["pool_size"])
     attrs, size = window(build, layer, sources[0].shape, size_of_window)
     del attrs["dilation"]
-    attrs |= {"global": False, "count_include_pad": False, "count_include_invalid": True}
+    attrs |= {"global": False, **_PLAIN_MEAN}
     op = build.add(layer, name, "avgpool2d", {"input": sources}, attrs, (*size, sources[0].shape[-1]))
     if layer.wrapper != "QuantizeWrapper":  # the plain Keras layer is the true mean
         return op
-    factor = pooling_factor(*size_of_window, is_global=op.shape[1:3] == (1, 1))
+    factor = fixed_point.rescale_factor(*size_of_window, is_global=op.shape[1:3] == (1, 1))
     return build.quantize_output(layer, op, scale(build, layer, op, factor))
 
 
 @layer_kind("GlobalMaxPooling2D")
 def global_max_pooling(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
     """GlobalMaxPooling2D; the result keeps its 1 x 1 extent."""
+    return build.quantize_output(layer, _pool_all(build, layer, name, "maxpool2d", sources, {}))
+
+
+def _pool_all(build: Builder, layer: Layer, name: str, kind: str, sources: list[Op], more: dict[str, bool]) -> Op:
     batch, height, width, channels = image(build, layer, sources[0].shape)
     attrs = {"kernel": [width, height], "stride": [1, 1], "pad_mode": "FLOOR", "pad": [0, 0, 0, 0], "global": True}
-    op = build.add(layer, name, "maxpool2d", {"input": sources}, attrs, (batch, 1, 1, channels))
-    if not layer.config.get("keepdims"):
-        build.mark_vector(op)
-    return build.quantize_output(layer, op)
+    op = build.add(layer, name, kind, {"input": sources}, attrs | more, (batch, 1, 1, channels))
+    return op if layer.config.get("keepdims") else build.mark_vector(op)
 
 
 @layer_kind("Cropping2D")
@@ -63,39 +67,11 @@ def cropping(build: Builder, layer: Layer, name: str, sources: list[Op], call: C
 @layer_kind("GlobalAveragePooling2D", "VitisGlobalAveragePooling2D")
 def global_average_pooling(build: Builder, layer: Layer, name: str, sources: list[Op], call: Call) -> Op:
     """GlobalAveragePooling2D times the DPU's factor; the result keeps its 1 x 1 extent."""
-    batch, height, width, channels = image(build, layer, sources[0].shape)
-    attrs = {
-        "kernel": [width, height],
-        "stride": [1, 1],
-        "pad_mode": "FLOOR",
-        "pad": [0, 0, 0, 0],
-        "global": True,
-        "count_include_pad": False,
-        "count_include_invalid": True,
-    }
-    op = build.add(layer, name, "avgpool2d", {"input": sources}, attrs, (batch, 1, 1, channels))
-    if not layer.config.get("keepdims"):
-        build.mark_vector(op)
+    op = _pool_all(build, layer, name, "avgpool2d", sources, _PLAIN_MEAN)
     if layer.wrapper != "QuantizeWrapper":
         return op
-    return build.quantize_output(layer, op, scale(build, layer, op, pooling_factor(height, width, is_global=True)))
-
-
-def pooling_factor(height: int, width: int, is_global: bool) -> float:
-    """Return what the quantizer's layer multiplies a true mean by, so that it equals the DPU's sum * n / 2**m.
-
-    Args:
-        height, width: of the window.
-        is_global: whether the result is one pixel; the DPU then averages a rectangle as the square of side
-            lcm(height, width), where that is at most 8.
-    """
-    if max(height, width) > 255:
-        return 1.0
-    side = math.lcm(height, width)
-    if is_global and height != width and side <= 8:
-        height = width = side
-    n, m = fixed_point.average_pool_factor(height, width)
-    return height * width * n / 2**m
+    factor = fixed_point.rescale_factor(sources[0].shape[1], sources[0].shape[2], is_global=True)
+    return build.quantize_output(layer, op, scale(build, layer, op, factor))
 
 
 @layer_kind("ZeroPadding2D")

@@ -9,6 +9,7 @@ import numpy as np
 
 from softdpu.keras2.api import keras, tf
 from softdpu.numbers import fixed_point
+from softdpu.numbers.fixed_point import rescale_factor
 
 register = keras.utils.register_keras_serializable
 
@@ -25,23 +26,6 @@ class VitisSigmoid(keras.layers.Layer):
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Return `input_shape`."""
         return input_shape
-
-
-def effective_window(height: int, width: int, is_global: bool) -> tuple[int, int]:
-    """Return the window whose factor the DPU uses for a window of height x width."""
-    side = height * width // math.gcd(height, width)
-    if is_global and height != width and side <= 8:
-        return side, side
-    return height, width
-
-
-def rescale_factor(height: int, width: int, is_global: bool) -> float:
-    """Return by what the true mean is multiplied: count * n / 2**m; 1.0 for windows beyond the DPU's 255."""
-    height, width = effective_window(height, width, is_global)
-    if height > 255 or width > 255:
-        return 1.0
-    n, m = fixed_point.average_pool_factor(height, width)
-    return height * width * n / 2**m
 
 
 def _is_power_of_two(number: int) -> bool:
