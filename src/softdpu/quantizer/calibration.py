@@ -15,7 +15,7 @@ import numpy as np
 from softdpu.keras2.api import keras, tf
 from softdpu.output.progress import tqdm
 from softdpu.quantizer.errors import QuantizerError
-from softdpu.quantizer.quantizers import ANALYSE, CALIBRATE, EVALUATE, Observer, Quantizer, TQTQuantizer
+from softdpu.quantizer.quantizers import ANALYSE, CALIBRATE, EVALUATE, Observer, Quantizer
 from softdpu.quantizer.wrappers import list_quantized_layers, set_mode
 
 _POSITION, _MINIMUM, _MAXIMUM = range(3)
@@ -117,12 +117,7 @@ def calibrate(model: keras.Model, batches: Iterable[Any], last_batch: bool = Fal
         # A batch in which the tensor is all zero says nothing about its range and has no vote.
         positions = (used if len(used) else table)[:, _POSITION].tolist()
         position = positions[-1] if last_batch else _vote(positions)
-        quantizer.weights["min_var"].assign(table[-1, _MINIMUM])
-        quantizer.weights["max_var"].assign(table[-1, _MAXIMUM])
-        if isinstance(quantizer, TQTQuantizer):
-            quantizer.weights["log_th_var"].assign(quantizer.threshold(table[-1, _MINIMUM], table[-1, _MAXIMUM]))
-        else:
-            quantizer.weights["quant_pos_var"].assign(position)
+        quantizer.store(position, table[-1, _MINIMUM], table[-1, _MAXIMUM])
     return dead
 
 

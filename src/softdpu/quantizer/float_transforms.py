@@ -202,8 +202,8 @@ def convert_batch_normalization(graph: Graph) -> None:
         else:
             layer = keras.layers.Dense(len(multiplier), name=bn.name)
             kernel = {"kernel": np.diag(multiplier)}
-        entry = legacy.serialize(layer)
-        bn.class_name, bn.config, bn.weights = entry["class_name"], entry["config"], {**kernel, "bias": bias}
+        made = new_node(layer)
+        bn.class_name, bn.config, bn.weights = made.class_name, made.config, {**kernel, "bias": bias}
 
 
 def join_batch_normalization(graph: Graph) -> None:

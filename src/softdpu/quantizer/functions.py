@@ -100,10 +100,7 @@ def _trace(graph: Graph, node: Node, lambdas: dict[str, Any], shapes: dict[str, 
     def read(ref: list[Any]) -> list[Any]:
         return end if ref[0] == node.name else ref
 
-    for other in graph.nodes.values():
-        if other.name not in new:
-            other.inbound = _map_refs(other.inbound, read)
-    graph.output_refs = _map_refs(graph.output_refs, read)
+    graph.map_refs(read, keep=new)
 
 
 def _take_single(refs: Any) -> list[Any]:
@@ -270,9 +267,7 @@ def _split(graph: Graph, node: Node, shapes: dict[str, Any]) -> None:
         return [names[one[2]], 0, 0] if one[0] == node.name else one
 
     del graph.nodes[node.name]
-    for other in graph.nodes.values():
-        other.inbound = _map_refs(other.inbound, read)
-    graph.output_refs = _map_refs(graph.output_refs, read)
+    graph.map_refs(read)
 
 
 def _identity(graph: Graph, node: Node, shapes: dict[str, Any]) -> None:

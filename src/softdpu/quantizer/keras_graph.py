@@ -58,7 +58,7 @@ class Node:
 
     def refs(self) -> list[Ref]:
         """Return the refs of all tensors that the call reads, those among its keyword arguments included."""
-        return list(_refs(self.inbound))
+        return _refs(self.inbound)
 
     def inputs(self) -> list[str]:
         """Return the names of the nodes that the call reads."""
@@ -84,19 +84,15 @@ def _is_ref(value: Any) -> bool:
     )
 
 
-def _refs(value: Any) -> Iterator[Ref]:
-    if isinstance(value, (list, tuple)) and len(value) >= 3 and value[0] == _CONSTANT:
-        yield from _refs(value[3] if len(value) > 3 else None)
-    elif _is_ref(value):
-        yield value
-        if len(value) > 3:
-            yield from _refs(value[3])
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from _refs(item)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from _refs(item)
+def _refs(value: Any) -> list[Ref]:
+    found: list[Ref] = []
+
+    def note(ref: Ref) -> Ref:
+        found.append(ref)
+        return ref
+
+    _map_refs(value, note)
+    return found
 
 
 def _map_refs(value: Any, function: Callable[[Ref], Ref]) -> Any:
@@ -171,16 +167,20 @@ class Graph:
             candidate = f"{name}_{number}"
         return candidate
 
+    def map_refs(self, function: Callable[[Ref], Ref], keep: Container[str] = ()) -> None:
+        """Let every node except those in `keep`, and the outputs, read what `function` makes of what they read."""
+        for node in self.nodes.values():
+            if node.name not in keep:
+                node.inbound = _map_refs(node.inbound, function)
+        self.output_refs = _map_refs(self.output_refs, function)
+
     def redirect(self, old: str, new: str, keep: tuple[str, ...] = ()) -> None:
         """Let every reader of `old` read the first tensor of `new`, except the nodes in `keep`."""
 
         def renamed(ref: Ref) -> Ref:
             return [new, 0, 0] if ref[0] == old else ref
 
-        for node in self.nodes.values():
-            if node.name not in keep and old in node.inputs():
-                node.inbound = _map_refs(node.inbound, renamed)
-        self.output_refs = _map_refs(self.output_refs, renamed)
+        self.map_refs(renamed, keep)
 
     def rename(self, names: dict[str, str]) -> None:
         """Give nodes new names, {old: new}."""
@@ -190,10 +190,9 @@ class Graph:
 
         for node in self.nodes.values():
             node.name = names.get(node.name, node.name)
-            node.inbound = _map_refs(node.inbound, renamed)
         self.nodes = {node.name: node for node in self.nodes.values()}
         self.input_refs = _map_refs(self.input_refs, renamed)
-        self.output_refs = _map_refs(self.output_refs, renamed)
+        self.map_refs(renamed)
 
     def insert_after(self, source: Node, node: Node) -> Node:
         """Add `node`, which reads `source` alone, and let all former readers of `source` read it."""
@@ -225,9 +224,7 @@ class Graph:
         (ref,) = node.refs()
         source = list(ref[:3])
         del self.nodes[node.name]
-        for other in self.nodes.values():
-            other.inbound = _map_refs(other.inbound, lambda r: list(source) if r[0] == node.name else r)
-        self.output_refs = _map_refs(self.output_refs, lambda r: list(source) if r[0] == node.name else r)
+        self.map_refs(lambda r: list(source) if r[0] == node.name else r)
 
     def to_model(self, custom_objects: dict[str, Any] | None = None) -> keras.Model:
         """Return a new functional model with this graph and these weights."""
@@ -293,16 +290,16 @@ class _Scope:
             return
         new = name if name not in self.graph.nodes else self.graph.unique_name(self.prefix + name)
         self.placed[key] = new
-        node = Node(
+        source, made = _shape_at(layer.get_input_shape_at, call), _shape_at(layer.get_output_shape_at, call)
+        self.graph.nodes[new] = Node(
             name=new,
             class_name=entry["class_name"],
             config=copy.deepcopy(entry["config"]),
             weights=dict(zip(weight_names(layer), layer.get_weights())),  # noqa: B905
             inbound=_map_refs(inbound, self.resolve),
-            input_rank=_rank(layer, call),
-            output_shape=_output_shape(layer, call),
+            input_rank=len(source) if isinstance(source, tuple) else None,
+            output_shape=made[0] if isinstance(made, list) and len(made) == 1 else made,
         )
-        self.graph.nodes[new] = node
 
     def resolve(self, ref: Ref) -> Ref:
         """Return the ref in the graph of a ref in this model's configuration."""
@@ -312,24 +309,15 @@ class _Scope:
         self.place(name, call)
         if (name, call) in self.nested:
             scope = self.nested[name, call]
-            return scope.resolve(list(_refs(scope.config["output_layers"]))[tensor])
+            return scope.resolve(_refs(scope.config["output_layers"])[tensor])
         return [self.placed[name, call], 0, tensor]
 
 
-def _rank(layer: keras.layers.Layer, call: int) -> int | None:
+def _shape_at(find: Callable[[int], Any], call: int) -> Any:
     try:
-        shape = layer.get_input_shape_at(call)
+        return find(call)
     except (AttributeError, RuntimeError, ValueError):
         return None
-    return len(shape) if isinstance(shape, tuple) else None
-
-
-def _output_shape(layer: keras.layers.Layer, call: int) -> Any:
-    try:
-        shape = layer.get_output_shape_at(call)
-    except (AttributeError, RuntimeError, ValueError):
-        return None
-    return shape[0] if isinstance(shape, list) and len(shape) == 1 else shape
 
 
 def as_functional(model: keras.Model) -> keras.Model:

@@ -7,6 +7,7 @@ step, the stored one otherwise), QCBEV (the stored position always) or ANALYSE (
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from softdpu.keras2.api import import_internal, keras, tf
@@ -46,55 +47,35 @@ def building_symbolically() -> bool:
     return getattr(tf.compat.v1.get_default_graph(), "name", "").endswith("_scratch_graph")
 
 
+@dataclasses.dataclass(eq=False)
 class Quantizer:
     """What Pof2SQuantizer and TQTQuantizer share: the parameters of AMD's configuration and the tensor's format."""
 
-    def __init__(
-        self,
-        bit_width: int,
-        method: int,
-        round_mode: int,
-        symmetry: bool = True,
-        per_channel: bool = False,
-        channel_axis: int = -1,
-        use_fixneuron_quant: int = 0,
-        unsigned: bool = False,
-        narrow_range: bool = False,
-    ) -> None:
-        if not symmetry:
+    bit_width: int
+    method: int
+    round_mode: int
+    symmetry: bool = True
+    per_channel: bool = False
+    channel_axis: int = -1
+    use_fixneuron_quant: int = 0
+    unsigned: bool = False
+    narrow_range: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.symmetry:
             raise QuantizerError("expected symmetry=True: a DPU position has no zero point, got symmetry=False")
-        if method not in (ops.NON_OVERFLOW, ops.MIN_MSE):
+        if self.method not in (ops.NON_OVERFLOW, ops.MIN_MSE):
             raise QuantizerError(
-                f"expected method 0 (non-overflow) or 1 (min-MSE) for a power-of-two scale, got {method}"
+                f"expected method 0 (non-overflow) or 1 (min-MSE) for a power-of-two scale, got {self.method}"
             )
-        self.bit_width = bit_width
-        self.method = method
-        self.round_mode = round_mode
-        self.symmetry = symmetry
-        self.per_channel = per_channel
-        self.channel_axis = channel_axis
-        self.use_fixneuron_quant = use_fixneuron_quant
-        self.unsigned = unsigned
-        self.narrow_range = narrow_range
-        self.form = ops.Format(
-            bit_width, round_mode, unsigned, narrow_range and not unsigned, channel_axis if per_channel else None
-        )
+        narrow, axis = self.narrow_range and not self.unsigned, self.channel_axis if self.per_channel else None
+        self.form = ops.Format(self.bit_width, self.round_mode, self.unsigned, narrow, axis)
         self.weights: dict[str, tf.Variable] = {}
         self.key = ""
 
     def get_config(self) -> dict[str, Any]:
         """Return the nine parameters, in the order of AMD's files."""
-        return {
-            "bit_width": self.bit_width,
-            "method": self.method,
-            "round_mode": self.round_mode,
-            "symmetry": self.symmetry,
-            "per_channel": self.per_channel,
-            "channel_axis": self.channel_axis,
-            "use_fixneuron_quant": self.use_fixneuron_quant,
-            "unsigned": self.unsigned,
-            "narrow_range": self.narrow_range,
-        }
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Quantizer:
@@ -177,8 +158,17 @@ class Quantizer:
         """Change the tensor's position."""
         raise NotImplementedError
 
+    def _set_range(self, f_min: tf.Tensor, f_max: tf.Tensor) -> None:
+        self.weights["min_var"].assign(f_min)
+        self.weights["max_var"].assign(f_max)
+
     def initialize(self, x: tf.Tensor) -> None:
         """Set the variables from the one tensor `x`, outside any graph: how weights and biases are calibrated."""
+        f_min, f_max = ops.full_range(x, self.form)
+        self.store(self._choose(x, f_min, f_max), f_min, f_max)
+
+    def store(self, position: Any, f_min: Any, f_max: Any) -> None:
+        """Set the variables to what was measured: the range, and the position or the threshold that follows from it."""
         raise NotImplementedError
 
 
@@ -199,17 +189,13 @@ class Pof2SQuantizer(Quantizer):
 
     def _train(self, x: tf.Tensor) -> tf.Tensor:
         quantized, f_min, f_max, position = ops.fake_quantize_by_range(x, self.method, self.form)
-        self.weights["min_var"].assign(f_min)
-        self.weights["max_var"].assign(f_max)
-        self.weights["quant_pos_var"].assign(position)
+        self.store(position, f_min, f_max)
         return quantized
 
-    def initialize(self, x: tf.Tensor) -> None:
-        """Set range and position from `x`."""
-        f_min, f_max = ops.full_range(x, self.form)
-        self.weights["min_var"].assign(f_min)
-        self.weights["max_var"].assign(f_max)
-        self.weights["quant_pos_var"].assign(self._choose(x, f_min, f_max))
+    def store(self, position: Any, f_min: Any, f_max: Any) -> None:
+        """Set range and position."""
+        self._set_range(f_min, f_max)
+        self.weights["quant_pos_var"].assign(position)
 
 
 @register(package="Vitis", name="LastValueQuantPosQuantizer")
@@ -245,18 +231,15 @@ class TQTQuantizer(Quantizer):
 
     def _train(self, x: tf.Tensor) -> tf.Tensor:
         f_min, f_max = ops.full_range(tf.stop_gradient(x), self.form)
-        self.weights["min_var"].assign(f_min)
-        self.weights["max_var"].assign(f_max)
+        self._set_range(f_min, f_max)
         return self._evaluate(x)
 
     def _evaluate(self, x: tf.Tensor) -> tf.Tensor:
         return ops.fake_quantize_with_threshold(x, self.weights["log_th_var"], self.form)
 
-    def initialize(self, x: tf.Tensor) -> None:
-        """Set range and threshold from `x` so that nothing saturates."""
-        f_min, f_max = ops.full_range(x, self.form)
-        self.weights["min_var"].assign(f_min)
-        self.weights["max_var"].assign(f_max)
+    def store(self, position: Any, f_min: Any, f_max: Any) -> None:
+        """Set the range, and the threshold so that nothing of it saturates."""
+        self._set_range(f_min, f_max)
         self.weights["log_th_var"].assign(self.threshold(f_min, f_max))
 
 

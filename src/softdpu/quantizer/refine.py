@@ -215,35 +215,26 @@ def adjust_shift_bias_leaky_relu(model: keras.Model) -> None:
             _adjust_bias(before, lambda _cut: 0)
 
 
-def align_concat(model: keras.Model) -> bool:
-    """Concatenate: all inputs and the output get the smallest of their positions. Tell whether anything changed."""
-    changed = False
+def align_concat(model: keras.Model) -> None:
+    """Concatenate: all inputs and the output get the smallest of their positions."""
     for layer in _layers(model, L.Concatenate):
         result = output_position(layer)
         if result is not None:
-            changed |= _align([result, *(source for source in input_positions(layer) if source is not None)])
-    return changed
+            _align([result, *(source for source in input_positions(layer) if source is not None)])
 
 
-def align_pool(model: keras.Model) -> bool:
-    """Max and average pooling: input and output get the smaller position. Tell whether anything changed."""
-    changed = False
+def align_pool(model: keras.Model) -> None:
+    """Max and average pooling: input and output get the smaller position."""
     for layer in _layers(model, (L.MaxPooling2D, L.AveragePooling2D)):
-        source, result = input_position(layer), output_position(layer)
-        if source is not None and result is not None:
-            changed |= _align([source, result])
-    return changed
+        _align(_take_known([input_position(layer), output_position(layer)]))
 
 
-def _align(positions: list[Position]) -> bool:
-    smallest = min(position.value for position in positions)
-    moved = [position for position in positions if position.value != smallest]
-    for position in moved:
-        position.set(smallest)
-    return bool(moved)
+def _align(positions: list[Position]) -> None:
+    for position in positions:
+        position.set(min(position.value for position in positions))
 
 
-RULES: dict[str, Callable[[keras.Model], Any]] = {
+RULES: dict[str, Callable[[keras.Model], None]] = {
     "adjust_dpu_sigmoid": adjust_sigmoid,
     "adjust_dpu_shift_read": adjust_shift_read,
     "adjust_dpu_shift_write": adjust_shift_write,

@@ -9,8 +9,10 @@ from typing import Any
 
 from softdpu.keras2 import kinds
 from softdpu.numbers import fixed_point
+from softdpu.quantizer.configs import VitisQuantizeConfig
 from softdpu.quantizer.errors import QuantizerError
 from softdpu.quantizer.ops import MIN_MSE, NON_OVERFLOW
+from softdpu.quantizer.quantizers import Quantizer
 
 _REGISTRY = "quantize_registry_config"
 _USER = "user_quantize_config"
@@ -228,31 +230,11 @@ class Strategy:
 
 
 def _parameters(method: int, round_mode: int) -> dict[str, Any]:
-    return {
-        "bit_width": 8,
-        "method": method,
-        "round_mode": round_mode,
-        "symmetry": True,
-        "per_channel": False,
-        "channel_axis": -1,
-        "use_fixneuron_quant": 0,
-        "unsigned": False,
-        "narrow_range": False,
-    }
+    return Quantizer(8, method, round_mode).get_config()
 
 
 def _empty_lists() -> dict[str, Any]:
-    lists: dict[str, Any] = {}
-    for plural, singular in (
-        ("inputs", "input"),
-        ("weights", "weight"),
-        ("biases", "bias"),
-        ("activations", "activation"),
-        ("outputs", "output"),
-    ):
-        lists["quantizable_" + plural] = []
-        lists[singular + "_quantizers"] = []
-    return lists
+    return VitisQuantizeConfig().get_config()
 
 
 _KERAS_PATH = "tensorflow.keras.layers."
