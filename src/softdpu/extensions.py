@@ -12,10 +12,22 @@ import importlib.util
 import os
 import pkgutil
 import sys
+from typing import Any, Callable, TypeVar
 
 from softdpu.errors import SoftdpuError
 
 VARIABLE = "SOFTDPU_EXTENSIONS"
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def enter(table: dict[str, Function], names: tuple[str, ...]) -> Callable[[Function], Function]:
+    """Return a decorator that enters a function into a registry under each of the names."""
+
+    def register(function: Function) -> Function:
+        table.update(dict.fromkeys(names, function))
+        return function
+
+    return register
 
 
 def import_modules(package: str) -> None:

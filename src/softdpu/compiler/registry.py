@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
 
 from softdpu.compiler.builder import Builder
 from softdpu.compiler.chain import Chain
 from softdpu.compiler.graph import Op
 from softdpu.compiler.keras_model import Call, Layer
+from softdpu.extensions import enter
 from softdpu.numbers.boards import Dpu
 
 LayerFunction = Callable[[Builder, Layer, str, list[Op], Call], Op]
-Function = TypeVar("Function", bound=Callable[..., object])
 
 LAYERS: dict[str, LayerFunction] = {}
 RULES: dict[str, Callable[[Chain], Op]] = {}
@@ -23,7 +22,7 @@ CHECKS: dict[str, Callable[[Op, Dpu], str]] = {}
 
 def layer(*kinds: str) -> Callable[[LayerFunction], LayerFunction]:
     """Register what Keras layers of these classes become: (builder, layer, name, sources, call) -> float operation."""
-    return _into(LAYERS, kinds)
+    return enter(LAYERS, kinds)
 
 
 def rule(*kinds: str, fuses: bool = False) -> Callable[[Callable[[Chain], Op]], Callable[[Chain], Op]]:
@@ -34,7 +33,7 @@ def rule(*kinds: str, fuses: bool = False) -> Callable[[Callable[[Chain], Op]], 
         fuses: whether an activation may follow before the one rounding.
     """
     FUSING.update(kinds if fuses else ())
-    return _into(RULES, kinds)
+    return enter(RULES, kinds)
 
 
 def mover(*kinds: str) -> Callable[[Callable[[Op, Op], Op | None]], Callable[[Op, Op], Op | None]]:
@@ -42,17 +41,9 @@ def mover(*kinds: str) -> Callable[[Callable[[Op, Op], Op | None]], Callable[[Op
 
     They need no fix operation of their own. None for one that does need it.
     """
-    return _into(MOVERS, kinds)
+    return enter(MOVERS, kinds)
 
 
 def check(*kinds: str) -> Callable[[Callable[[Op, Dpu], str]], Callable[[Op, Dpu], str]]:
     """Register what a DPU can do of integer operations: (operation, dpu) -> why it cannot, empty where it can."""
-    return _into(CHECKS, kinds)
-
-
-def _into(table: dict[str, Function], kinds: tuple[str, ...]) -> Callable[[Function], Function]:
-    def register(function: Function) -> Function:
-        table.update(dict.fromkeys(kinds, function))
-        return function
-
-    return register
+    return enter(CHECKS, kinds)

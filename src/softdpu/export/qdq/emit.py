@@ -9,6 +9,7 @@ import numpy as np
 from softdpu.errors import SoftdpuError
 from softdpu.export.qdq.qdq_graph import FLAT, NCHW, NHWC, QdqGraph
 from softdpu.export.source import is_integer
+from softdpu.extensions import enter
 from softdpu.numbers import fixed_point
 from softdpu.runtime.program import Node, Value
 
@@ -20,12 +21,7 @@ _LEAKY_BITS = 7  # the DPU's slope is 13 / 2**7
 
 def emitter(*kinds: str) -> Callable[[Emitter], Emitter]:
     """Register what makes the ONNX nodes of op types. It returns the result before it is quantized."""
-
-    def register(function: Emitter) -> Emitter:
-        EMITTERS.update(dict.fromkeys(kinds, function))
-        return function
-
-    return register
+    return enter(EMITTERS, kinds)
 
 
 def activation_of(node: Node) -> str:

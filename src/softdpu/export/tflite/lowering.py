@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from softdpu.export.source import is_integer
+from softdpu.extensions import enter
 from softdpu.runtime.litert.lowering import Lowering, NotExactError, scale_of
 from softdpu.runtime.litert.model import Operator
 from softdpu.runtime.litert.rounding import dequantize
@@ -61,11 +62,7 @@ class WholeLowering(Lowering):
         return self.builder.finish(self._entries, indices, self._facts)
 
     def _copy(self, value: Value, index: int) -> int:
-        from softdpu.runtime.litert.movement import reshape_to
-
-        copy = self.int8(value) if is_integer(value) else self.float32(value.shape)
-        self.builder.operator(Operator.RESHAPE, [index, self.ints(value.shape)], [copy], reshape_to(value.shape))
-        return copy
+        return self.reshape(index, self.int8(value) if is_integer(value) else self.float32(value.shape), value.shape)
 
 
 def last_values(program: Program) -> list[Value]:
@@ -85,9 +82,4 @@ FLOATS: dict[str, Lower] = {}
 
 def float_lowering(*kinds: str) -> Callable[[Lower], Lower]:
     """Register the lowering of ops whose inputs or output are float."""
-
-    def register(function: Lower) -> Lower:
-        FLOATS.update(dict.fromkeys(kinds, function))
-        return function
-
-    return register
+    return enter(FLOATS, kinds)

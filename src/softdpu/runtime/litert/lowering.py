@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from softdpu.errors import SoftdpuError
+from softdpu.extensions import enter
 from softdpu.runtime.litert.model import ModelBuilder, Operator, option
 from softdpu.runtime.program import Node, Value
 
@@ -102,6 +103,12 @@ class Lowering:
         """Add an int32 constant."""
         return self.builder.constant(np.asarray(values, np.int32))
 
+    def reshape(self, source: int, target: int, shape: tuple[int, ...]) -> int:
+        """Add a RESHAPE of one tensor into another of this shape, and return that."""
+        options = option("Reshape", newShape=np.asarray(shape, np.int32))
+        self.builder.operator(Operator.RESHAPE, [source, self.ints(shape)], [target], options)
+        return target
+
     def put(self, node: Node, index: int, zero: int = 0, positive: bool = False) -> None:
         """Say where the output of an op is held."""
         self.held[node.key] = Held(index, zero, positive)
@@ -129,9 +136,4 @@ LOWERINGS: dict[str, Lower] = {}
 
 def lowering(*kinds: str) -> Callable[[Lower], Lower]:
     """Register the lowering of op types. It raises NotExactError where it cannot keep every bit."""
-
-    def register(function: Lower) -> Lower:
-        LOWERINGS.update(dict.fromkeys(kinds, function))
-        return function
-
-    return register
+    return enter(LOWERINGS, kinds)

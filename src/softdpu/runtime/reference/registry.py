@@ -10,6 +10,7 @@ from typing import Callable, Dict, List
 
 import numpy as np
 
+from softdpu.extensions import enter
 from softdpu.runtime.program import Node
 
 Args = Dict[str, List[np.ndarray]]  # the arrays of each input, by argument name
@@ -21,26 +22,18 @@ FLOAT_KERNELS: dict[str, Kernel] = {}
 
 def integer_kernel(*kinds: str) -> Callable[[Kernel], Kernel]:
     """Register a function as the integer kernel of op types."""
-    return _register(INTEGER_KERNELS, kinds)
+    return enter(INTEGER_KERNELS, kinds)
 
 
 def float_kernel(*kinds: str) -> Callable[[Kernel], Kernel]:
     """Register a function as the float kernel of op types."""
-    return _register(FLOAT_KERNELS, kinds)
+    return enter(FLOAT_KERNELS, kinds)
 
 
 def any_kernel(*kinds: str) -> Callable[[Kernel], Kernel]:
     """Register a function that only moves numbers, for integers and floats alike."""
 
     def register(kernel: Kernel) -> Kernel:
-        return _register(FLOAT_KERNELS, kinds)(_register(INTEGER_KERNELS, kinds)(kernel))
-
-    return register
-
-
-def _register(table: dict[str, Kernel], kinds: tuple[str, ...]) -> Callable[[Kernel], Kernel]:
-    def register(kernel: Kernel) -> Kernel:
-        table.update(dict.fromkeys(kinds, kernel))
-        return kernel
+        return enter(FLOAT_KERNELS, kinds)(enter(INTEGER_KERNELS, kinds)(kernel))
 
     return register
