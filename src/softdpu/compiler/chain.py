@@ -49,17 +49,9 @@ class Chain:
     def op(self, kind: str, attrs: dict[str, object], name: str = "", tensor: str = "") -> Op:
         """Return the integer operation of this chain, with the core's marks kept."""
         marks = {key: value for key, value in self.core.attrs.items() if key.startswith("quant_")}
-        return Op(
-            name or self.core.name,
-            kind,
-            self.inputs,
-            {**attrs, **marks},
-            self.core.shape,
-            tensor=tensor or self.tensor,
-            fix=self.fix,
-            layer=self.core.layer,
-            quant=dict(self.quant),
-        )
+        made = Op(name or self.core.name, kind, self.inputs, {**attrs, **marks}, self.core.shape, tensor or self.tensor)
+        made.fix, made.layer, made.quant = self.fix, self.core.layer, dict(self.quant)
+        return made
 
 
 def check_slope(op: Op) -> None:

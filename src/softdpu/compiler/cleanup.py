@@ -56,20 +56,10 @@ def sink_reshapes(graph: Graph) -> Graph:
         if before.kind != "reshape-fix" or len(readers.get(op.input, [])) != 1 or op.input in outputs:
             continue
         image = before.input
-        moved = replace(
-            op,
-            name=op.name + MOVED,
-            inputs={"input": [image]},
-            shape=image.shape,
-            tensor=op.tensor + MOVED,
-        )
-        replaced[op] = replace(
-            op,
-            name=op.tensor + MOVED + RESHAPED,
-            kind="reshape-fix",
-            inputs={"input": [moved]},
-            attrs={"shape": list(op.shape)},
-        )
+        name, tensor = op.name + MOVED, op.tensor + MOVED
+        moved = replace(op, name=name, inputs={"input": [image]}, shape=image.shape, tensor=tensor)
+        attrs = {"shape": list(op.shape)}
+        replaced[op] = replace(op, name=tensor + RESHAPED, kind="reshape-fix", inputs={"input": [moved]}, attrs=attrs)
     return graph.rewire(replaced).drop_unused()
 
 

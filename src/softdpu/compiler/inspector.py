@@ -182,15 +182,16 @@ class _Dressing:
 
     def _joins(self, layer: Layer) -> bool:
         """Whether an activation is taken in by the layer before it, behind what was folded into that."""
-        source = layer.calls[0].inputs[0]
-        before = next((made for made in self.layers if made.name == source[0]), None)
-        original = next((key for key, now in self._as.items() if now == source), source)
-        if before is None or before.wrapper != "QuantizeWrapper" or not self._has_one_reader(original):
+        before = self._find_before(layer.calls[0].inputs[0])
+        if before is None or before.wrapper != "QuantizeWrapper":
             return False
         return before.kind in self._quantized and layer.kind in self._quantized[before.kind].takes_in
 
-    def _has_one_reader(self, key: tuple[str, int]) -> bool:
-        return self._uses[key] == 1 and key[0] not in self._outputs
+    def _find_before(self, source: tuple[str, int]) -> Layer | None:
+        """Return the layer that makes `source`, None where others read the same or it is an output."""
+        original = next((key for key, now in self._as.items() if now == source), source)
+        alone = self._uses[original] == 1 and original[0] not in self._outputs
+        return next((made for made in self.layers if made.name == source[0] and alone), None)
 
     def _split_separable(self, layer: Layer) -> None:
         first = replace(
@@ -217,27 +218,17 @@ class _Dressing:
 
     def _dress_normalization(self, layer: Layer) -> None:
         source = layer.calls[0].inputs[0]
-        before = next((made for made in self.layers if made.name == source[0]), None)
-        original = next((key for key, now in self._as.items() if now == source), source)
-        if before is not None and before.kind in kinds.KERNELS and self._has_one_reader(original):
+        before = self._find_before(source)
+        if before is not None and before.kind in kinds.KERNELS:
             self._vanish(layer)
             return
         channels = int(layer.weights["moving_mean"].size)
         if self._is_of_vectors(source):
-            config = {"use_bias": True, "activation": "linear"}
-            kernel = {"kernel": np.eye(channels, dtype=np.float32), "bias": np.zeros(channels, np.float32)}
-            self._dress_weighted(replace(layer, kind="Dense", config=config, weights=kernel), "kernel")
-            return
-        weights: dict[str, Any] = {
-            "depthwise_kernel": np.ones((1, 1, channels, 1), np.float32),
-            "depthwise_kernel_pos": _POSITIONS["kernel_pos"],
-            "bias": np.zeros(channels, np.float32),
-            "bias_pos": _POSITIONS["bias_pos"],
-        }
-        if not self._is_joined(layer):
-            weights["post_activation_pos"] = _POSITIONS["pos"]
-        config = {"padding": "valid", "strides": [1, 1], "use_bias": True, "activation": "linear"}
-        self._add(replace(layer, config=config, weights={}), "DepthwiseConv2D", "QuantizeWrapper", **weights)
+            kind, key, kernel = "Dense", "kernel", np.eye(channels, dtype=np.float32)
+        else:
+            kind, key, kernel = "DepthwiseConv2D", "depthwise_kernel", np.ones((1, 1, channels, 1), np.float32)
+        config = {"padding": "valid", "strides": [1, 1]}
+        self._dress_weighted(replace(layer, kind=kind, config=config, weights={key: kernel}), key)
 
     def _is_of_vectors(self, source: tuple[str, int]) -> bool:
         """Whether what `source` makes is one vector per image."""

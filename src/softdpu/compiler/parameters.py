@@ -22,10 +22,7 @@ def fold_parameters(graph: Graph) -> Graph:
             const = op.input
             assert const.data is not None
             data = fixed_point.quantize(const.data, op.fix.position, _MODES[op.fix.round_mode])
-            name = const.name
-            replaced[op] = Op(
-                name, "const-fix", {}, {}, const.shape, tensor=op.name, fix=op.fix, data=data, layer=op.layer
-            )
+            replaced[op] = integer_constant(const.name, op.name, data, op.fix, op.layer)
     return graph.rewire(replaced).drop_unused()
 
 
@@ -38,14 +35,4 @@ def as_float(const: Op) -> Op:
 
 def integer_constant(name: str, tensor: str, data: np.ndarray, fix: Fix, layer: str) -> Op:
     """Return an int8 constant."""
-    return Op(
-        name,
-        "const-fix",
-        {},
-        {},
-        tuple(data.shape),
-        tensor=tensor,
-        fix=fix,
-        data=np.ascontiguousarray(data),
-        layer=layer,
-    )
+    return Op(name, "const-fix", {}, {}, data.shape, tensor, fix, np.ascontiguousarray(data), layer)
