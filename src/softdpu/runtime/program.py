@@ -23,18 +23,7 @@ CONSTANTS = ("const", "const-fix")
 INPUTS = ("data", "data-fix", "placeholder")
 
 # XINT8 and INT8 hold the same bytes; the X only says that the tensor carries a position.
-_NUMPY_TYPES = {
-    "int8": np.int8,
-    "int16": np.int16,
-    "int32": np.int32,
-    "int64": np.int64,
-    "uint8": np.uint8,
-    "uint16": np.uint16,
-    "uint32": np.uint32,
-    "uint64": np.uint64,
-    "float32": np.float32,
-    "float64": np.float64,
-}
+_TYPES = ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64"]
 
 
 @dataclass(frozen=True)
@@ -181,15 +170,15 @@ def value_of_tensor(tensor: Tensor) -> Value:
 def _as_value(key: str, tensor: Tensor) -> Value:
     shape = tuple(int(size) for size in tensor.dims)
     name = str(tensor.dtype).lower().lstrip("x")
-    if name not in _NUMPY_TYPES:
-        raise SoftdpuError(f"op '{key}': the runtime has no data type {tensor.dtype}; it has {', '.join(_NUMPY_TYPES)}")
+    if name not in _TYPES:
+        raise SoftdpuError(f"op '{key}': the runtime has no data type {tensor.dtype}; it has {', '.join(_TYPES)}")
     fix_point = int(tensor.get_attr("fix_point")) if tensor.has_attr("fix_point") else None
     if fix_point is not None and not -_MOST_POSITION <= fix_point <= _MOST_POSITION:
         raise SoftdpuError(
             f"op '{key}': the fix_point {fix_point} of its output is none that a quantizer gives "
             f"({-_MOST_POSITION} to {_MOST_POSITION})"
         )
-    return Value(key, tensor.name, shape, np.dtype(_NUMPY_TYPES[name]), fix_point)
+    return Value(key, tensor.name, shape, np.dtype(name), fix_point)
 
 
 def _constant(op: Op, value: Value, dpus: list[Subgraph]) -> np.ndarray:

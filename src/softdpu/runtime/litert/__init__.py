@@ -9,7 +9,6 @@ import numpy as np
 
 from softdpu.extensions import import_extensions, import_modules
 from softdpu.runtime.litert.lowering import LOWERINGS, Lowering, NotExactError
-from softdpu.runtime.litert.model import Operator, option
 from softdpu.runtime.litert.stage import LiteRtStage
 from softdpu.runtime.program import Node, Program
 from softdpu.runtime.reference import run_node
@@ -109,19 +108,11 @@ def _finish(program: Program, segment: Lowering, nodes: list[Node], end: int) ->
     for node in outputs:
         index = segment.held[node.key].index
         if index in taken:  # an input, or another output: LiteRT wants a tensor of its own
-            index = _copy(segment, node, index)
+            index = segment.reshape(index, segment.int8(node.output, segment.held[node.key].zero), node.output.shape)
         indices.append(index)
         taken.add(index)
     model = segment.builder.finish(list(segment.inputs.values()), indices)
     return [LiteRtStage(model, list(segment.inputs), [node.key for node in outputs])]
-
-
-def _copy(segment: Lowering, node: Node, index: int) -> int:
-    held = segment.held[node.key]
-    copy = segment.int8(node.output, held.zero)
-    options = option("Reshape", newShape=np.asarray(node.output.shape, np.int32))
-    segment.builder.operator(Operator.RESHAPE, [index, segment.ints(node.output.shape)], [copy], options)
-    return copy
 
 
 import_modules(__name__)

@@ -56,7 +56,7 @@ class Filters:
 def conv2d(model: Lowering, node: Node) -> None:
     """CONV_2D."""
     weights = model.constant(node.inputs["weights"][0])
-    convolution(model, node, _filters(model, node, Operator.CONV_2D, weights, 0, _steps(node)))
+    convolution(model, node, _filters(model, node, Operator.CONV_2D, weights, 0, steps_of(node)))
 
 
 @lowering("depthwise-conv2d-fix")
@@ -65,7 +65,7 @@ def depthwise_conv2d(model: Lowering, node: Node) -> None:
     weights = model.constant(node.inputs["weights"][0])
     multiplier, height, width, channels = weights.shape
     packed = weights.transpose(1, 2, 3, 0).reshape(1, height, width, channels * multiplier)
-    options = {**_steps(node), "depthMultiplier": multiplier}
+    options = {**steps_of(node), "depthMultiplier": multiplier}
     convolution(model, node, _filters(model, node, Operator.DEPTHWISE_CONV_2D, packed, 3, options))
 
 
@@ -126,7 +126,8 @@ def _convolve_transposed(model: Lowering, node: Node, weights: np.ndarray) -> No
     convolution(model, node, _filters(model, node, Operator.TRANSPOSE_CONV, turned, 0, {}))
 
 
-def _steps(node: Node) -> dict[str, Any]:
+def steps_of(node: Node) -> dict[str, Any]:
+    """Return an op's stride and dilation as LiteRT's options."""
     stride, dilation = node.pair("stride"), node.pair("dilation")
     return {
         "strideH": stride[0],
@@ -365,8 +366,6 @@ def pad_input(model: Lowering, node: Node, value: Value, filters: Filters, plain
     height, width = (size for axis, size in enumerate(filters.weights.shape) if axis in (1, 2))
     if pads == same_pads(node, (height, width)):
         return index, Padding.SAME, 0
-    if min(pads) < 0:
-        raise NotExactError(f"negative pads {pads}")
     return pad(model, value, index, pads), Padding.VALID, 0
 
 
@@ -382,11 +381,17 @@ def same_pads(node: Node, kernel: tuple[int, int]) -> tuple[int, int, int, int] 
     return pads[0], pads[1], pads[2], pads[3]
 
 
-def pad(model: Lowering, value: Value, index: int, pads: tuple[int, int, int, int]) -> int:
-    """Add a border of zeros to a plain tensor and return the result."""
+def pad(model: Lowering, value: Value, index: int, pads: tuple[int, int, int, int], number: int = 0) -> int:
+    """Add a border of zeros, or of another number, to a plain tensor and return the result."""
+    if min(pads) < 0:
+        raise NotExactError(f"negative pads {pads}")
     top, bottom, left, right = pads
     batch, height, width, channels = value.shape
     grown = model.int8(value, shape=(batch, height + top + bottom, width + left + right, channels))
     paddings = model.ints([[0, 0], [top, bottom], [left, right], [0, 0]])
-    model.builder.operator(Operator.PAD, [index, paddings], [grown], option("Pad"))
+    if number:
+        border = model.builder.constant(np.asarray([number], np.int8), scale_of(value.position))
+        model.builder.operator(Operator.PADV2, [index, paddings, border], [grown], option("PadV2"))
+    else:
+        model.builder.operator(Operator.PAD, [index, paddings], [grown], option("Pad"))
     return grown

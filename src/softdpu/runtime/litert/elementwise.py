@@ -15,9 +15,9 @@ from softdpu.runtime.litert.rounding import (
     RELU,
     binary,
     dequantize,
-    floor_and_store,
     relu6_limit,
     round_half_up,
+    store_scaled,
     store_whole,
 )
 from softdpu.runtime.program import Node, Value
@@ -142,9 +142,7 @@ def store_hard(model: Lowering, node: Node, value: Value) -> None:
     product = binary(model, Operator.MUL, x, opened, shape)
     shift = int(node.attrs.get("shift_hswish", UNUSED))
     target = node.output.position if shift == UNUSED else entry + middle - shift
-    steps = binary(model, Operator.MUL, product, model.numbers(2.0 ** (target - middle), rank=len(shape)), shape)
-    raised = binary(model, Operator.ADD, steps, model.numbers(0.5, rank=len(shape)), shape)
-    floor_and_store(model, node, raised)
+    store_scaled(model, node, product, 2.0 ** (target - middle))
 
 
 def store_table(model: Lowering, node: Node, value: Value, table: np.ndarray, curve: Curve | None = None) -> None:

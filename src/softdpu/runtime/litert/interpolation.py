@@ -8,7 +8,7 @@ import numpy as np
 
 from softdpu.runtime.litert.lowering import Lowering, NotExactError
 from softdpu.runtime.litert.model import Operator, option
-from softdpu.runtime.litert.rounding import EXACT, binary, dequantize, floor_and_store
+from softdpu.runtime.litert.rounding import EXACT, binary, dequantize, store_scaled
 from softdpu.runtime.program import Node
 from softdpu.runtime.reference.resize import linear_weights
 
@@ -28,20 +28,12 @@ def interpolate(model: Lowering, node: Node) -> None:
         raise NotExactError(f"interpolation in steps of 1/{denominator:.0f}")
     batch, _, width, channels = node.input.shape
     height_out, width_out = node.output.shape[1:3]
-    source = binary(
-        model,
-        Operator.MUL,
-        dequantize(model, node.input),
-        model.numbers(2.0**node.input.position, rank=4),
-        node.input.shape,
-    )
+    to_whole = model.numbers(2.0**node.input.position, rank=4)
+    source = binary(model, Operator.MUL, dequantize(model, node.input), to_whole, node.input.shape)
     source = _blend(model, source, 1, rows, (batch, height_out, width, channels))
     source = _blend(model, source, 2, cols, (batch, height_out, width_out, channels))
-    shape = node.output.shape
-    raised = binary(model, Operator.ADD, source, model.numbers(0.25, rank=4), shape)
-    scale = 2.0**-step / (tall * wide)
-    steps = binary(model, Operator.MUL, raised, model.numbers(scale, rank=4), shape)
-    floor_and_store(model, node, binary(model, Operator.ADD, steps, model.numbers(0.5, rank=4), shape))
+    raised = binary(model, Operator.ADD, source, model.numbers(0.25, rank=4), node.output.shape)
+    store_scaled(model, node, raised, 2.0**-step / (tall * wide))
 
 
 Taps = list[tuple[np.ndarray, np.ndarray]]  # (index of an input pixel, its weight) for each output pixel

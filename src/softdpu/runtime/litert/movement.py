@@ -57,8 +57,13 @@ def identity(model: Lowering, node: Node) -> None:
 def reshape(model: Lowering, node: Node) -> None:
     """RESHAPE."""
     held, _ = source_of(model, node)
-    shape = model.ints(node.output.shape)
-    move(model, node, Operator.RESHAPE, [held.index, shape], held, reshape_to(node.output.shape))
+    put_reshaped(model, node, held.index, held)
+
+
+def put_reshaped(model: Lowering, node: Node, index: int, held: Held) -> None:
+    """Put bytes of what is held, in the shape of the op's output."""
+    output = model.reshape(index, model.int8(node.output, held.zero), node.output.shape)
+    model.put(node, output, held.zero, held.positive)
 
 
 @lowering("transpose")
@@ -118,17 +123,10 @@ def blocks(model: Lowering, node: Node) -> None:
     """RESHAPE, TRANSPOSE of six axes, RESHAPE."""
     held, value = source_of(model, node)
     shape, order = block_move(node)
-    cut = model.int8(value, held.zero, shape)
-    model.builder.operator(Operator.RESHAPE, [held.index, model.ints(shape)], [cut], reshape_to(shape))
+    cut = model.reshape(held.index, model.int8(value, held.zero, shape), shape)
     moved = model.int8(value, held.zero, tuple(shape[axis] for axis in order))
     model.builder.operator(Operator.TRANSPOSE, [cut, model.ints(order)], [moved], option("Transpose"))
-    target = node.output.shape
-    move(model, node, Operator.RESHAPE, [moved, model.ints(target)], held, reshape_to(target))
-
-
-def reshape_to(shape: tuple[int, ...]) -> Any:
-    """Return the options of a RESHAPE."""
-    return option("Reshape", newShape=np.asarray(shape, np.int32))
+    put_reshaped(model, node, moved, held)
 
 
 @lowering("upsample-fix", "downsample-fix", "resize")

@@ -8,11 +8,11 @@ import numpy as np
 from ai_edge_litert.schema_py_generated import Padding
 
 from softdpu.numbers import fixed_point
-from softdpu.runtime.litert.conv import Filters, convolution, same_pads
-from softdpu.runtime.litert.lowering import Held, Lowering, NotExactError, lowering, scale_of
+from softdpu.runtime.litert.conv import Filters, convolution, pad, same_pads, steps_of
+from softdpu.runtime.litert.lowering import Held, Lowering, NotExactError, lowering
 from softdpu.runtime.litert.model import Operator, option
-from softdpu.runtime.litert.movement import move, reshape_to, source_of
-from softdpu.runtime.program import Node, Value
+from softdpu.runtime.litert.movement import move, put_reshaped, source_of
+from softdpu.runtime.program import Node
 
 
 @lowering("pool-fix")
@@ -33,12 +33,8 @@ def pool(model: Lowering, node: Node) -> None:
         _global_average(model, node, factor, shift)
         return
     weights = np.full((1, height, width, channels), factor, np.int8)
-    stride = node.pair("stride")
-    options = {"strideH": stride[0], "strideW": stride[1], "dilationHFactor": 1, "dilationWFactor": 1}
-    filters = Filters(
-        Operator.DEPTHWISE_CONV_2D, weights, 3, shift, np.zeros(channels), {**options, "depthMultiplier": 1}
-    )
-    convolution(model, node, filters)
+    options = {**steps_of(node), "depthMultiplier": 1}
+    convolution(model, node, Filters(Operator.DEPTHWISE_CONV_2D, weights, 3, shift, np.zeros(channels), options))
 
 
 def _global_average(model: Lowering, node: Node, factor: int, shift: int) -> None:
@@ -46,17 +42,13 @@ def _global_average(model: Lowering, node: Node, factor: int, shift: int) -> Non
     batch, height, width, channels = node.input.shape
     pixels, held = height * width, model.get(node.input)
 
-    def moved(code: int, shape: tuple[int, ...], index: int, argument: tuple[int, ...]) -> int:
-        target = model.int8(node.input, held.zero, shape)
-        options = reshape_to(shape) if code == Operator.RESHAPE else option("Transpose")
-        model.builder.operator(code, [index, model.ints(argument)], [target], options)
-        return target
-
-    rows = moved(Operator.RESHAPE, (batch, pixels, channels), held.index, (batch, pixels, channels))
-    columns = moved(Operator.TRANSPOSE, (batch, channels, pixels), rows, (0, 2, 1))
-    shape = (batch, channels, 1, pixels)
-    source = replace(node.input, key=node.key + " columns", shape=shape)
-    model.held[source.key] = replace(held, index=moved(Operator.RESHAPE, shape, columns, shape))
+    shape = (batch, pixels, channels)
+    rows = model.reshape(held.index, model.int8(node.input, held.zero, shape), shape)
+    columns = model.int8(node.input, held.zero, (batch, channels, pixels))
+    model.builder.operator(Operator.TRANSPOSE, [rows, model.ints((0, 2, 1))], [columns], option("Transpose"))
+    source = replace(node.input, key=node.key + " columns", shape=(batch, channels, 1, pixels))
+    index = model.reshape(columns, model.int8(source, held.zero), source.shape)
+    model.held[source.key] = replace(held, index=index)
     sums = replace(node.output, key=node.key + " sums", shape=(batch, channels, 1, 1))
     steps = {"strideH": 1, "strideW": 1, "dilationHFactor": 1, "dilationWFactor": 1}
     weights = np.full((1, 1, 1, pixels), factor, np.int8)
@@ -65,11 +57,7 @@ def _global_average(model: Lowering, node: Node, factor: int, shift: int) -> Non
         replace(node, key=sums.key, inputs={"input": (source,)}, output=sums),
         Filters(Operator.CONV_2D, weights, 0, shift, np.zeros(1), steps),
     )
-    result = model.held[sums.key]
-    output = model.int8(node.output, result.zero)
-    target = node.output.shape
-    model.builder.operator(Operator.RESHAPE, [result.index, model.ints(target)], [output], reshape_to(target))
-    model.put(node, output, result.zero, result.positive)
+    put_reshaped(model, node, model.held[sums.key].index, model.held[sums.key])
 
 
 def _max_pool(model: Lowering, node: Node) -> None:
@@ -80,7 +68,7 @@ def _max_pool(model: Lowering, node: Node) -> None:
     if any(pads) and pads == same_pads(node, kernel):
         padding = Padding.SAME
     elif any(pads):
-        held = Held(_lowest_border(model, value, model.plain(value), pads), 0, held.positive)
+        held = Held(pad(model, value, model.plain(value), pads, -128), 0, held.positive)
     options = option(
         "Pool2D",
         padding=padding,
@@ -90,15 +78,3 @@ def _max_pool(model: Lowering, node: Node) -> None:
         filterWidth=kernel[1],
     )
     move(model, node, Operator.MAX_POOL_2D, [held.index], held, options)
-
-
-def _lowest_border(model: Lowering, value: Value, index: int, pads: tuple[int, int, int, int]) -> int:
-    top, bottom, left, right = pads
-    if min(pads) < 0:
-        raise NotExactError(f"negative pads {pads}")
-    batch, height, width, channels = value.shape
-    grown = model.int8(value, shape=(batch, height + top + bottom, width + left + right, channels))
-    paddings = model.ints([[0, 0], [top, bottom], [left, right], [0, 0]])
-    lowest = model.builder.constant(np.asarray([-128], np.int8), scale_of(value.position))
-    model.builder.operator(Operator.PADV2, [index, paddings, lowest], [grown], option("PadV2"))
-    return grown

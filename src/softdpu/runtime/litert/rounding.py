@@ -41,17 +41,23 @@ def round_half_up(model: Lowering, node: Node, source: int) -> None:
 
     The caller vouches that x has at most 24 significant bits where the result is not saturated.
     """
-    shape, rank = node.output.shape, len(node.output.shape)
     kind = node.attrs.get("nonlinear") or "NONE"
     if kind == "LEAKYRELU":
-        source = unary(model, Operator.LEAKY_RELU, source, shape, option("LeakyRelu", alpha=26 / 256))
+        source = unary(model, Operator.LEAKY_RELU, source, node.output.shape, option("LeakyRelu", alpha=26 / 256))
     elif kind not in ("NONE", "RELU", "RELU6"):
         raise NotExactError(f"nonlinear {kind}")
-    position = node.output.position
-    steps = binary(model, Operator.MUL, source, model.numbers(2.0**position, rank=rank), shape)
-    positive = kind in ("RELU", "RELU6")
+    limit = relu6_limit(node.output.position) if kind == "RELU6" else None
+    store_scaled(model, node, source, 2.0**node.output.position, limit, kind in ("RELU", "RELU6"))
+
+
+def store_scaled(
+    model: Lowering, node: Node, x: int, scale: float, limit: int | None = None, positive: bool = False
+) -> None:
+    """Store floor(x * scale + 0.5) of a float32 tensor as the op's int8 output, as floor_and_store does."""
+    shape, rank = node.output.shape, len(node.output.shape)
+    steps = binary(model, Operator.MUL, x, model.numbers(scale, rank=rank), shape)
     raised = binary(model, Operator.ADD, steps, model.numbers(0.5, rank=rank), shape, RELU if positive else NONE)
-    floor_and_store(model, node, raised, relu6_limit(position) if kind == "RELU6" else None, positive)
+    floor_and_store(model, node, raised, limit, positive)
 
 
 def floor_and_store(model: Lowering, node: Node, source: int, limit: int | None = None, positive: bool = False) -> None:

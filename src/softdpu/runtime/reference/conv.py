@@ -20,37 +20,26 @@ Pads = Tuple[int, int, int, int]  # top, bottom, left, right
 Pair = Tuple[int, int]  # height, width
 
 
-@integer_kernel("conv2d-fix")
+@integer_kernel("conv2d-fix", "depthwise-conv2d-fix")
 def conv2d_fix(node: Node, args: Args) -> np.ndarray:
     """out = activate(sum(x * w) + bias)."""
-    x, weights = args["input"][0], args["weights"][0]
-    group = int(node.attrs.get("group") or 1)
-    sums = convolve(x, weights, node.pair("stride"), node.pair("dilation"), node.pads(), group)
-    return _finish(sums, node, args)
+    return _finish(_sum(node, args["input"][0], args["weights"][0], node.pair("stride"), node.pads()), node, args)
 
 
-@integer_kernel("depthwise-conv2d-fix")
-def depthwise_conv2d_fix(node: Node, args: Args) -> np.ndarray:
-    """The same, each channel for itself; output channel c * multiplier + m."""
-    x, weights = args["input"][0], args["weights"][0]
-    sums = convolve_depthwise(x, weights, node.pair("stride"), node.pair("dilation"), node.pads())
-    return _finish(sums, node, args)
-
-
-@integer_kernel("transposed-conv2d-fix")
+@integer_kernel("transposed-conv2d-fix", "transposed-depthwise-conv2d-fix")
 def transposed_conv2d_fix(node: Node, args: Args) -> np.ndarray:
     """A convolution of the spread input."""
     x, weights = args["input"][0], args["weights"][0]
     spread, pads = spread_input(x, weights.shape[1:3], node.pair("stride"), node.pair("dilation"), node.pads())
-    return _finish(convolve(spread, weights, (1, 1), node.pair("dilation"), pads), node, args)
+    return _finish(_sum(node, spread, weights, (1, 1), pads), node, args)
 
 
-@integer_kernel("transposed-depthwise-conv2d-fix")
-def transposed_depthwise_conv2d_fix(node: Node, args: Args) -> np.ndarray:
-    """A depthwise convolution of the spread input."""
-    x, weights = args["input"][0], args["weights"][0]
-    spread, pads = spread_input(x, weights.shape[1:3], node.pair("stride"), node.pair("dilation"), node.pads())
-    return _finish(convolve_depthwise(spread, weights, (1, 1), node.pair("dilation"), pads), node, args)
+def _sum(node: Node, x: np.ndarray, weights: np.ndarray, stride: Pair, pads: Pads) -> np.ndarray:
+    """Return the sums of an op's kind; a depthwise one's output channel is c * multiplier + m."""
+    if "depthwise" in node.kind:
+        return convolve_depthwise(x, weights, stride, node.pair("dilation"), pads)
+    group = 1 if node.kind.startswith("transposed") else int(node.attrs.get("group") or 1)
+    return convolve(x, weights, stride, node.pair("dilation"), pads, group)
 
 
 def _finish(sums: np.ndarray, node: Node, args: Args) -> np.ndarray:
@@ -156,12 +145,9 @@ def conv2d(node: Node, args: Args) -> np.ndarray:
     x, weights = args["input"][0], args["weights"][0]
     stride, dilation = node.pair("stride"), node.pair("dilation")
     kernel = (weights.shape[1], weights.shape[2])
-    pads = float_pads(node, kernel, stride, dilation)
-    if node.kind == "conv2d":
-        sums = convolve(x, weights, stride, dilation, pads, int(node.attrs.get("group") or 1))
-    else:
-        sums = convolve_depthwise(x, weights, stride, dilation, pads)
-    return _fit(_add_bias(sums, args), node)
+    sums = _add_bias(_sum(node, x, weights, stride, float_pads(node, kernel, stride, dilation)), args)
+    # Rows and columns that pads of an uneven pad_mode made too many.
+    return sums[:, : node.output.shape[1], : node.output.shape[2]]
 
 
 @float_kernel("transposed-conv2d", "transposed-depthwise-conv2d")
@@ -178,14 +164,8 @@ def transposed_conv2d(node: Node, args: Args) -> np.ndarray:
         before = [c // 2 for c in cut] if node.attrs["pad_mode"] == "SAME" else [0, 0]
         pads = (before[0], full[0] - before[0] - out[0], before[1], full[1] - before[1] - out[1])
     spread, around = spread_input(x, kernel, stride, dilation, pads)
-    form = convolve if node.kind == "transposed-conv2d" else convolve_depthwise
-    return _add_bias(form(spread, weights, (1, 1), dilation, around), args)
+    return _add_bias(_sum(node, spread, weights, (1, 1), around), args)
 
 
 def _add_bias(sums: np.ndarray, args: Args) -> np.ndarray:
     return sums + args["bias"][0] if args.get("bias") else sums
-
-
-def _fit(sums: np.ndarray, node: Node) -> np.ndarray:
-    """Cut rows and columns that pads of an uneven pad_mode made too many."""
-    return sums[:, : node.output.shape[1], : node.output.shape[2]]

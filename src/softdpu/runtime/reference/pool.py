@@ -36,10 +36,8 @@ def pool_fix(node: Node, args: Args) -> np.ndarray:
 @float_kernel("maxpool2d")
 def maxpool2d(node: Node, args: Args) -> np.ndarray:
     """The largest number that is no padding."""
-    x = args["input"][0]
-    kernel, stride = _window(node, x)
-    padded = pad_or_crop(x, float_pads(node, kernel, stride), -np.inf)
-    out = windows(padded, kernel, stride).max(axis=(3, 4))
+    kernel, stride, pads = window_of(node)
+    out = windows(pad_or_crop(args["input"][0], pads, -np.inf), kernel, stride).max(axis=(3, 4))
     return out[:, : node.output.shape[1], : node.output.shape[2]]
 
 
@@ -47,8 +45,7 @@ def maxpool2d(node: Node, args: Args) -> np.ndarray:
 def avgpool2d(node: Node, args: Args) -> np.ndarray:
     """The mean in float64, over the whole window or over what is no padding (count_include_pad)."""
     x = args["input"][0].astype(np.float64)
-    kernel, stride = _window(node, x)
-    pads = float_pads(node, kernel, stride)
+    kernel, stride, pads = window_of(node)
     sums = windows(pad_or_crop(x, pads), kernel, stride).sum(axis=(3, 4))
     counts = np.full_like(sums, kernel[0] * kernel[1])
     if not node.attrs.get("count_include_pad", True):
@@ -56,7 +53,10 @@ def avgpool2d(node: Node, args: Args) -> np.ndarray:
     return (sums / counts)[:, : node.output.shape[1], : node.output.shape[2]]
 
 
-def _window(node: Node, x: np.ndarray) -> tuple[tuple[int, int], tuple[int, int]]:
+def window_of(node: Node) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int, int, int]]:
+    """Return kernel, stride and pads of a float pooling op; the kernel of a global one is the whole image."""
     if node.attrs.get("global"):
-        return (x.shape[1], x.shape[2]), (1, 1)
-    return node.pair("kernel"), node.pair("stride")
+        kernel, stride = (node.input.shape[1], node.input.shape[2]), (1, 1)
+    else:
+        kernel, stride = node.pair("kernel"), node.pair("stride")
+    return kernel, stride, float_pads(node, kernel, stride)
