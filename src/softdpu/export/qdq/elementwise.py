@@ -43,8 +43,11 @@ def _function(g: QdqGraph, node: Node, op: str, **attrs: Any) -> Made:
     return g.node(op, [g.read_real(node.input, layout)], node.key, **attrs), layout
 
 
+_HARD_SIGMOID: dict[str, Any] = {"alpha": float(np.float32(1 / 6)), "beta": 0.5}  # min(max(x + 3, 0), 6) / 6
 for _kind, _op in {"tanh": "Tanh", "sigmoid": "Sigmoid", "exp": "Exp", "neg": "Neg"}.items():
     emitter(_kind)(partial(_function, op=_op))
+emitter("hard-sigmoid")(partial(_function, op="HardSigmoid", **_HARD_SIGMOID))
+emitter("selu")(partial(_function, op="Selu", alpha=1.6732632423543772, gamma=1.0507009873554805))
 
 
 @emitter("relu", "relu-fix", "relu6", "relu6-fix")
@@ -72,12 +75,6 @@ def elu(g: QdqGraph, node: Node) -> Made:
     return _function(g, node, "Elu", alpha=float(node.attrs.get("alpha", 1.0)))
 
 
-@emitter("selu")
-def selu(g: QdqGraph, node: Node) -> Made:
-    """Selu."""
-    return _function(g, node, "Selu", alpha=1.6732632423543772, gamma=1.0507009873554805)
-
-
 @emitter("softmax")
 def softmax(g: QdqGraph, node: Node) -> Made:
     """Softmax along the DPU's last axis, in that order of axes."""
@@ -97,21 +94,13 @@ def hard_sigmoid_fix(g: QdqGraph, node: Node) -> Made:
     return hard_sigmoid(g, g.read_real(node.input, layout), node.key, end), layout
 
 
-@emitter("hard-sigmoid")
-def float_hard_sigmoid(g: QdqGraph, node: Node) -> Made:
-    """HardSigmoid: min(max(x + 3, 0), 6) / 6."""
-    return _function(g, node, "HardSigmoid", alpha=float(np.float32(1 / 6)), beta=0.5)
-
-
 @emitter("swish", "hard-swish")
 def swish(g: QdqGraph, node: Node) -> Made:
     """The input times its sigmoid."""
     layout = g.layout_of(node.input)
     source = g.read_real(node.input, layout)
-    if node.kind == "swish":
-        gate = g.node("Sigmoid", [source], f"{node.key}_gate")
-    else:
-        gate = g.node("HardSigmoid", [source], f"{node.key}_gate", alpha=float(np.float32(1 / 6)), beta=0.5)
+    op, attrs = ("Sigmoid", {}) if node.kind == "swish" else ("HardSigmoid", _HARD_SIGMOID)
+    gate = g.node(op, [source], f"{node.key}_gate", **attrs)
     return g.node("Mul", [source, gate], node.key), layout
 
 

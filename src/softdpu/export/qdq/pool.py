@@ -12,11 +12,9 @@ from softdpu.export.qdq.emit import Made, axis_in, emitter
 from softdpu.export.qdq.qdq_graph import FLAT, NCHW, QdqGraph
 from softdpu.numbers import fixed_point
 from softdpu.runtime.program import Node
-from softdpu.runtime.reference.conv import float_pads
+from softdpu.runtime.reference.pool import window_of
 from softdpu.runtime.reference.reduction import axes
 from softdpu.runtime.reference.resize import linear_weights, mode_of
-
-Window = tuple[tuple[int, int], tuple[int, int], tuple[int, int, int, int]]
 
 
 @emitter("pool-fix")
@@ -45,21 +43,14 @@ def pool(g: QdqGraph, node: Node) -> Made:
 @emitter("maxpool2d")
 def maxpool2d(g: QdqGraph, node: Node) -> Made:
     """MaxPool."""
-    return _max_pool(g, node, *_window(node)), NCHW
+    return _max_pool(g, node, *window_of(node)), NCHW
 
 
 @emitter("avgpool2d")
 def avgpool2d(g: QdqGraph, node: Node) -> Made:
     """AveragePool."""
     include = bool(node.attrs.get("count_include_pad", True))
-    return _average_pool(g, node, *_window(node), include=include), NCHW
-
-
-def _window(node: Node) -> Window:
-    whole = bool(node.attrs.get("global"))
-    kernel = (node.input.shape[1], node.input.shape[2]) if whole else node.pair("kernel")
-    stride = (1, 1) if whole else node.pair("stride")
-    return kernel, stride, float_pads(node, kernel, stride)
+    return _average_pool(g, node, *window_of(node), include=include), NCHW
 
 
 def _max_pool(
