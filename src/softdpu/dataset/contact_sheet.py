@@ -78,12 +78,6 @@ def _row(reader: Reader, chosen: np.ndarray, images: int) -> np.ndarray:
     """Return uint8[tile, images * tile, 3]: the chosen images side by side, white where there are too few."""
     row = np.full((_TILE, images * _TILE, 3), 255, np.uint8)
     for column, i in enumerate(chosen):
-        try:
-            image = preprocess.decode(reader[int(i)].image)[:, :, ::-1]
-        except ValueError as error:
-            raise SoftdpuError(f"{reader.place(int(i))}: {error}") from None
-        scale = (_TILE - 4) / max(image.shape[:2])
-        size = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
-        small = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST)
-        row[2 : 2 + size[1], column * _TILE + 2 : column * _TILE + 2 + size[0]] = small
+        small = preprocess.fit_side(reader.read_image(int(i)), _TILE - 4, cv2.INTER_NEAREST)
+        row[2 : 2 + small.shape[0], column * _TILE + 2 : column * _TILE + 2 + small.shape[1]] = small
     return row

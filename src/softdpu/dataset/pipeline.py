@@ -106,6 +106,13 @@ class Reader:
         except ValueError as error:
             raise SoftdpuError(f"{self.place(i)}: {error}") from None
 
+    def read_image(self, i: int) -> np.ndarray:
+        """Return the image of record i, uint8[h, w, 3] in the order red, green, blue."""
+        try:
+            return preprocess.decode(self[i].image)[:, :, ::-1]
+        except ValueError as error:
+            raise SoftdpuError(f"{self.place(i)}: {error}") from None
+
     def place(self, i: int) -> str:
         """Return where record i is, for messages."""
         return f"{self._entries[i].path}, the record at byte {self._entries[i].offset}"

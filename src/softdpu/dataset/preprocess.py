@@ -120,6 +120,17 @@ def decode(data: bytes) -> np.ndarray:
     return image
 
 
+def fit_side(image: np.ndarray, side: int, larger: int, shape: tuple[int, ...] | None = None) -> np.ndarray:
+    """Return an image whose longer side has `side` pixels, as high by wide as `shape` is, by default its own.
+
+    `larger` is OpenCV's interpolation for one that grows.
+    """
+    height, width = shape or image.shape[:2]
+    scale = side / max(height, width)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else larger)
+
+
 def short_side(size: int) -> int:
     """Return the length of the short side, in pixels, before a square of `size` is cut out: size * 256 // 224."""
     return size * 256 // 224

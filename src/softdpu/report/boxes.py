@@ -41,10 +41,9 @@ def draw(stages: Mapping[str, Path], records: Path, output: Path) -> None:
     with picture(output, 2.4 * len(columns), 0.3 + 2.4 * len(chosen)) as figure:
         grid = figure.subplots(len(chosen), len(columns), squeeze=False)
         for row, number in zip(grid, chosen, strict=True):
-            record = reader[int(number)]
-            image = _fitted(preprocess.decode(record.image))
+            image = preprocess.fit_side(reader.read_image(int(number))[..., ::-1], PIXELS, cv2.INTER_CUBIC)
             scale = np.array([image.shape[1], image.shape[0]] * 2)
-            truth = unpack(record.target, len(names))
+            truth = unpack(reader[int(number)].target, len(names))
             table = np.column_stack([truth.corners * scale, np.ones(len(truth.classes)), truth.classes])
             for axes, name in zip(row, columns, strict=True):
                 boxes = table if name == TRUTH else found[name].get(int(number), np.zeros((0, 6)))
@@ -54,12 +53,6 @@ def draw(stages: Mapping[str, Path], records: Path, output: Path) -> None:
                 axes.axis("off")
                 if number == chosen[0]:
                     axes.set_title(name)
-
-
-def _fitted(image: np.ndarray) -> np.ndarray:
-    scale = PIXELS / max(image.shape[:2])
-    size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
 
 
 def read_boxes(path: Path, images: int, classes: int) -> dict[int, np.ndarray]:

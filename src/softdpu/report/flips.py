@@ -96,12 +96,5 @@ def _labels(before: Predictions, after: Predictions, i: int, names: list[str], h
 
 def _image(reader: Reader, i: int) -> Any:
     """Return the record's image, uint8[h, w, 3], at most PIXELS high and wide."""
-    try:
-        image = preprocess.decode(reader[i].image)[:, :, ::-1]
-    except ValueError as error:
-        raise SoftdpuError(f"{reader.place(i)}: {error}") from None
-    scale = PIXELS / max(image.shape[:2])
-    if scale >= 1:
-        return image
-    size = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    image = reader.read_image(i)
+    return image if max(image.shape) <= PIXELS else preprocess.fit_side(image, PIXELS, cv2.INTER_AREA)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from softdpu.output.pages import note, table, write_page
 from softdpu.output.pictures import GREY, bar_style, picture
@@ -63,15 +64,20 @@ def draw_ladder(path: Path, steps: Mapping[str, Step], where: str) -> None:
             axes.text(place + 0.2, 100 * TUTORIAL[stage] + 1, f"{about}{100 * TUTORIAL[stage]:.3g}", ha="center")
         axes.bar(0, 0, label=f"this build: {where}", **bar_style(0))
         axes.bar(0, 0, label=f"{TUTORIAL_IS}\n(other images: compare the steps, not the heights)", **bar_style(1))
-        images = [f"\n{steps[stage].images:,} images" if stage in steps else "" for stage in NAMES]
-        axes.set_xticks(range(len(NAMES)), [SHORT[stage] + more for stage, more in zip(NAMES, images, strict=True)])
-        axes.set_ylim(0, 108)
-        axes.set_yticks(range(0, 101, 20))
-        axes.set_ylabel("accuracy (top-1), %")
-        axes.grid(axis="y")
-        axes.tick_params(axis="x", length=0)
+        name_stages(axes, steps, "accuracy (top-1), %")
         figure.suptitle("Accuracy at every stage; the bars' whiskers are 95 % confidence", x=0.01, ha="left")
         figure.legend(loc="outside lower left", fontsize=9)
+
+
+def name_stages(axes: Any, steps: Mapping[str, Step], label: str) -> None:
+    """Write the stages with their images below a chart of per cent."""
+    images = [f"\n{steps[stage].images:,} images" if stage in steps else "" for stage in NAMES]
+    axes.set_xticks(range(len(NAMES)), [SHORT[stage] + more for stage, more in zip(NAMES, images, strict=True)])
+    axes.set_ylim(0, 108)
+    axes.set_yticks(range(0, 101, 20))
+    axes.set_ylabel(label)
+    axes.grid(axis="y")
+    axes.tick_params(axis="x", length=0)
 
 
 def write_ladder(path: Path, steps: Mapping[str, Step], where: str, exported: Sequence[Step] = ()) -> None:
@@ -92,7 +98,11 @@ def write_ladder(path: Path, steps: Mapping[str, Step], where: str, exported: Se
 
 
 def _cells(step: Step, first: Step | None) -> list[str]:
-    """Return accuracy, margin, images and the distance to the first step over as many images."""
+    """Return accuracy, margin, images and the distance to the first step."""
+    return [f"{100 * step.accuracy:.2f}", f"{100 * margin(step):.2f}", f"{step.images:,}", distance_to(step, first)]
+
+
+def distance_to(step: Step, first: Step | None) -> str:
+    """Return the distance of the first metric to that of the first step, over as many images."""
     same = first is not None and step is not first and step.images == first.images
-    distance = f"{100 * (step.accuracy - first.accuracy):+.2f}" if first is not None and same else ""
-    return [f"{100 * step.accuracy:.2f}", f"{100 * margin(step):.2f}", f"{step.images:,}", distance]
+    return f"{100 * (step.accuracy - first.accuracy):+.2f}" if first is not None and same else ""

@@ -117,13 +117,7 @@ def read_masks(path: Path) -> Masks:
 
 def _image(reader: Reader, place: int, height: int, width: int) -> np.ndarray:
     """Return the record's image, uint8[h, w, 3], stretched to the shape of the masks, PIXELS along its longer side."""
-    try:
-        image = preprocess.decode(reader[place].image)[:, :, ::-1]
-    except ValueError as error:
-        raise SoftdpuError(f"{reader.place(place)}: {error}") from None
-    scale = PIXELS / max(height, width)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    return preprocess.fit_side(reader.read_image(place), PIXELS, cv2.INTER_LINEAR, (height, width))
 
 
 def _colour(label: int) -> tuple[int, int, int]:

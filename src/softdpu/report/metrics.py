@@ -10,7 +10,7 @@ from softdpu.output.files import expecting
 from softdpu.output.pages import note, table, write_page
 from softdpu.output.pictures import GREY, bar_style, class_names, picture
 from softdpu.package.ladder import Step
-from softdpu.report.ladder import SHORT
+from softdpu.report.ladder import distance_to, name_stages
 from softdpu.report.stages import NAMES, read_json
 from softdpu.tasks import Task
 
@@ -44,13 +44,7 @@ def draw_metrics(path: Path, steps: Mapping[str, Step], task: Task, where: str) 
         for place, stage in enumerate(NAMES):
             if stage not in steps:
                 axes.text(place, 2, "not in this build", rotation=90, ha="center", va="bottom", color=GREY)
-        images = [f"\n{steps[stage].images:,} images" if stage in steps else "" for stage in NAMES]
-        axes.set_xticks(range(len(NAMES)), [SHORT[stage] + more for stage, more in zip(NAMES, images, strict=True)])
-        axes.set_ylim(0, 108)
-        axes.set_yticks(range(0, 101, 20))
-        axes.set_ylabel("%")
-        axes.grid(axis="y")
-        axes.tick_params(axis="x", length=0)
+        name_stages(axes, steps, "%")
         figure.suptitle(where, x=0.01, ha="left")
         figure.legend(loc="outside lower left", ncols=len(task.metrics), fontsize=9)
 
@@ -74,10 +68,8 @@ def _values(step: Step) -> tuple[float, ...]:
 
 
 def _cells(step: Step, first: Step | None) -> list[str]:
-    """Return the metrics, the images and the first metric's distance to the first step over as many images."""
-    same = first is not None and step is not first and step.images == first.images
-    distance = f"{100 * (step.accuracy - first.accuracy):+.2f}" if first is not None and same else ""
-    return [*(f"{100 * value:.2f}" for value in _values(step)), f"{step.images:,}", distance]
+    """Return the metrics, the images and the first metric's distance to the first step."""
+    return [*(f"{100 * value:.2f}" for value in _values(step)), f"{step.images:,}", distance_to(step, first)]
 
 
 def write_classes(path: Path, stages: Mapping[str, Path], names: Sequence[str], task: Task) -> None:
