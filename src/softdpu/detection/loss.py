@@ -35,7 +35,7 @@ class DetectionLoss:
         self._strides = tf.constant(np.concatenate(strides), tf.float32)
         self._size = float(size)
 
-    def __call__(self, truth: Any, cells: Any) -> Any:
+    def __call__(self, truth: tf.Tensor, cells: tf.Tensor) -> tf.Tensor:
         """Return the loss, a number.
 
         Args:
@@ -54,7 +54,7 @@ class DetectionLoss:
         loss = _BOX * of_box + _CLASS * of_class + _BINS * of_bins
         return _of_batch(loss) / tf.maximum(_of_batch(tf.reduce_sum(weights)), 1.0)
 
-    def quality(self, truth: Any, cells: Any) -> Any:
+    def quality(self, truth: tf.Tensor, cells: tf.Tensor) -> tf.Tensor:
         """Return the mean over the true boxes of the best score times overlap among the cells, 0..1."""
         boxes, kinds = self._read(truth)
         _, corners, logits = self._decode(cells)
@@ -63,13 +63,13 @@ class DetectionLoss:
         there = tf.cast(kinds >= 0, tf.float32)
         return _of_batch(tf.reduce_sum(best * there)) / tf.maximum(_of_batch(tf.reduce_sum(there)), 1.0)
 
-    def _read(self, truth: Any) -> tuple[Any, Any]:
+    def _read(self, truth: tf.Tensor) -> tuple[Any, Any]:
         """Return the boxes, float32[n, most, 4] in pixels, and their classes, -1 for none and for crowds."""
         kinds = tf.cast(tf.where(truth[:, 1:, 5] > 0, NOTHING, truth[:, 1:, 4]), tf.int32)
         most = tf.maximum(tf.reduce_max(tf.reduce_sum(tf.cast(truth[:, 1:, 4] >= 0, tf.int32), 1)), 1)
         return truth[:, 1 : 1 + most, :4] * self._size, kinds[:, :most]
 
-    def _decode(self, cells: Any) -> tuple[Any, Any, Any]:
+    def _decode(self, cells: tf.Tensor) -> tuple[Any, Any, Any]:
         """Return bins, float32[n, cells, 4, BINS], the corners of boxes in pixels, and the logits of classes."""
         cells = tf.cast(cells, tf.float32)
         bins = tf.reshape(cells[..., : 4 * BINS], (-1, self._middles.shape[0], 4, BINS))
@@ -77,7 +77,7 @@ class DetectionLoss:
         corners = tf.concat([self._middles - distances[..., :2], self._middles + distances[..., 2:]], -1)
         return bins, corners, cells[..., 4 * BINS :]
 
-    def _assign(self, boxes: Any, kinds: Any, corners: Any, logits: Any) -> tuple[Any, Any]:
+    def _assign(self, boxes: tf.Tensor, kinds: tf.Tensor, corners: tf.Tensor, logits: tf.Tensor) -> tuple[Any, Any]:
         """Return for each cell the number of its box, int[n, cells], and its weight, 0 for cells without one."""
         inside = tf.concat(
             [self._middles - boxes[:, :, None, :2], boxes[:, :, None, 2:] - self._middles], -1
@@ -96,19 +96,19 @@ class DetectionLoss:
         return chosen, tf.reduce_max(fits / (best + _TINY) * best_overlap, axis=1)
 
 
-def _of_batch(total: Any) -> Any:
+def _of_batch(total: tf.Tensor) -> tf.Tensor:
     """Return a sum over all of a batch, also where devices have parts of it."""
     return replicas.total(total) if tf.distribute.has_strategy() else total
 
 
-def overlap(one: Any, other: Any) -> Any:
+def overlap(one: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
     """Return the intersection over union of boxes, [..., 4] left, top, right, bottom."""
     common = tf.maximum(tf.minimum(one[..., 2:], other[..., 2:]) - tf.maximum(one[..., :2], other[..., :2]), 0.0)
     area = common[..., 0] * common[..., 1]
     return area / (_area(one) + _area(other) - area + _TINY)
 
 
-def complete_overlap(found: Any, wanted: Any) -> Any:
+def complete_overlap(found: tf.Tensor, wanted: tf.Tensor) -> tf.Tensor:
     """Return the overlap less how far the middles and the shapes are apart; only `found` gets a gradient of shapes."""
     value = overlap(found, wanted)
     around = tf.maximum(found[..., 2:], wanted[..., 2:]) - tf.minimum(found[..., :2], wanted[..., :2])
@@ -123,12 +123,12 @@ def complete_overlap(found: Any, wanted: Any) -> Any:
     return value - distance - share * shape
 
 
-def _area(box: Any) -> Any:
+def _area(box: tf.Tensor) -> tf.Tensor:
     sides = tf.maximum(box[..., 2:] - box[..., :2], 0.0)
     return sides[..., 0] * sides[..., 1]
 
 
-def _bins_loss(bins: Any, sides: Any) -> Any:
+def _bins_loss(bins: tf.Tensor, sides: tf.Tensor) -> tf.Tensor:
     """Return the cross entropy of the two bins beside each distance, weighted by how near they are; [n, cells]."""
     sides = tf.clip_by_value(sides, 0.0, BINS - 1 - 0.01)
     below = tf.floor(sides)

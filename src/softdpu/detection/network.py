@@ -14,7 +14,7 @@ _WIDTHS = (16, 32, 64, 96, 128)  # channels at strides 2 to 32 for a width of 1
 _RARE = 0.01  # score of every class before training, since most cells hold nothing
 
 
-def detector(classes: int, size: int, width: float = 0.5, bn_momentum: float = 0.9) -> Any:
+def detector(classes: int, size: int, width: float = 0.5, bn_momentum: float = 0.9) -> keras.Model:
     """Build the network: float32[n, size, size, 3] to two outputs for each stride, sides and classes.
 
     Args:
@@ -58,7 +58,7 @@ def detector(classes: int, size: int, width: float = 0.5, bn_momentum: float = 0
     return keras.Model(image, outputs, name="detector")
 
 
-def as_cells(model: Any) -> Any:
+def as_cells(model: keras.Model) -> keras.Model:
     """Return a model on the same layers, to train: one output, float32[n, cells, 4 * BINS + classes], finest first."""
     joined = []
     for sides, kinds in zip(model.outputs[::2], model.outputs[1::2]):  # noqa: B905 - strict is not in Python 3.7

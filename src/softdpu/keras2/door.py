@@ -28,7 +28,7 @@ _FUNCTION_KEYS = ("activation", "recurrent_activation")
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
-def load_model(path: PathLike, trust: bool = False) -> Any:
+def load_model(path: PathLike, trust: bool = False) -> keras.Model:
     """Return the model of an .h5 or .keras file of Keras 2, without its optimizer.
 
     Args:

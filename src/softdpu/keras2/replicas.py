@@ -13,7 +13,7 @@ def has_several() -> bool:
     return context is not None and context.num_replicas_in_sync > 1
 
 
-def total(x: Any) -> Any:
+def total(x: tf.Tensor) -> tf.Tensor:
     """Return the sum of a tensor over all devices; it has a gradient."""
     return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, x) if has_several() else x
 

@@ -105,7 +105,7 @@ def _read_within(graph: Any) -> Iterator[str]:
                 yield from _read_within(attribute.g)
 
 
-def check_names(path: Any, wanted: list[str], known: list[str]) -> None:
+def check_names(path: object, wanted: list[str], known: list[str]) -> None:
     """Raise SoftdpuError, with the nearest names, if a wanted output is no tensor of the file."""
     for name in wanted:
         if name not in known:

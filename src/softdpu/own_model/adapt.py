@@ -13,6 +13,7 @@ import numpy as np
 
 from softdpu.errors import SoftdpuError
 from softdpu.keras2.kinds import SCALING_LAYERS
+from softdpu.output.files import PathLike
 from softdpu.own_model.keras3 import is_identity
 from softdpu.quantizer.float_transforms import new_node
 from softdpu.quantizer.keras_graph import Graph, Node, from_model
@@ -23,7 +24,7 @@ _WEIGHTED = ("Dense", "Conv2D")
 BRIGHTNESS = (0.299, 0.587, 0.114)  # of red, green and blue, ITU-R BT.601, as OpenCV and TensorFlow make grey
 
 
-def adapt(model: Any, path: Any, task: str, classes: list[str], bgr: bool = False) -> Any:
+def adapt(model: keras.Model, path: PathLike, task: str, classes: list[str], bgr: bool = False) -> keras.Model:
     """Return the network to quantize.
 
     Args:
@@ -50,7 +51,7 @@ def adapt(model: Any, path: Any, task: str, classes: list[str], bgr: bool = Fals
     return graph.to_model()
 
 
-def _check_input(model: Any, path: Any) -> None:
+def _check_input(model: keras.Model, path: PathLike) -> None:
     inputs = model.input_shape
     if isinstance(inputs, list) and len(inputs) > 1:
         raise SoftdpuError(
@@ -62,7 +63,7 @@ def _check_input(model: Any, path: Any) -> None:
         raise SoftdpuError(f"{path} takes {_shapes(inputs)}; expected one image, (height, width, 1 or 3) (model.file)")
 
 
-def _check_classifier(model: Any, path: Any, classes: int) -> None:
+def _check_classifier(model: keras.Model, path: PathLike, classes: int) -> None:
     outputs = model.output_shape
     if not isinstance(outputs, tuple) or len(outputs) != 2:
         raise SoftdpuError(
@@ -106,7 +107,7 @@ def _end_in_logits(graph: Graph) -> None:
         last.config["activation"] = "linear"
 
 
-def _check_segmenter(model: Any, path: Any, classes: int) -> None:
+def _check_segmenter(model: keras.Model, path: PathLike, classes: int) -> None:
     outputs = model.output_shape
     if not isinstance(outputs, tuple) or len(outputs) != 4 or None in outputs[1:]:
         kind = ", which is a classifier's answer" if isinstance(outputs, tuple) and len(outputs) == 2 else ""
@@ -128,7 +129,7 @@ _FITS: dict[str, Callable[[Any, Any, int], None]] = {
 }
 
 
-def _two_outputs(graph: Graph, path: Any) -> None:
+def _two_outputs(graph: Graph, path: PathLike) -> None:
     """Give a network with one output z for two classes the outputs 0 and z."""
     last = _find_last(graph)
     if last.class_name not in _WEIGHTED:

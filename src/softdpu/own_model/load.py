@@ -17,7 +17,7 @@ from softdpu.training.batches import keras
 _CONTAINERS = ("layers", "_layer_checkpoint_dependencies")  # of a .keras, by Keras' version
 
 
-def load(file: ModelFile, size: tuple[int, int]) -> Any:
+def load(file: ModelFile, size: tuple[int, int]) -> keras.Model:
     """Return the model of a file.
 
     Args:
@@ -83,7 +83,7 @@ def _fix_size(config: dict[str, Any], size: tuple[int, int]) -> None:
             config[key] = [shape[0], *size, shape[3]]
 
 
-def _fill_from_h5(model: Any, weights: h5py.Group) -> None:
+def _fill_from_h5(model: keras.Model, weights: h5py.Group) -> None:
     """Put the weights of an .h5 in: a group a layer, whose attribute weight_names has them in Keras' order."""
     for layer in model.layers:
         if _count(layer) == 0:
@@ -94,7 +94,7 @@ def _fill_from_h5(model: Any, weights: h5py.Group) -> None:
         _set(layer, [np.asarray(value) for value in found if value.dtype.kind == "f" or value.shape == ()])
 
 
-def _fill_from_archive(model: Any, weights: h5py.Group) -> None:
+def _fill_from_archive(model: keras.Model, weights: h5py.Group) -> None:
     """Put the weights of a .keras in: Keras names a layer's group by its class, counted over the model's layers."""
     container = next(weights[name] for name in _CONTAINERS if name in weights)
     used: dict[str, int] = {}
@@ -112,18 +112,18 @@ def _fill_from_archive(model: Any, weights: h5py.Group) -> None:
             _set(layer, [np.asarray(stored[key]) for key in sorted(stored, key=int)])
 
 
-def _weights(layer: Any) -> list[Any]:
+def _weights(layer: keras.layers.Layer) -> list[Any]:
     """Return a layer's weights without the states of random generators."""
     inner = layer._flatten_layers() if isinstance(layer, keras.Model) else [layer]
     skipped = {id(weight) for one in inner if type(one).__name__ in DROPOUTS for weight in one.weights}
     return [weight for weight in layer.weights if id(weight) not in skipped]
 
 
-def _count(layer: Any) -> int:
+def _count(layer: keras.layers.Layer) -> int:
     return len(_weights(layer))
 
 
-def _set(layer: Any, values: list[np.ndarray]) -> None:
+def _set(layer: keras.layers.Layer, values: list[np.ndarray]) -> None:
     variables = _weights(layer)
     if [tuple(variable.shape) for variable in variables] != [value.shape for value in values]:
         raise ValueError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from softdpu.errors import SoftdpuError
 from softdpu.own_model.front import ONNX
@@ -13,7 +12,7 @@ from softdpu.own_model.plan import explain_missing
 from softdpu.training.batches import keras
 
 
-def network(path: Path, size: tuple[int, int], outputs: list[str] | None = None) -> Any:
+def network(path: Path, size: tuple[int, int], outputs: list[str] | None = None) -> keras.Model:
     """Return the Keras model of an .h5, .keras or .onnx file, and print what was changed on the way.
 
     Args:
@@ -34,7 +33,7 @@ def network(path: Path, size: tuple[int, int], outputs: list[str] | None = None)
     return _flatten_answer(imported.model)
 
 
-def _cut(model: Any, outputs: list[str] | None, path: Path) -> Any:
+def _cut(model: keras.Model, outputs: list[str] | None, path: Path) -> keras.Model:
     """Return a model that ends in the layers of these names."""
     if not outputs:
         return model
@@ -45,7 +44,7 @@ def _cut(model: Any, outputs: list[str] | None, path: Path) -> Any:
     return keras.Model(model.inputs, [layers[name].output for name in outputs], name=model.name)
 
 
-def _flatten_answer(model: Any) -> Any:
+def _flatten_answer(model: keras.Model) -> keras.Model:
     """Return a classifier whose answer has a height and width of 1 with a plain vector of logits at its end."""
     if len(model.outputs) != 1 or tuple(model.output_shape[1:-1]) != (1, 1):
         return model

@@ -123,7 +123,7 @@ def _run_app(folder: Path, threads: int) -> tuple[str, dict[str, Any]]:
         return line[0], json.loads(result.read_text(encoding="utf-8"))
 
 
-def create_runner(compiled: network.Network) -> Any:
+def create_runner(compiled: network.Network) -> vart.Runner:
     """Return a runner as the app makes it; packaging needs none, so that an edit to vart packages nothing again."""
     if compiled.whole:
         return vitis_ai_library.GraphRunner.create_graph_runner(compiled.graph)

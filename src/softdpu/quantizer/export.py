@@ -75,7 +75,7 @@ def save(model: keras.Model, options: dict[str, Any]) -> None:
     FORMATS[kind](model, Path(options["output_dir"]) / "quantized_model", options["onnx_opset_version"])
 
 
-def save_h5(model: keras.Model, path: Any) -> None:
+def save_h5(model: keras.Model, path: files.PathLike) -> None:
     """Save a model, float or quantized, as an HDF5 file that Keras 2.12 reads; whole or not at all.
 
     The optimizer's state is not saved.

@@ -6,9 +6,9 @@ import dataclasses
 import pprint
 import textwrap
 from collections import Counter
-from typing import Any
 
 from softdpu.keras2.api import keras
+from softdpu.output.files import PathLike
 
 _WIDTH = 120
 _COLUMNS = (12, 24, 24, 12, 48)
@@ -107,7 +107,7 @@ def plot(
     model: keras.Model,
     found: dict[keras.layers.Layer, InspectResult],
     readers: dict[str, list[str]],
-    path: Any,
+    path: PathLike,
 ) -> None:
     """Draw the layers as boxes from the input down, what is not on the DPU in another colour and with its reason.
 

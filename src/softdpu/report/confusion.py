@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 
 from softdpu.output.pages import note, table, write_page
@@ -126,7 +126,7 @@ def _size(shown: int) -> tuple[float, float]:
     return side + 1.2, side
 
 
-def _label(axes: Any, names: list[str], title: str, chosen: np.ndarray, classes: int, of: str) -> None:
+def _label(axes: Axes, names: list[str], title: str, chosen: np.ndarray, classes: int, of: str) -> None:
     if len(chosen) < classes:
         title += f"\n(the {len(chosen)} classes with the most {of}, of {classes:,})"
     axes.set_title(title)
@@ -138,7 +138,7 @@ def _label(axes: Any, names: list[str], title: str, chosen: np.ndarray, classes:
     axes.tick_params(length=0)
 
 
-def _write(axes: Any, shown: np.ndarray, colors: np.ndarray, form: str) -> None:
+def _write(axes: Axes, shown: np.ndarray, colors: np.ndarray, form: str) -> None:
     """Write the number into every cell that is not 0."""
     size = 8 if np.abs(shown).max() < 1000 else 7
     for row, column in zip(*np.nonzero(shown), strict=True):

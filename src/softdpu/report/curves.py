@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from softdpu.output.pictures import BLACK, line_style, picture
@@ -49,7 +49,7 @@ def draw_curves(path: Path, epochs: Sequence[Epoch], title: str, task: Task = CL
         rate.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3), useMathText=False)
 
 
-def _lines(axes: Any, epochs: Sequence[Epoch], series: dict[str, str], factor: float) -> None:
+def _lines(axes: Axes, epochs: Sequence[Epoch], series: dict[str, str], factor: float) -> None:
     for number, (label, name) in enumerate(series.items()):
         points = [(epoch.number, factor * getattr(epoch, name)) for epoch in epochs]
         points = [point for point in points if not math.isnan(point[1])]

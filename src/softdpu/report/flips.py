@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -94,7 +93,7 @@ def _labels(before: Predictions, after: Predictions, i: int, names: list[str], h
     return "\n".join(lines)
 
 
-def _image(reader: Reader, i: int) -> Any:
+def _image(reader: Reader, i: int) -> np.ndarray:
     """Return the record's image, uint8[h, w, 3], at most PIXELS high and wide."""
     image = reader.read_image(i)
     return image if max(image.shape) <= PIXELS else preprocess.fit_side(image, PIXELS, cv2.INTER_AREA)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+
+from matplotlib.axes import Axes
 
 from softdpu.output.pages import note, table, write_page
 from softdpu.output.pictures import GREY, bar_style, picture
@@ -69,7 +70,7 @@ def draw_ladder(path: Path, steps: Mapping[str, Step], where: str) -> None:
         figure.legend(loc="outside lower left", fontsize=9)
 
 
-def name_stages(axes: Any, steps: Mapping[str, Step], label: str) -> None:
+def name_stages(axes: Axes, steps: Mapping[str, Step], label: str) -> None:
     """Write the stages with their images below a chart of per cent."""
     images = [f"\n{steps[stage].images:,} images" if stage in steps else "" for stage in NAMES]
     axes.set_xticks(range(len(NAMES)), [SHORT[stage] + more for stage, more in zip(NAMES, images, strict=True)])

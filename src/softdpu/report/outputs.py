@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from matplotlib.axes import Axes
 
 from softdpu.numbers.similarity import MOST_DECIBELS
 from softdpu.output.files import expecting
@@ -162,6 +163,6 @@ def _worst(near: Mapping[str, np.ndarray]) -> str:
     return f"worst image {int(near[name].argmin())}, {near[name].min():.1f} dB in {printable(name)}"
 
 
-def _name_rows(axes: Any, names: Sequence[str]) -> None:
+def _name_rows(axes: Axes, names: Sequence[str]) -> None:
     axes.set_yticks(range(len(names)), [printable(name) for name in names])
     axes.set_ylim(len(names) - 0.4, -0.6)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from softdpu.numbers.dpu import attribute
 from softdpu.runtime.program import Program, Value, read_graph, read_subgraph
 from softdpu.runtime.reference import check_kinds, run_program
 from softdpu.runtime.reference.registry import Kernel
+
+if TYPE_CHECKING:
+    from xir import Graph, Subgraph
 
 log = logging.getLogger("softdpu.runtime")
 
@@ -44,7 +47,7 @@ class ReferenceEngine:
             output[...] = results[value.key]
 
 
-def create_engine(subgraph: Any, engine: str | None = None, kernels: Mapping[str, Kernel] | None = None) -> Engine:
+def create_engine(subgraph: Subgraph, engine: str | None = None, kernels: Mapping[str, Kernel] | None = None) -> Engine:
     """Return an engine for an xir subgraph.
 
     Args:
@@ -74,7 +77,7 @@ def create_engine(subgraph: Any, engine: str | None = None, kernels: Mapping[str
 
 
 def evaluate_graph(
-    graph: Any,
+    graph: Graph,
     inputs: Mapping[str, np.ndarray] | np.ndarray,
     kernels: Mapping[str, Kernel] | None = None,
 ) -> dict[str, np.ndarray]:

@@ -8,18 +8,21 @@ several boards; they cover convolutions and their biases.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from softdpu.errors import SoftdpuError
 from softdpu.numbers.dpu import attribute, dpu_type, fingerprint, is_of_softdpu
 
+if TYPE_CHECKING:
+    from xir import Op, Subgraph
+
 _PLAIN, _CAHX8H, _CVDX8G, _CV2DX8G = "DPUCZDX8G", "DPUCAHX8H", "DPUCVDX8G", "DPUCV2DX8G"
 _CONVOLUTIONS = ("conv2d-fix", "transposed-conv2d-fix")
 
 
-def read_constant(op: Any, subgraph: Any) -> np.ndarray | None:
+def read_constant(op: Op, subgraph: Subgraph) -> np.ndarray | None:
     """Return a const-fix of a DPU subgraph from its blob, int8 in its own shape; None where the layout is unknown.
 
     Args:
@@ -59,7 +62,7 @@ def read_constant(op: Any, subgraph: Any) -> np.ndarray | None:
     return np.asarray(blob[start + offsets])
 
 
-def _offsets(op: Any, kind: str, half: int) -> np.ndarray | None:
+def _offsets(op: Op, kind: str, half: int) -> np.ndarray | None:
     """Return the offset of each number from the constant's address, in the constant's shape."""
     dims = op.get_output_tensor().dims
     consumers = op.get_fanout_ops()

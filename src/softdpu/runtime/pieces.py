@@ -7,7 +7,7 @@ it has run, so memory holds what is still needed and no more.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from softdpu.numbers.dpu import attribute
 from softdpu.runtime.engine import Engine, create_engine
 from softdpu.runtime.program import Program, Value, value_of_tensor
 from softdpu.runtime.reference.registry import Kernel
+
+if TYPE_CHECKING:
+    from xir import Graph, Subgraph
 
 USER, DPU, CPU = "USER", "DPU", "CPU"
 
@@ -57,7 +60,7 @@ class GraphEngine:
 
 
 def create_graph_engine(
-    graph: Any, engine: str | None = None, kernels: Mapping[str, Kernel] | None = None
+    graph: Graph, engine: str | None = None, kernels: Mapping[str, Kernel] | None = None
 ) -> GraphEngine:
     """Return an engine for a compiled xir graph, whole.
 
@@ -91,6 +94,6 @@ def create_graph_engine(
     return GraphEngine(graph.get_name(), engines, inputs, [ends[name] for name in names])
 
 
-def _is_constant(subgraph: Any) -> bool:
+def _is_constant(subgraph: Subgraph) -> bool:
     """Whether a subgraph holds constants alone: AMD's compiler leaves such, which nothing reads."""
     return all(op.get_type() in ("const", "const-fix") for op in subgraph.get_ops())

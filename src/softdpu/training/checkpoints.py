@@ -96,7 +96,7 @@ def _digest_code() -> str:
     return digest.hexdigest()
 
 
-def variables(model: Any) -> list[Any]:
+def variables(model: keras.Model) -> list[Any]:
     """Return all that training changes in a compiled model: its weights, the optimizer's, the scale of its loss."""
     optimizer = model.optimizer
     inner = getattr(optimizer, "inner_optimizer", optimizer)
@@ -212,7 +212,7 @@ def _check(state: State) -> None:
         raise ValueError("weights that are no numbers")
 
 
-def restore(model: Any, state: State) -> bool:
+def restore(model: keras.Model, state: State) -> bool:
     """Put a state's variables into a compiled model; False, and nothing is changed, if they do not fit."""
     own = variables(model)
     if [tuple(v.shape) for v in own] != [value.shape for value in state.variables]:

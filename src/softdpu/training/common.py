@@ -13,7 +13,7 @@ from softdpu.dataset.targets import Targets
 from softdpu.errors import SoftdpuError
 from softdpu.output.files import PathLike
 from softdpu.training import tasks as training_tasks
-from softdpu.training.batches import KerasBatches
+from softdpu.training.batches import KerasBatches, keras
 from softdpu.training.fit import report, save
 from softdpu.training.recipe import Recipe
 from softdpu.training.results import METRICS
@@ -100,7 +100,7 @@ def val_batches(
 
 
 def finish(
-    model: Any, data: Data, output: PathLike, size: Size, what: str, threads: int, reference: Any = None
+    model: keras.Model, data: Data, output: PathLike, size: Size, what: str, threads: int, reference: Any = None
 ) -> None:
     """Evaluate on all validation records; then write the model to `output`, and last its metrics beside it.
 

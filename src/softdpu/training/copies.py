@@ -14,7 +14,7 @@ from softdpu.training.devices import Devices
 PRECISIONS = ("float16", "bfloat16")
 
 
-def copy_to_train(model: Any, devices: Devices, precision: str | None = None) -> Any:
+def copy_to_train(model: keras.Model, devices: Devices, precision: str | None = None) -> keras.Model:
     """Return a copy of a functional model with the same weights.
 
     Args:
@@ -25,7 +25,7 @@ def copy_to_train(model: Any, devices: Devices, precision: str | None = None) ->
     """
     outputs = set(model.output_names)
 
-    def copied(layer: Any) -> Any:
+    def copied(layer: keras.layers.Layer) -> keras.layers.Layer:
         config = layer.get_config()
         if precision and layer.name not in outputs:
             config["dtype"] = "mixed_" + precision

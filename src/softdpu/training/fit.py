@@ -24,7 +24,7 @@ from softdpu.training.tasks.classification import Classification
 
 
 def fit(
-    model: Any,
+    model: keras.Model,
     train: Any,
     val: Any,
     recipe: Recipe,
@@ -102,7 +102,7 @@ def fit(
     return curves
 
 
-def _resume(model: Any, store: Store, best: _BestWeights, recipe: Recipe) -> State | None:
+def _resume(model: keras.Model, store: Store, best: _BestWeights, recipe: Recipe) -> State | None:
     """Bring a compiled network and the keeper of the best weights to where a run that was killed had ended, if any."""
     state = store.load()
     if state is None:
@@ -116,7 +116,7 @@ def _resume(model: Any, store: Store, best: _BestWeights, recipe: Recipe) -> Sta
     return state
 
 
-def optimizer(recipe: Recipe, precision: str | None = None) -> Any:
+def optimizer(recipe: Recipe, precision: str | None = None) -> keras.optimizers.Optimizer:
     """Return the Keras optimizer of a recipe; small gradients survive float16 because the loss is scaled up."""
     if precision == "float16":
         return keras.mixed_precision.LossScaleOptimizer(optimizer(recipe))
@@ -127,7 +127,7 @@ def optimizer(recipe: Recipe, precision: str | None = None) -> Any:
     return keras.optimizers.Adam(recipe.learning_rate)
 
 
-def save(model: Any, path: PathLike) -> None:
+def save(model: keras.Model, path: PathLike) -> None:
     """Write a model as Keras-2 HDF5 without its optimizer, whole or not at all; equal models give equal bytes."""
     with whole_file(path) as part, warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # Keras calls HDF5 legacy; it is what AMD's tools read
@@ -155,7 +155,7 @@ class _BestWeights(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self.offer(epoch, (logs or {}).get(self._watched, -1.0), self.model)
 
-    def offer(self, epoch: int, accuracy: float, model: Any) -> None:
+    def offer(self, epoch: int, accuracy: float, model: keras.Model) -> None:
         """Keep the weights of `model` if they are better than the best so far."""
         if accuracy > self.accuracy:
             self.accuracy, self.epoch, self.weights = accuracy, epoch, model.get_weights()

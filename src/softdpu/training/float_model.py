@@ -79,7 +79,7 @@ def train_float(job: FloatTraining) -> None:
 
 
 def train(
-    model: Any,
+    model: keras.Model,
     train_data: KerasBatches,
     val_data: KerasBatches,
     recipe: Recipe,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Any
 
 from softdpu.errors import SoftdpuError
 from softdpu.keras2 import door
@@ -29,7 +28,7 @@ class Network:
     freeze_base: bool = False
     bn_momentum: float = BN_MOMENTUM
 
-    def build(self) -> Any:
+    def build(self) -> keras.Model:
         """Return the network; raises as `mobilenet`."""
         return mobilenet(**vars(self))
 
@@ -42,7 +41,7 @@ def mobilenet(
     weights: str | None = None,
     freeze_base: bool = False,
     bn_momentum: float = BN_MOMENTUM,
-) -> Any:
+) -> keras.Model:
     """Build the tutorial's network; its output is logits, so that nothing but the DPU's layers is in the graph.
 
     Args:
@@ -82,7 +81,7 @@ def mobilenet(
     return keras.Model(base.input, logits, name="mobilenet")
 
 
-def _base(size: int, alpha: float, weights: str | None) -> Any:
+def _base(size: int, alpha: float, weights: str | None) -> keras.Model:
     own = weights not in (None, IMAGENET)
     try:
         base = keras.applications.MobileNet(
@@ -97,7 +96,7 @@ def _base(size: int, alpha: float, weights: str | None) -> Any:
     return base
 
 
-def load_weights(model: Any, path: str, hint: str) -> None:
+def load_weights(model: keras.Model, path: str, hint: str) -> None:
     """Put the weights of an .h5 in Keras' layout into a model, once the file is checked (keras2.door).
 
     Raises:

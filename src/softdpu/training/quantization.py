@@ -6,14 +6,13 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from softdpu.errors import SoftdpuError
 from softdpu.keras2 import door
 from softdpu.output.files import PathLike, write_json
 from softdpu.training import quantizers
 from softdpu.training import setup as setups
-from softdpu.training.batches import KerasBatches, make_repeatable
+from softdpu.training.batches import KerasBatches, keras, make_repeatable
 from softdpu.training.common import Data, calibration_batches, finish, train_batches, val_batches
 from softdpu.training.fit import fit, report
 from softdpu.training.recipe import Recipe
@@ -150,7 +149,7 @@ def evaluate_model(job: Evaluation) -> None:
     report(task.evaluate(model, data, reference=reference), job.output, str(job.model), task)
 
 
-def load(path: PathLike, quantizer: str = quantizers.SOFTDPU, trust: bool = False) -> Any:
+def load(path: PathLike, quantizer: str = quantizers.SOFTDPU, trust: bool = False) -> keras.Model:
     """Load a float .h5 model, or one that `quantizer` can read, without its optimizer.
 
     Raises:
@@ -160,7 +159,7 @@ def load(path: PathLike, quantizer: str = quantizers.SOFTDPU, trust: bool = Fals
         return door.load_model(path, trust)
 
 
-def input_size(model: Any, path: PathLike) -> tuple[int, int]:
+def input_size(model: keras.Model, path: PathLike) -> tuple[int, int]:
     """Return height and width in pixels of a model's input of three channels.
 
     Raises:
@@ -172,7 +171,7 @@ def input_size(model: Any, path: PathLike) -> tuple[int, int]:
     return int(shape[1]), int(shape[2])
 
 
-def _load_reference(job: Quantization | FineTuning) -> Any:
+def _load_reference(job: Quantization | FineTuning) -> keras.Model | None:
     """Return the float model as it was, for a task that compares with it."""
     if not job.data.find_task().compares:
         return None
@@ -183,7 +182,7 @@ def _open_calibration(data: Data, how: Calibration, size: tuple[int, int], threa
     return calibration_batches(data, size, how.calib_images, how.calib_batch, threads)
 
 
-def _write_positions(model: Any, quantizer: str, output: PathLike) -> None:
+def _write_positions(model: keras.Model, quantizer: str, output: PathLike) -> None:
     """Write the positions of a quantized model beside it."""
     write_json(Path(output).with_suffix(".positions.json"), quantizers.report_positions(quantizer, model))
 

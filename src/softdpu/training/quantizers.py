@@ -5,9 +5,12 @@ It is said, never guessed: the build's toolchain becomes the option --quantizer.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from softdpu.errors import SoftdpuError
+
+if TYPE_CHECKING:
+    from softdpu.keras2.api import keras
 
 SOFTDPU, VITIS_AI = "softdpu", "vitis-ai"
 CHOICES = (SOFTDPU, VITIS_AI)
@@ -43,7 +46,7 @@ def choose_options(name: str, recipe: str | None) -> dict[str, str]:
     return {}
 
 
-def make_trainable(name: str, model: Any, calibration: Any, recipe: str | None) -> Any:
+def make_trainable(name: str, model: keras.Model, calibration: Any, recipe: str | None) -> keras.Model:
     """Return a model for fine-tuning that starts from the calibrated one."""
     tool, chosen = vitis_quantize(name), choose_options(name, recipe)
     if name == SOFTDPU:
@@ -55,7 +58,7 @@ def make_trainable(name: str, model: Any, calibration: Any, recipe: str | None) 
     return result
 
 
-def report_positions(name: str, model: Any) -> dict[str, Any]:
+def report_positions(name: str, model: keras.Model) -> dict[str, Any]:
     """Return {layer: {<tensor>_pos: position}} of a quantized model; softdpu's own report has the shifts too."""
     if name == SOFTDPU:
         from softdpu.quantizer import positions_report

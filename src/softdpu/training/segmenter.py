@@ -12,7 +12,7 @@ CHANNELS = (32, 64, 128, 256)  # at alpha 1, by halvings of the image
 STEP = 2 ** (len(CHANNELS) - 1)
 
 
-def build_unet(network: Network) -> Any:
+def build_unet(network: Network) -> keras.Model:
     """Build the network; its output are logits, float32[n, size, size, classes].
 
     Args:

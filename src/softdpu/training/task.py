@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from softdpu.dataset.targets import Targets
 from softdpu.errors import SoftdpuError
 from softdpu.output.files import PathLike
 from softdpu.training.model import Network
+
+if TYPE_CHECKING:
+    from softdpu.keras2.api import keras
 
 
 class TrainingTask:
@@ -28,14 +31,14 @@ class TrainingTask:
         """Return the task on some common.Data."""
         return cls()
 
-    def check(self, model: Any, path: PathLike) -> None:
+    def check(self, model: keras.Model, path: PathLike) -> None:
         """Refuse a model that is none for this task, with a SoftdpuError that names `path`."""
 
-    def targets(self, model: Any) -> Targets | None:
+    def targets(self, model: keras.Model) -> Targets | None:
         """Return what is right for the images of this model's evaluation and training; None for plain labels."""
         return None
 
-    def build(self, network: Network) -> Any:
+    def build(self, network: Network) -> keras.Model:
         """Return a new float network.
 
         Raises:
@@ -43,7 +46,7 @@ class TrainingTask:
         """
         raise SoftdpuError(f"there is no network to train for the task {self.name}; name a trained one (model.file)")
 
-    def trained(self, model: Any) -> Any:
+    def trained(self, model: keras.Model) -> keras.Model:
         """Return the model to train, on the layers of `model`: that, or one with outputs as the loss takes them."""
         return model
 
@@ -55,12 +58,12 @@ class TrainingTask:
         """
         raise SoftdpuError(f"the task {self.name} trains nothing; take finetune.epochs: 0")
 
-    def metrics(self, model: Any) -> list[Any]:
+    def metrics(self, model: keras.Model) -> list[Any]:
         """Return the metrics of an epoch as Keras takes them, among them `accuracy` and `watched`."""
         return ["accuracy"]
 
     def evaluate(
-        self, model: Any, batches: Any, predictions: PathLike | None = None, reference: Any = None
+        self, model: keras.Model, batches: Any, predictions: PathLike | None = None, reference: Any = None
     ) -> dict[str, Any]:
         """Return the metrics of a model over all batches, {"images": count, ...}.
 

@@ -94,7 +94,7 @@ class VitisAveragePooling2D(keras.layers.AveragePooling2D):
             inputs = tf.pad(inputs, [(0, 0), *pads, (0, 0)])
         return tf.nn.depthwise_conv2d(inputs, kernel, (1, 1, 1, 1), "VALID")[:, ::rows, ::columns]
 
-    def _border_correction(self, inputs: tf.Tensor, count: int) -> Any:
+    def _border_correction(self, inputs: tf.Tensor, count: int) -> tf.Tensor | float:
         """Return count / (number of window cells inside the image): the padding of SAME does not count."""
         return 1.0 if self.padding == "valid" else count / self._sum(tf.ones_like(inputs[:1, :, :, :1]), 1.0)
 

@@ -22,11 +22,11 @@ class Classification(TrainingTask):
 
     name = "classification"
 
-    def targets(self, model: Any) -> Labels:
+    def targets(self, model: keras.Model) -> Labels:
         """Return labels, as many as the model has logits."""
         return Labels(model.output_shape[-1])
 
-    def build(self, network: Network) -> Any:
+    def build(self, network: Network) -> keras.Model:
         """Return MobileNet."""
         return network.build()
 
@@ -35,7 +35,7 @@ class Classification(TrainingTask):
         return cross_entropy(label_smoothing)
 
     def evaluate(
-        self, model: Any, batches: Any, predictions: PathLike | None = None, reference: Any = None
+        self, model: keras.Model, batches: Any, predictions: PathLike | None = None, reference: Any = None
     ) -> dict[str, Any]:
         """Return accuracy, loss and images, see `evaluate`."""
         return evaluate(model, batches, predictions)
@@ -53,20 +53,20 @@ def cross_entropy(label_smoothing: float) -> Any:
         return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     smooth = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=label_smoothing)
 
-    def loss(labels: Any, logits: Any) -> Any:
+    def loss(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
         return smooth(tf.one_hot(tf.cast(tf.reshape(labels, [-1]), tf.int32), tf.shape(logits)[-1]), logits)
 
     return loss
 
 
-def _loss_of_whole_batch(labels: Any, logits: Any, label_smoothing: float) -> Any:
+def _loss_of_whole_batch(labels: tf.Tensor, logits: tf.Tensor, label_smoothing: float) -> tf.Tensor:
     """Return the mean over all devices' parts, on each device; Keras divides it by their number, gradients add up."""
     wanted = tf.one_hot(tf.cast(tf.reshape(labels, [-1]), tf.int32), tf.shape(logits)[-1])
     each = keras.losses.categorical_crossentropy(wanted, logits, from_logits=True, label_smoothing=label_smoothing)
     return replicas.total(tf.reduce_sum(each)) / replicas.total(tf.cast(tf.size(each), tf.float32))
 
 
-def evaluate(model: Any, batches: Any, predictions: PathLike | None = None) -> dict[str, Any]:
+def evaluate(model: keras.Model, batches: Any, predictions: PathLike | None = None) -> dict[str, Any]:
     """Return {"accuracy": 0..1, "loss": cross entropy, "images": count} of a model over all batches.
 
     Computed from the logits in float64, so that the same logits give the same digits everywhere. `predictions` is the

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from softdpu.output.progress import Steps
 from softdpu.training.feeding import Feed
 from softdpu.training.task import TrainingTask
 
+if TYPE_CHECKING:
+    from softdpu.keras2.api import keras
+
 
 class Comparison(TrainingTask):
     """Signal-to-noise ratio and cosine of each output."""
@@ -20,7 +23,7 @@ class Comparison(TrainingTask):
     compares = True
 
     def evaluate(
-        self, model: Any, batches: Any, predictions: PathLike | None = None, reference: Any = None
+        self, model: keras.Model, batches: Any, predictions: PathLike | None = None, reference: Any = None
     ) -> dict[str, Any]:
         """Return {"images", "outputs": [{"name", "sqnr" (dB), "cosine"}]}; without a reference only the names."""
         names = list((reference or model).output_names)
@@ -54,7 +57,7 @@ class Comparison(TrainingTask):
         return f"{shown or 'the reference'}, {metrics['images']} images"
 
 
-def predict(model: Any, images: Any) -> list[np.ndarray]:
+def predict(model: keras.Model, images: Any) -> list[np.ndarray]:
     """Return a model's outputs for some images, one or several, as a list."""
     found = model.predict_on_batch(images)
     return list(found) if isinstance(found, (list, tuple)) else [found]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterator  # noqa: UP035 - Python 3.7 of AMD's containers
+from typing import TYPE_CHECKING, Any, Iterator  # noqa: UP035 - Python 3.7 of AMD's containers
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from softdpu.training.feeding import Feed
 from softdpu.training.model import Network
 from softdpu.training.task import TrainingTask
 from softdpu.training.tasks.comparison import predict
+
+if TYPE_CHECKING:
+    from softdpu.keras2.api import keras
 
 HEAD = "image,left,top,right,bottom,score,class"
 
@@ -38,7 +41,7 @@ class Detection(TrainingTask):
         """Return the task on the classes of the records."""
         return cls(settings.read(data.detection, labels.read_beside(data.val_records), data.fit))
 
-    def check(self, model: Any, path: PathLike) -> None:
+    def check(self, model: keras.Model, path: PathLike) -> None:
         """See that the decoder takes the model's outputs."""
         shapes = [output.shape[1:] for output in model.outputs]
         try:
@@ -51,16 +54,16 @@ class Detection(TrainingTask):
                 f"{path}: {error} (detection.decoder, model.outputs; `softdpu import FILE --list` says where to cut)"
             ) from None
 
-    def targets(self, model: Any) -> targets.BoxTargets:
+    def targets(self, model: keras.Model) -> targets.BoxTargets:
         """Return boxes in the model's input."""
         return targets.BoxTargets(len(self._settings.classes), tuple(model.input_shape[1:3]), self._settings.fit)
 
-    def build(self, network: Network) -> Any:
+    def build(self, network: Network) -> keras.Model:
         """Return the small detector; `alpha` is its width."""
         self._size = (network.size, network.size)
         return detector(len(self._settings.classes), network.size, network.alpha, network.bn_momentum)
 
-    def trained(self, model: Any) -> Any:
+    def trained(self, model: keras.Model) -> keras.Model:
         """Return a model on the same layers with all cells in one output."""
         self._size = tuple(model.input_shape[1:3])
         return as_cells(model)
@@ -69,7 +72,7 @@ class Detection(TrainingTask):
         """Return the loss over cells."""
         return DetectionLoss(self._size[0], len(self._settings.classes))
 
-    def metrics(self, model: Any) -> list[Any]:
+    def metrics(self, model: keras.Model) -> list[Any]:
         """Return what stands for an epoch's accuracy: the best score times overlap of each true box, on average."""
         quality = DetectionLoss(self._size[0], len(self._settings.classes)).quality
 
@@ -79,7 +82,7 @@ class Detection(TrainingTask):
         return [accuracy]
 
     def evaluate(
-        self, model: Any, batches: Any, predictions: PathLike | None = None, reference: Any = None
+        self, model: keras.Model, batches: Any, predictions: PathLike | None = None, reference: Any = None
     ) -> dict[str, Any]:
         """Return map50_95, map50, images, boxes, and AP50-95 by class; `predictions` gets the boxes that are shown."""
         if len(model.outputs) == 1 and model.outputs[0].shape[1:2] == (self._cells(),):
@@ -103,7 +106,7 @@ class Detection(TrainingTask):
     def _cells(self) -> int:
         return sum((self._size[0] // stride) * (self._size[1] // stride) for stride in STRIDES)
 
-    def _evaluate_cells(self, model: Any, batches: Any) -> dict[str, Any]:
+    def _evaluate_cells(self, model: keras.Model, batches: Any) -> dict[str, Any]:
         """Return accuracy and loss of a model of `trained` before its first epoch, as Keras has them after each."""
         loss = DetectionLoss(self._size[0], len(self._settings.classes))
         best, boxes, cost, feed = 0.0, 0.0, 0.0, Feed(batches)
@@ -116,7 +119,7 @@ class Detection(TrainingTask):
                 boxes += count
         return {"accuracy": best / max(boxes, 1.0), "loss": cost / batches.images, "images": batches.images}
 
-    def _find(self, model: Any, batches: Any) -> Iterator[tuple[np.ndarray, Boxes, np.ndarray]]:
+    def _find(self, model: keras.Model, batches: Any) -> Iterator[tuple[np.ndarray, Boxes, np.ndarray]]:
         """Yield for each image its place in the input, its true boxes, and those found, in pixels of the input."""
         meta = self._meta(model)
         feed = Feed(batches)
@@ -127,7 +130,7 @@ class Detection(TrainingTask):
                     one = [output[i] for output in outputs]
                     yield (*targets.split(rows), decoders.find_boxes(one, meta, self._settings.decode))
 
-    def _meta(self, model: Any) -> dict[str, Any]:
+    def _meta(self, model: keras.Model) -> dict[str, Any]:
         return {**self._settings.meta(), "input": list(model.input_shape[1:3])}
 
     def describe(self, metrics: dict[str, Any]) -> str:

@@ -27,18 +27,18 @@ class Segmentation(TrainingTask):
     name = "segmentation"
     watched = "mean_iou"
 
-    def check(self, model: Any, path: PathLike) -> None:
+    def check(self, model: keras.Model, path: PathLike) -> None:
         """Refuse a model that does not give a vector for each pixel."""
         shape = model.output_shape
         if not isinstance(shape, tuple) or len(shape) != 4 or shape[3] < 2:
             raise SoftdpuError(f"{path} gives {shape}; task segmentation needs (height, width, classes) (model.file)")
 
-    def targets(self, model: Any) -> Masks:
+    def targets(self, model: keras.Model) -> Masks:
         """Return masks of the size of the model's output."""
         _, height, width, classes = model.output_shape
         return Masks(height, width, classes)
 
-    def build(self, network: Network) -> Any:
+    def build(self, network: Network) -> keras.Model:
         """Return a small U-Net."""
         return build_unet(network)
 
@@ -46,12 +46,12 @@ class Segmentation(TrainingTask):
         """Return the mean cross entropy of the pixels that count."""
         return lambda masks, logits: cross_entropy(masks, logits, label_smoothing)
 
-    def metrics(self, model: Any) -> list[Any]:
+    def metrics(self, model: keras.Model) -> list[Any]:
         """Return the share of right pixels, and the mean intersection over union."""
         return [accuracy, MeanOverlap(model.output_shape[-1])]
 
     def evaluate(
-        self, model: Any, batches: Any, predictions: PathLike | None = None, reference: Any = None
+        self, model: keras.Model, batches: Any, predictions: PathLike | None = None, reference: Any = None
     ) -> dict[str, Any]:
         """Return {"mean_iou", "accuracy", "iou" (by class), "loss", "images"}, the loss in float64.
 
@@ -91,7 +91,7 @@ def _sum_loss(logits: np.ndarray, masks: np.ndarray) -> float:
     return float((np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(labels)), labels]).sum())
 
 
-def cross_entropy(masks: Any, logits: Any, label_smoothing: float = 0.0) -> Any:
+def cross_entropy(masks: tf.Tensor, logits: tf.Tensor, label_smoothing: float = 0.0) -> tf.Tensor:
     """Return the mean cross entropy over the pixels that count, on several devices of the whole batch.
 
     Args:
@@ -108,7 +108,7 @@ def cross_entropy(masks: Any, logits: Any, label_smoothing: float = 0.0) -> Any:
     return total / tf.maximum(pixels, 1.0)
 
 
-def accuracy(masks: Any, logits: Any) -> Any:
+def accuracy(masks: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     """Return the share of right pixels of a batch."""
     wanted = tf.cast(masks, tf.int64)
     counted = tf.not_equal(wanted, IGNORED)
