@@ -116,7 +116,7 @@ class _Reader:
             tensor = value.type.tensor_type
             if not value.type.HasField("tensor_type") or not tensor.HasField("shape"):
                 raise SoftdpuError(f"{self.path}: input {value.name} has no shape; export it with an example input")
-            sizes = [axis.dim_value if axis.HasField("dim_value") else None for axis in tensor.shape.dim]
+            sizes = [axis.dim_value if axis.dim_value > 0 else None for axis in tensor.shape.dim]  # open: none, 0 or -1
             named = [axis.dim_param or "?" for axis in tensor.shape.dim]
             self.shapes[value.name] = self._input_shape(value.name, sizes, named)
             batches.append(self.shapes[value.name][0] if sizes else 1)
@@ -130,7 +130,7 @@ class _Reader:
 
     def _input_shape(self, name: str, sizes: list[int | None], named: list[str]) -> Shape:
         shape = [1 if index == 0 and not size else size for index, size in enumerate(sizes)]
-        opened = [index for index, size in enumerate(shape) if not size or size < 0]
+        opened = [index for index, size in enumerate(shape) if not size]
         if len(shape) == 4 and opened:
             rows = 1 if sizes[3] in (1, 3, 4) and sizes[1] not in (1, 3, 4) else 2
             if self.size and set(opened) <= {rows, rows + 1}:

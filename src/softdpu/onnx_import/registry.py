@@ -18,12 +18,13 @@ from softdpu.onnx_import.value import Value
 
 Function = Callable[[Any, Node], "Value | list[Value]"]  # the first is a lower.Lowering
 
-DPU, CPU, BOTH, NOWHERE = "DPU", "CPU", "DPU or CPU", ""  # NOWHERE: nothing is left to do
+# FLOAT: in the Keras model alone; the quantizer refuses it. NOWHERE: nothing is left to do.
+DPU, CPU, BOTH, FLOAT, NOWHERE = "DPU", "CPU", "DPU or CPU", "float alone", ""
 
 
 @dataclass(frozen=True)
 class Operation:
-    """How one type of operation is imported, and where it runs on a board: DPU, CPU, BOTH or NOWHERE."""
+    """How one type of operation is imported, and where it runs on a board: DPU, CPU, BOTH, FLOAT or NOWHERE."""
 
     function: Function
     runs: str

@@ -9,9 +9,10 @@ import numpy as np
 from softdpu.keras2.api import tf
 from softdpu.onnx_import.lower import Lowering
 from softdpu.onnx_import.onnx_graph import Node
+from softdpu.onnx_import.ops.normalization import EPSILON, scaling_parts
 from softdpu.onnx_import.ops.shared import align, same
 from softdpu.onnx_import.patterns import clip_limits
-from softdpu.onnx_import.registry import BOTH, CPU, DPU, Refused, operation
+from softdpu.onnx_import.registry import BOTH, CPU, DPU, FLOAT, Refused, operation
 from softdpu.onnx_import.value import Value
 
 
@@ -121,11 +122,15 @@ def _dpu_hard_sigmoid(build: Lowering, node: Node, tensor: Any, last: str) -> An
 
 @operation("HardSigmoid", runs=DPU)
 def hard_sigmoid(build: Lowering, node: Node) -> Value:
-    """The hard sigmoid of slope 1/6, which is the DPU's; other slopes are the CPU's."""
+    """The hard sigmoid of slope 1/6, which is the DPU's; behind a convolution, which takes up the rest, any slope."""
     value = build.value(node, 0)
     alpha, beta = float(node.attrs.get("alpha", 0.2)), float(node.attrs.get("beta", 0.5))
     if abs(alpha - 1 / 6) < 1e-4 and abs(beta - 0.5) < 1e-6:
         return same(value, _dpu_hard_sigmoid(build, node, value.tensor, ""), True)
+    if value.rank == 4 and build.finder.made_by(node.inputs[0], "Conv"):
+        parts = scaling_parts(value.keras_shape[-1], np.float32(6 * alpha), np.float32(6 * beta - 3))
+        tensor = build.layer(node, "BatchNormalization", value.tensor, "scaled", parts, epsilon=EPSILON)
+        return same(value, _dpu_hard_sigmoid(build, node, tensor, ""), True)
     if abs(alpha - 0.2) < 1e-6 and abs(beta - 0.5) < 1e-6:
         return same(value, build.layer(node, "Activation", value.tensor, activation="hard_sigmoid"), True)
     tensor = build.function(node, tf.math.multiply, value.tensor, alpha, suffix="slope")
@@ -148,7 +153,7 @@ def softmax(build: Lowering, node: Node) -> Value:
     return _softmax(build, node, None)
 
 
-@operation("LogSoftmax", runs=CPU)
+@operation("LogSoftmax", runs=FLOAT)
 def log_softmax(build: Lowering, node: Node) -> Value:
     """The logarithm of Softmax."""
     return _softmax(build, node, tf.nn.log_softmax)

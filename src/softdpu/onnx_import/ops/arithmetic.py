@@ -13,7 +13,7 @@ from softdpu.onnx_import.lower import Lowering
 from softdpu.onnx_import.onnx_graph import Node
 from softdpu.onnx_import.ops.normalization import scale_and_shift
 from softdpu.onnx_import.ops.shared import align, same
-from softdpu.onnx_import.registry import BOTH, CPU, NOWHERE, Refused, operation
+from softdpu.onnx_import.registry import BOTH, CPU, FLOAT, NOWHERE, Refused, operation
 from softdpu.onnx_import.value import NHWC, Value, image_order
 
 _LAYERS = {
@@ -35,6 +35,8 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "Max": tf.math.maximum,
     "Min": tf.math.minimum,
 }
+_EITHER_WAY = ("Add", "Sum", "Mul", "Max", "Min")
+_MOST_POWER = 8  # that is written as a product
 
 
 @operation("Add", "Sub", "Mul", "Div", "Max", "Min", "Sum", runs=BOTH)
@@ -74,14 +76,27 @@ def _combine_with_constant(build: Lowering, node: Node, index: int, constant: np
         return scale_and_shift(build, node, node.inputs[index], value, scale, offset)
     if node.op == "Max" and numbers.size == 1 and float(numbers.reshape(-1)[0]) == 0:
         return same(value, build.layer(node, "ReLU", value.tensor), True)
-    plain: Any = float(numbers.reshape(-1)[0]) if numbers.size == 1 else numbers
-    arguments = (plain, value.tensor) if first else (value.tensor, plain)
-    tensor = build.function(node, _FUNCTIONS[node.op], *arguments)
+    tensor = _compute(build, node, value.tensor, numbers, first)
     shape = tuple(np.broadcast_shapes(value.keras_shape, numbers.shape))
     onnx_shape = [0] * value.rank
     for place, axis in enumerate(value.order):
         onnx_shape[axis] = int(shape[place])
     return dataclasses.replace(value, tensor=tensor, shape=tuple(onnx_shape), not_negative=False)
+
+
+def _compute(build: Lowering, node: Node, tensor: Any, numbers: np.ndarray, first: bool) -> Any:
+    """Return the operation on a tensor and constants; Keras stores an array of them as the second operand alone."""
+    if numbers.size == 1:
+        one = float(numbers.reshape(-1)[0])
+        return build.function(node, _FUNCTIONS[node.op], *((one, tensor) if first else (tensor, one)))
+    if not first or node.op in _EITHER_WAY:
+        return build.function(node, _FUNCTIONS[node.op], tensor, numbers)
+    if node.op == "Sub":
+        return build.function(node, tf.math.add, build.function(node, tf.math.negative, tensor, suffix="less"), numbers)
+    if node.op == "Div":
+        parts = build.function(node, tf.math.truediv, 1.0, tensor, suffix="part")
+        return build.function(node, tf.math.multiply, parts, numbers)
+    raise Refused("has powers of constants")
 
 
 def _is_channels(value: Value, numbers: np.ndarray) -> bool:
@@ -119,13 +134,21 @@ def _combine_tensors(build: Lowering, node: Node, values: list[Value]) -> Value:
     return Value(tensor, shape, order, positive)
 
 
-@operation("Pow", runs=CPU)
+@operation("Pow", runs=BOTH)
 def power(build: Lowering, node: Node) -> Value:
-    """A power with a constant exponent; the square is a product."""
+    """Products for the powers 2 to 8, square roots for 1/2 and -1/2; others in float alone."""
     exponent = build.need_constant(node, 1, "exponents")
     value = build.value(node, 0)
-    if exponent.size == 1 and float(exponent.reshape(-1)[0]) == 2:
-        return same(value, build.layer(node, "Multiply", [value.tensor, value.tensor]), True)
+    power = float(exponent.reshape(-1)[0]) if exponent.size == 1 else 0.0
+    if power in (0.5, -0.5):
+        root = build.function(node, tf.math.sqrt, value.tensor, suffix="" if power > 0 else "root")
+        return same(value, root if power > 0 else build.function(node, tf.math.truediv, 1.0, root), True)
+    if power in range(2, _MOST_POWER + 1):
+        tensor = value.tensor
+        for times in range(2, int(power) + 1):
+            suffix = "" if times == power else f"to_the_{times}"
+            tensor = build.layer(node, "Multiply", [tensor, value.tensor], suffix)
+        return same(value, tensor, power % 2 == 0 or value.not_negative)
     return _combine_with_constant(build, node, 0, np.asarray(exponent, np.float32), False)
 
 
@@ -146,17 +169,30 @@ def _function(function: Callable[..., Any], not_negative: bool = False) -> Any:
     return make
 
 
-operation("Abs", runs=CPU)(_function(tf.math.abs, True))
 operation("Exp", runs=CPU)(_function(tf.math.exp, True))
-operation("Log", runs=CPU)(_function(tf.math.log))
+operation("Log", runs=FLOAT)(_function(tf.math.log))
 operation("Sqrt", runs=CPU)(_function(tf.math.sqrt, True))
-operation("Reciprocal", runs=CPU)(_function(tf.math.reciprocal))
-operation("Erf", runs=CPU)(_function(tf.math.erf))
-operation("Floor", runs=CPU)(_function(tf.math.floor))
-operation("Ceil", runs=CPU)(_function(tf.math.ceil))
-operation("Round", runs=CPU)(_function(tf.math.round))
-operation("Sin", runs=CPU)(_function(tf.math.sin))
-operation("Cos", runs=CPU)(_function(tf.math.cos))
+operation("Erf", runs=FLOAT)(_function(tf.math.erf))
+operation("Floor", runs=FLOAT)(_function(tf.math.floor))
+operation("Ceil", runs=FLOAT)(_function(tf.math.ceil))
+operation("Round", runs=FLOAT)(_function(tf.math.round))
+operation("Sin", runs=FLOAT)(_function(tf.math.sin))
+operation("Cos", runs=FLOAT)(_function(tf.math.cos))
+
+
+@operation("Abs", runs=CPU)
+def absolute(build: Lowering, node: Node) -> Value:
+    """The larger of x and -x."""
+    value = build.value(node, 0)
+    less = build.function(node, tf.math.negative, value.tensor, suffix="less")
+    return same(value, build.layer(node, "Maximum", [value.tensor, less]), True)
+
+
+@operation("Reciprocal", runs=CPU)
+def reciprocal(build: Lowering, node: Node) -> Value:
+    """1 / x."""
+    value = build.value(node, 0)
+    return same(value, build.function(node, tf.math.truediv, 1.0, value.tensor), value.not_negative)
 
 
 @operation("Identity", "Dropout", "Cast", runs=NOWHERE)

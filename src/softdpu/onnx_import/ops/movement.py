@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from softdpu.keras2.api import tf
 from softdpu.onnx_import.lower import Lowering
 from softdpu.onnx_import.onnx_graph import Node
+from softdpu.onnx_import.ops.picking import border_by_index, border_of_numbers, pick
 from softdpu.onnx_import.ops.shared import choose_channels, convolve, image_value, same
 from softdpu.onnx_import.registry import BOTH, DPU, Refused, operation
 from softdpu.onnx_import.value import NHWC, Value, image_order
@@ -59,7 +59,7 @@ def take(build: Lowering, node: Node, value: Value, axis: int, indices: list[int
         spec = [slice(None)] * place + [cut] + [slice(None)] * (value.rank - place - 1)
         tensor = build.slices(node, value.tensor, spec, suffix)
     else:
-        tensor = build.function(node, tf.gather, value.tensor, indices, axis=place, suffix=suffix)
+        tensor = pick(build, node, value.tensor, indices, place, suffix)
     return Value(tensor, shape, value.order, value.not_negative)
 
 
@@ -200,11 +200,10 @@ def pad(build: Lowering, node: Node) -> Value:
     if zeros and not any(sides[1] + sides[2]):
         indices = [-1] * sides[3][0] + list(range(value.keras_shape[3])) + [-1] * sides[3][1]
         return dataclasses.replace(same(value, choose_channels(build, node, value, indices)), shape=shape)
-    if mode == "edge":
-        tensor = _repeat_edge(build, node, value.tensor, sides)
-    elif mode in ("constant", "reflect"):
-        options = {"mode": "REFLECT"} if mode == "reflect" else {"constant_values": float(number)}
-        tensor = build.function(node, tf.pad, value.tensor, sides, **options)
+    if mode == "constant":
+        tensor = border_of_numbers(build, node, value.tensor, sides, float(number))
+    elif mode in ("edge", "reflect", "wrap"):
+        tensor = border_by_index(build, node, value.tensor, sides, mode)
     else:
         raise Refused(f"has mode {mode}")
     positive = value.not_negative and (mode != "constant" or number >= 0)
@@ -231,15 +230,6 @@ def _cut_pads(
         low, high = max(-before[axis], 0), value.shape[axis] - max(-after[axis], 0)
         value = take(build, node, value, axis, list(range(low, high)), f"cut{axis}")
     return value, [max(one, 0) for one in before], [max(one, 0) for one in after]
-
-
-def _repeat_edge(build: Lowering, node: Node, tensor: Any, sides: list[tuple[int, int]]) -> Any:
-    for place, (low, high) in enumerate(sides):
-        if low or high:
-            size = tensor.shape[place]
-            indices = np.clip(np.arange(-low, size + high), 0, size - 1)
-            tensor = build.function(node, tf.gather, tensor, indices, axis=place, suffix=f"axis{place}")
-    return tensor
 
 
 @operation("ChannelShuffle", runs=DPU)

@@ -13,7 +13,7 @@ from softdpu.onnx_import.ops.shared import same
 from softdpu.onnx_import.registry import CPU, DPU, Refused, operation
 from softdpu.onnx_import.value import Value, image_order
 
-_EPSILON = 2.0**-10  # with the variance 1 - 2**-10 their sum is exactly 1
+EPSILON = 2.0**-10  # with the variance 1 - 2**-10 their sum is exactly 1
 
 
 @operation("BatchNormalization", runs=DPU)
@@ -58,9 +58,13 @@ def scale_and_shift(
         tensor = build.layer(node, "Rescaling", value.tensor, scale=_list_numbers(scale), offset=_list_numbers(offset))
         build.affine[node.outputs[0]] = (tensor.node.layer, None)
         return same(value, tensor)
+    return _normalize(build, node, value, scaling_parts(channels, scale, offset), EPSILON)
+
+
+def scaling_parts(channels: int, scale: Any, offset: Any) -> list[np.ndarray]:
+    """Return the weights of a BatchNormalization with the epsilon EPSILON that gives x * scale + offset exactly."""
     one = np.ones(channels, np.float32)
-    parts = [one * scale, one * offset, 0 * one, one * np.float32(1 - _EPSILON)]
-    return _normalize(build, node, value, parts, _EPSILON)
+    return [one * scale, one * offset, 0 * one, one * np.float32(1 - EPSILON)]
 
 
 def _list_numbers(numbers: np.ndarray) -> float | list[float]:
@@ -91,16 +95,17 @@ def local_response(build: Lowering, node: Node) -> Value:
     alpha, offset = float(node.attrs.get("alpha", 1e-4)) / size, float(node.attrs.get("bias", 1.0))
     if size % 2 == 0:
         raise Refused(f"is over {size} channels; an odd number is expected")
-    if beta != 0.75:
-        options: dict[str, Any] = {"depth_radius": size // 2, "bias": offset, "alpha": alpha, "beta": beta}
-        tensor = build.function(node, tf.nn.local_response_normalization, value.tensor, **options)
-        return same(value, tensor, value.not_negative)
+    if beta not in (0.5, 0.75, 1.0):
+        raise Refused(f"has the power {beta}; 0.75, 0.5 and 1 are known")
     total = _sum_neighbours(build, node, value, size // 2)
     total = build.function(node, tf.math.multiply, total, alpha, suffix="alpha")
     total = build.function(node, tf.math.add, total, offset, suffix="bias")
-    root = build.function(node, tf.math.sqrt, total, suffix="root")
-    second = build.function(node, tf.math.sqrt, root, suffix="second_root")
-    power = build.function(node, tf.math.multiply, root, second, suffix="power")
+    power = total
+    if beta < 1:
+        power = root = build.function(node, tf.math.sqrt, total, suffix="root")
+    if beta == 0.75:
+        second = build.function(node, tf.math.sqrt, root, suffix="second_root")
+        power = build.function(node, tf.math.multiply, root, second, suffix="power")
     return same(value, build.function(node, tf.math.truediv, value.tensor, power), value.not_negative)
 
 
@@ -131,22 +136,39 @@ def layer_normalization(build: Lowering, node: Node) -> Value:
         raise Refused(f"is over the axes from {axis} on; the last one alone is known")
     if value.order[-1] != axis:
         value = build.reorder(value, (*(one for one in value.order if one != axis), axis), "permute", node)
-    scale = build.need_constant(node, 1, "scales")
-    offset = build.need_constant(node, 2, "offsets") if node.input(2) else np.zeros_like(scale)
-    epsilon = float(node.attrs.get("epsilon", 1e-5))
-    weights = [scale.reshape(-1), offset.reshape(-1)]
-    return same(value, build.layer(node, "LayerNormalization", value.tensor, "", weights, epsilon=epsilon))
+    scale = build.need_constant(node, 1, "scales").reshape(-1)
+    offset = build.need_constant(node, 2, "offsets").reshape(-1) if node.input(2) else np.zeros_like(scale)
+    return same(value, _standardize(build, node, value.tensor, [value.rank - 1], scale, offset))
+
+
+def _standardize(
+    build: Lowering, node: Node, tensor: Any, axes: list[int], scale: np.ndarray, offset: np.ndarray
+) -> Any:
+    """Return (x - mean) / sqrt(variance + epsilon) * scale + offset over axes of a Keras tensor.
+
+    Functions of numbers instead of Keras' layers of normalization, which no stage after the import computes.
+    """
+    epsilon, how = float(node.attrs.get("epsilon", 1e-5)), {"axis": axes, "keepdims": True}
+    mean = build.function(node, tf.math.reduce_mean, tensor, suffix="mean", **how)
+    centred = build.function(node, tf.math.subtract, tensor, mean, suffix="centred")
+    squares = build.function(node, tf.math.multiply, centred, centred, suffix="squares")
+    variance = build.function(node, tf.math.reduce_mean, squares, suffix="variance", **how)
+    shifted = build.function(node, tf.math.add, variance, epsilon, suffix="epsilon")
+    root = build.function(node, tf.math.sqrt, shifted, suffix="root")
+    ratio = build.function(node, tf.math.truediv, centred, root, suffix="ratio")
+    scaled = build.function(node, tf.math.multiply, ratio, scale, suffix="scaled")
+    return build.function(node, tf.math.add, scaled, offset)
 
 
 @operation("InstanceNormalization", runs=CPU)
 def instance_normalization(build: Lowering, node: Node) -> Value:
-    """GroupNormalization of a group a channel."""
+    """Each channel by itself."""
     return _groups(build, node, None)
 
 
 @operation("GroupNormalization", runs=CPU)
 def group_normalization(build: Lowering, node: Node) -> Value:
-    """GroupNormalization."""
+    """Channels in groups."""
     return _groups(build, node, int(node.attrs["num_groups"]))
 
 
@@ -154,9 +176,11 @@ def _groups(build: Lowering, node: Node, groups: int | None) -> Value:
     value = build.image(node)
     channels = value.shape[1]
     parts = [build.need_constant(node, index, "scales") for index in (1, 2)]
-    weights = [np.repeat(part, channels // part.size) for part in parts]  # before operator set 21 one a group
-    epsilon = float(node.attrs.get("epsilon", 1e-5))
-    tensor = build.layer(
-        node, "GroupNormalization", value.tensor, "", weights, groups=groups or channels, epsilon=epsilon
-    )
-    return same(value, tensor)
+    scale, offset = (np.repeat(part, channels // part.size) for part in parts)  # before operator set 21 one a group
+    if groups in (None, channels):
+        return same(value, _standardize(build, node, value.tensor, [1, 2], scale, offset))
+    height, width = value.shape[2:]
+    sizes = (groups, channels // groups) if groups else ()
+    tensor = build.layer(node, "Reshape", value.tensor, "groups", target_shape=(height, width, *sizes))
+    made = _standardize(build, node, tensor, [1, 2, 4], scale.reshape(sizes), offset.reshape(sizes))
+    return same(value, build.layer(node, "Reshape", made, "image", target_shape=(height, width, channels)))

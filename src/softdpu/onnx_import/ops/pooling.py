@@ -9,6 +9,7 @@ import numpy as np
 from softdpu.keras2.api import tf
 from softdpu.onnx_import.lower import Lowering
 from softdpu.onnx_import.onnx_graph import Node
+from softdpu.onnx_import.ops.picking import border_by_index
 from softdpu.onnx_import.ops.shared import (
     NO_PADS,
     Pads,
@@ -21,8 +22,6 @@ from softdpu.onnx_import.ops.shared import (
 )
 from softdpu.onnx_import.registry import BOTH, DPU, Refused, operation
 from softdpu.onnx_import.value import Value
-
-_LOWEST = -3.0e38
 
 
 def _window(build: Lowering, node: Node, value: Value) -> tuple[tuple[int, int], tuple[int, int], Pads, Pads]:
@@ -61,7 +60,8 @@ def max_pool(build: Lowering, node: Node) -> Value:
         tensor = build.layer(node, "MaxPooling2D", tensor, "windows", pool_size=kernel, strides=1, padding="same")
         result = build.layer(node, "MaxPooling2D", tensor, pool_size=1, strides=strides)
     else:
-        filled = build.function(node, tf.pad, tensor, [(0, 0), *pads, (0, 0)], suffix="pad", constant_values=_LOWEST)
+        # A window that reaches over the border holds the pixels at it, so that repeating those changes no maximum.
+        filled = border_by_index(build, node, tensor, [(0, 0), *pads, (0, 0)], "edge")
         result = build.layer(node, "MaxPooling2D", filled, **config)
     return _cut(build, node, image_value(build, node, result, value.not_negative))
 

@@ -8,22 +8,23 @@ from softdpu.keras2.api import tf
 from softdpu.onnx_import.lower import Lowering
 from softdpu.onnx_import.onnx_graph import Node
 from softdpu.onnx_import.patterns import read_axes
-from softdpu.onnx_import.registry import BOTH, CPU, Refused, operation
+from softdpu.onnx_import.registry import BOTH, FLOAT, Refused, operation
 from softdpu.onnx_import.value import NHWC, Value
 
 _FUNCTIONS = {
     "ReduceMean": tf.math.reduce_mean,
     "ReduceSum": tf.math.reduce_sum,
     "ReduceMax": tf.math.reduce_max,
-    "ReduceMin": tf.math.reduce_min,
     "ReduceProd": tf.math.reduce_prod,
-    "ReduceL2": tf.math.reduce_euclidean_norm,
     "ReduceLogSumExp": tf.math.reduce_logsumexp,
 }
+_WRITTEN_OUT = ("ReduceMin", "ReduceL2", "ReduceL1", "ReduceSumSquare")
+_IN_FLOAT = ("ReduceProd", "ReduceLogSumExp")
 _LAYERS = {"ReduceMean": "GlobalAveragePooling2D", "ReduceMax": "GlobalMaxPooling2D"}
 
 
-@operation(*_FUNCTIONS, runs=BOTH)
+@operation(*_IN_FLOAT, runs=FLOAT)
+@operation(*_WRITTEN_OUT, *(kind for kind in _FUNCTIONS if kind not in _IN_FLOAT), runs=BOTH)
 def reduce(build: Lowering, node: Node) -> Value:
     """Global pooling where rows and columns are reduced, else a function of the CPU."""
     value = build.plain(build.value(node, 0))
@@ -39,13 +40,32 @@ def _reduce(build: Lowering, node: Node, value: Value, axes: list[int]) -> Value
     keep = bool(node.attrs.get("keepdims", 1))
     if value.order[0] in axes:
         raise Refused("reduces over the images of a batch")
-    positive = value.not_negative and node.op not in ("ReduceLogSumExp",)
+    positive = (value.not_negative and node.op != "ReduceLogSumExp") or node.op in _WRITTEN_OUT[1:]
     if value.rank == 4 and axes == [2, 3] and value.order == NHWC and node.op in _LAYERS:
         tensor = build.layer(node, _LAYERS[node.op], value.tensor, keepdims=keep)
     else:
         places = sorted(value.keras_axis(axis) for axis in axes)
-        tensor = build.function(node, _FUNCTIONS[node.op], value.tensor, axis=places, keepdims=keep)
+        tensor = _compute(build, node, value.tensor, {"axis": places, "keepdims": keep})
     return _squeeze(value, tensor, axes, keep, positive)
+
+
+def _compute(build: Lowering, node: Node, tensor: Any, how: dict[str, Any]) -> Any:
+    """Return the reduction; what later stages have no function for is written with those that they have."""
+    if node.op in _FUNCTIONS:
+        return build.function(node, _FUNCTIONS[node.op], tensor, **how)
+    if node.op == "ReduceMin":
+        less = build.function(node, tf.math.negative, tensor, suffix="less")
+        most = build.function(node, tf.math.reduce_max, less, suffix="max", **how)
+        return build.function(node, tf.math.negative, most)
+    if node.op == "ReduceL1":
+        less = build.function(node, tf.math.negative, tensor, suffix="less")
+        sizes = build.function(node, tf.math.maximum, tensor, less, suffix="sizes")
+        return build.function(node, tf.math.reduce_sum, sizes, **how)
+    squares = build.function(node, tf.math.multiply, tensor, tensor, suffix="squares")
+    if node.op == "ReduceSumSquare":
+        return build.function(node, tf.math.reduce_sum, squares, **how)
+    total = build.function(node, tf.math.reduce_sum, squares, suffix="sum", **how)
+    return build.function(node, tf.math.sqrt, total)
 
 
 def _squeeze(value: Value, tensor: Any, axes: list[int], keep: bool, positive: bool) -> Value:
@@ -58,7 +78,7 @@ def _squeeze(value: Value, tensor: Any, axes: list[int], keep: bool, positive: b
     return Value(tensor, tuple(value.shape[axis] for axis in left), order, positive)
 
 
-@operation("ArgMax", runs=CPU)
+@operation("ArgMax", runs=FLOAT)
 def arg_max(build: Lowering, node: Node) -> Value:
     """The place of the largest number, a whole number."""
     value = build.plain(build.value(node, 0))

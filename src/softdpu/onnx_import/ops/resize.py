@@ -10,6 +10,7 @@ import numpy as np
 from softdpu.keras2.api import tf
 from softdpu.onnx_import.lower import Lowering
 from softdpu.onnx_import.onnx_graph import Node
+from softdpu.onnx_import.ops.picking import pick
 from softdpu.onnx_import.ops.shared import image_value
 from softdpu.onnx_import.registry import BOTH, Refused, operation
 from softdpu.onnx_import.value import Value
@@ -49,7 +50,7 @@ def resize(build: Lowering, node: Node) -> Value:
             return _up_sampling(build, node, value, whole, "nearest")
         tensor = value.tensor
         for axis in (0, 1):
-            tensor = build.function(node, tf.gather, tensor, picked[axis], axis=axis + 1, suffix="" if axis else "rows")
+            tensor = pick(build, node, tensor, picked[axis].tolist(), axis + 1, "" if axis else "rows")
         return image_value(build, node, tensor, value.not_negative)
     if repeats and all(_is_same(places[axis], _half_pixel(sizes[axis], out[2 + axis]), sizes[axis]) for axis in (0, 1)):
         return _up_sampling(build, node, value, whole, "bilinear")
@@ -148,7 +149,7 @@ def _blend(build: Lowering, node: Node, tensor: Any, axis: int, places: np.ndarr
     name = ("rows", "columns")[axis]
     halves = []
     for which, picked, weight in (("low", low, 1 - part), ("high", high, part)):
-        rows = build.function(node, tf.gather, tensor, picked, axis=axis + 1, suffix=f"{name}_{which}")
+        rows = pick(build, node, tensor, picked.tolist(), axis + 1, f"{name}_{which}")
         halves.append(
             build.function(node, tf.math.multiply, rows, weight.reshape(shape), suffix=f"{name}_{which}_part")
         )

@@ -14,6 +14,7 @@ from softdpu.onnx_import.registry import BOTH, CPU, NOWHERE, Refused, operation
 from softdpu.onnx_import.value import Value
 
 Groups = list[tuple[list[int], list[int]]]  # axes of the input, and those of the output that hold the same numbers
+_MOST_REPEATS = 1024
 _KEEP_MIXED = ("Relu", "LeakyRelu", "Clip", "Sigmoid", "Tanh", "Elu", "Swish", "BatchNormalization", "HardSigmoid")
 
 
@@ -154,5 +155,10 @@ def tile(build: Lowering, node: Node) -> Value:
     repeats = [int(number) for number in build.need_constant(node, 1, "repeats")]
     if repeats[value.order[0]] != 1:
         raise Refused("repeats the images of a batch")
-    tensor = build.function(node, tf.tile, value.tensor, [repeats[axis] for axis in value.order])
+    if min(repeats) < 1 or max(repeats) > _MOST_REPEATS:
+        raise Refused(f"repeats a tensor {max(repeats)} times")
+    tensor = value.tensor
+    for place, axis in enumerate(value.order):
+        if repeats[axis] > 1:
+            tensor = build.function(node, tf.concat, [tensor] * repeats[axis], suffix=f"axis{place}", axis=place)
     return Value(tensor, build.shape(node), value.order, value.not_negative)
