@@ -3,6 +3,7 @@
     python benchmarks/onnx_import.py                      # the networks of the package onnx, with random weights
     python benchmarks/onnx_import.py --only resnet50
     python benchmarks/onnx_import.py --applications       # 12 networks of keras.applications, by way of tf2onnx
+    python benchmarks/onnx_import.py --engines            # each is quantized, compiled and run at full size as well
 
 Each network runs in a process of its own; the time is set beside that of onnxruntime's own loading.
 """
@@ -83,8 +84,8 @@ def application(name: str, path: Path) -> None:
     )
 
 
-def measure(path: Path) -> None:
-    """Import one file and print what it took."""
+def measure(path: Path, engines: bool) -> None:
+    """Import one file and print what it took; run it as well with `engines`."""
     before = time.perf_counter()
     import softdpu.keras2.api  # noqa: F401 - TensorFlow's import is no part of it
 
@@ -102,6 +103,23 @@ def measure(path: Path) -> None:
     print(f"{path.stem}: {seconds:.1f} s, {computed:.1f} s of them computing, {memory:.0f} MiB")
     print(f"  {seconds / own:.0f} x onnxruntime's loading; TensorFlow's own import took {imported_at - before:.1f} s")
     print(f"  {len(found.model.layers)} layers, {turns} Permute, largest relative difference {worst:.1e}", flush=True)
+    if engines:
+        _run(found.model)
+
+
+def _run(model: Any) -> None:
+    """Quantize, compile and run a network, and print how far both engines are from the quantized Keras model."""
+    sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "onnx_import"))
+    from engines import run_on_engines  # type: ignore[import-not-found]
+
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        outcome = run_on_engines(model, Path(folder), images=1, calibration=2)
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    far = ", ".join(f"{name} {max(values):.0e}" for name, values in outcome.differences.items())
+    pieces = "".join(device[0] for device in outcome.devices)
+    print(f"  quantized, compiled and run in {time.perf_counter() - started:.0f} s, {memory:.0f} MiB; pieces {pieces}")
+    print(f"  largest relative difference from the quantized model: {far}", flush=True)
 
 
 def _peer(path: Path) -> float:
@@ -116,6 +134,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these networks alone")
     parser.add_argument("--applications", action="store_true", help="keras.applications instead")
+    parser.add_argument("--engines", action="store_true", help="quantize, compile and run each, too (minutes each)")
     parser.add_argument("--file", type=Path, help="import this file, in this process")
     parser.add_argument("--write", nargs=2, metavar=("NAME", "FILE"), help="write one of keras.applications as ONNX")
     args = parser.parse_args()
@@ -123,7 +142,7 @@ def main() -> None:
         application(args.write[0], Path(args.write[1]))
         return
     if args.file:
-        measure(args.file)
+        measure(args.file, args.engines)
         return
     known: dict[str, Any] = APPLICATIONS if args.applications else light_files()
     with tempfile.TemporaryDirectory() as folder:
@@ -133,7 +152,10 @@ def main() -> None:
                 subprocess.run([sys.executable, __file__, "--write", name, str(path)], check=True, capture_output=True)
             else:
                 with_random_weights(known[name], path)
-            subprocess.run([sys.executable, __file__, "--file", str(path)], check=True, stderr=subprocess.DEVNULL)
+            more = ["--engines"] if args.engines else []
+            subprocess.run(
+                [sys.executable, __file__, "--file", str(path), *more], check=True, stderr=subprocess.DEVNULL
+            )
             path.unlink()
 
 

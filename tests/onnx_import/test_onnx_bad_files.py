@@ -14,6 +14,10 @@ from onnx import TensorProto, helper, numpy_helper
 from softdpu.commands import main as commands
 from softdpu.errors import SoftdpuError
 from softdpu.onnx_import.convert import import_onnx
+from softdpu.onnx_import.listing import listing
+from softdpu.quantizer.vitis_quantize import VitisQuantizer
+
+AXIS: dict[str, dict[str, int]] = {"ArgMax": {"axis": 1}, "LogSoftmax": {"axis": 1}}
 
 
 def refusal(path: Path, *args: Any) -> str:
@@ -123,6 +127,20 @@ def test_open_sizes(tmp_path: Path, shape: tuple[Any, ...]) -> None:
     make = Builder(shape)
     path = make.save(tmp_path / "net.onnx", make.add("Relu", "images"))
     assert "open sizes" in refusal(path) and "--input-size" in refusal(path)
+
+
+def test_a_batch_of_minus_one_is_open(tmp_path: Path) -> None:
+    make = Builder((-1, 3, 16, 16))
+    assert import_onnx(make.save(tmp_path / "net.onnx", make.conv("images", 3, 4))).model.input_shape[0] is None
+
+
+@pytest.mark.parametrize("op", ["Log", "Erf", "Softplus", "ArgMax", "LogSoftmax"])
+def test_what_only_float_has_is_refused_before_anything_is_quantized(tmp_path: Path, op: str) -> None:
+    make = Builder()
+    path = make.save(tmp_path / "net.onnx", make.add(op, make.conv("images", 3, 4), name="/last", **AXIS.get(op, {})))
+    assert listing(path).rows[-1].runs == "float alone"
+    with pytest.raises(SoftdpuError, match=r"last.*model\.outputs|activation softplus"):
+        VitisQuantizer(import_onnx(path).model).quantize_model(calib_dataset=np.zeros((2, 16, 16, 3), np.float32))
 
 
 def test_loops_and_branches(tmp_path: Path) -> None:

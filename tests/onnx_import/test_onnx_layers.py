@@ -134,6 +134,51 @@ def test_transposed_convolutions_cut_nothing_where_they_double(
     assert ("Cropping2D" in kinds) == (found.model.output_shape[1:3] != (10, 14) and kernel < 3)
 
 
+def test_rows_are_images_of_height_1(tmp_path: Path) -> None:
+    make = Builder((1, 3, 20))
+    x = make.add("Conv", "images", make.normal(4, 3, 3), pads=[1, 1], strides=[2])
+    ones = make.constant(make.random.uniform(0.5, 1, 4))
+    x = make.add("Relu", make.add("BatchNormalization", x, ones, ones, ones, ones))
+    x = make.add("MaxPool", make.add("ConvTranspose", x, make.normal(4, 2, 4), strides=[2]), kernel_shape=[3])
+    _, kinds = imported(make, tmp_path, x)
+    assert kinds["Conv2D"] == kinds["BatchNormalization"] == kinds["Conv2DTranspose"] == kinds["MaxPooling2D"] == 1
+    assert not kinds["TFOpLambda"]
+    assert kinds["Permute"] == 2  # the input's and the output's, which stay as the file has them
+
+
+def test_a_product_of_rows_works_on_the_last_axis(tmp_path: Path) -> None:
+    make = Builder((1, 3, 1, 12))
+    x = make.add("Squeeze", make.conv("images", 3, 8, 1), make.constant([2], np.int64))
+    x = make.add("Transpose", x, perm=[2, 0, 1])  # (time, batch, channels), as recurrent networks have it
+    x = make.add("Gemm", make.reshape(x, 12, 8), make.normal(5, 8), make.normal(5), transB=1)
+    found, kinds = imported(make, tmp_path, make.reshape(x, 12, 1, 5))
+    assert kinds["Dense"] == 1
+    assert [value.order for _, value in found.outputs] == [(1, 0, 2)]
+
+
+def test_stacked_tensors_that_are_added_are_an_addition(tmp_path: Path) -> None:
+    make = Builder()
+    parts = [make.conv("images", 3, 4) for _ in range(3)]
+    stack = make.add("Concat", *(make.add("Unsqueeze", x, make.constant([0], np.int64)) for x in parts), axis=0)
+    _, kinds = imported(make, tmp_path, make.add("ReduceSum", stack, make.constant([0], np.int64), keepdims=0))
+    assert kinds == {"InputLayer": 1, "Conv2D": 3, "Add": 1}
+
+
+def test_of_two_pixels_equally_near_onnxruntime_is_followed(tmp_path: Path) -> None:
+    make = Builder((1, 3, 7, 11))
+    sizes = make.constant([1, 3, 9, 10], np.int64)
+    how = {"mode": "nearest", "coordinate_transformation_mode": "half_pixel", "nearest_mode": "floor"}
+    imported(make, tmp_path, make.add("Resize", "images", "", "", sizes, **how))
+
+
+@pytest.mark.parametrize(("alpha", "beta"), [(0.2, 0.5), (0.3, 0.4), (1 / 6, 0.5)])
+def test_a_hard_sigmoid_behind_a_convolution_is_that_of_the_dpu(tmp_path: Path, alpha: float, beta: float) -> None:
+    make = Builder()
+    found, _ = imported(make, tmp_path, make.add("HardSigmoid", make.conv("images", 3, 4), alpha=alpha, beta=beta))
+    limits = [layer.max_value for layer in found.model.layers if type(layer).__name__ == "ReLU"]
+    assert limits == [6.0]
+
+
 def test_a_detector_comes_whole_or_cut(tmp_path: Path) -> None:
     path, ends = detector(tmp_path / "detector.onnx")
     whole = import_onnx(path)

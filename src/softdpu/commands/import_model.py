@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> None:
         SoftdpuError: if the file does not fit the task, or the classes of the records.
     """
     make_repeatable(0, args.threads)
-    model = network(args.model, args.size, args.outputs)
+    model = network(args.model, args.size, args.outputs, args.task)
     model = adapt(model, args.model, args.task, labels.read(args.labels), args.scaling.bgr)
     print(f"{args.model}: {len(model.layers)} layers, {model.count_params()} parameters, scaling {args.scaling.text()}")
     data = options.read_data(args)

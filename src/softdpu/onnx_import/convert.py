@@ -11,6 +11,7 @@ from softdpu.onnx_import.fold import read_graph
 from softdpu.onnx_import.load import in_one_line, load
 from softdpu.onnx_import.onnx_graph import Graph
 from softdpu.onnx_import.patterns import join
+from softdpu.onnx_import.rows import widen_rows
 from softdpu.onnx_import.split import split_convolutions
 from softdpu.onnx_import.value import Value
 
@@ -46,6 +47,7 @@ def graph_of(path: Path, outputs: list[str] | None = None, size: tuple[int, int]
     model = load(path)
     with in_one_line(path):
         graph = read_graph(path, model, outputs, size)
+        widen_rows(graph)
         join(graph)
         split_convolutions(graph)
     return graph

@@ -213,6 +213,30 @@ def bias(finder: Finder, node: Node) -> Node | None:
     return None
 
 
+@pattern("Reshape")
+def flat_product(finder: Finder, node: Node) -> Node | None:
+    """A matrix product of rows that a Reshape makes of all axes but the last, and its way back, is one of that axis."""
+    product = finder.made_by(node.inputs[0], "Gemm", "Dense", "MatMul", alone=True)
+    split = finder.made_by(product.inputs[0], "Reshape", "Flatten") if product else None
+    if product is None or split is None or product.attrs.get("transA"):
+        return None
+    shapes = finder.graph.shapes
+    source, rows, out = (shapes.get(one) for one in (split.inputs[0], split.outputs[0], node.outputs[0]))
+    weights, offset = finder.constant(product.inputs[1]), finder.constant(product.input(2))
+    if source is None or rows is None or out is None or weights is None or weights.ndim != 2 or len(source) < 3:
+        return None
+    if len(rows) != 2 or rows[1] != source[-1] or source[:-1] != out[:-1] or (product.input(2) and offset is None):
+        return None
+    if product.attrs.get("transB"):
+        weights = weights.T
+    inputs = [split.inputs[0]]
+    inputs.append(_constant(finder, f"{node.name}_weights", weights * np.float32(product.attrs.get("alpha", 1.0))))
+    if offset is not None:
+        offset = np.broadcast_to(offset.reshape(-1), weights.shape[1:]) * np.float32(product.attrs.get("beta", 1.0))
+        inputs.append(_constant(finder, f"{node.name}_offsets", offset))
+    return dataclasses.replace(product, op="Dense", inputs=inputs, outputs=node.outputs, attrs={})
+
+
 def _constant(finder: Finder, name: str, value: np.ndarray) -> str:
     finder.graph.constants[name] = value
     finder.graph.shapes[name] = value.shape
@@ -241,6 +265,21 @@ def shuffle(finder: Finder, node: Node) -> Node | None:
         if block[0] == block[1] and end[2:] == (source[2] * block[0], source[3] * block[0]):
             return _as(node, "DepthToSpace", [split.inputs[0]], mode=mode, blocksize=block[0])
     return None
+
+
+@pattern("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin")
+def stacked(finder: Finder, node: Node) -> Node | None:
+    """Tensors that are stacked on a new axis, which is then reduced, are a Sum, Mean, Max or Min of them."""
+    joined = finder.made_by(node.inputs[0], "Concat", alone=True)
+    if joined is None or node.attrs.get("keepdims", 1) or finder.graph.shapes.get(joined.outputs[0]) is None:
+        return None
+    parts = [finder.made_by(name, "Unsqueeze") for name in joined.inputs]
+    rank = len(finder.graph.shapes[joined.outputs[0]])
+    axis = int(joined.attrs.get("axis", 0)) % rank
+    added = [read_axes(finder, part, rank) for part in parts if part]
+    if read_axes(finder, node, rank) != [axis] or added != [[axis]] * len(parts):
+        return None
+    return _as(node, node.op.removeprefix("Reduce"), [part.inputs[0] for part in parts if part])
 
 
 @pattern("Reshape")

@@ -8,17 +8,20 @@ from softdpu.errors import SoftdpuError
 from softdpu.own_model.front import ONNX
 from softdpu.own_model.load import load
 from softdpu.own_model.model_file import read
-from softdpu.own_model.plan import explain_missing
+from softdpu.own_model.plan import explain_missing, logits_of
 from softdpu.training.batches import keras
 
 
-def network(path: Path, size: tuple[int, int], outputs: list[str] | None = None) -> keras.Model:
+def network(
+    path: Path, size: tuple[int, int], outputs: list[str] | None = None, task: str = "none"
+) -> keras.Model:
     """Return the Keras model of an .h5, .keras or .onnx file, and print what was changed on the way.
 
     Args:
         path: of the file.
         size: height and width of inputs that the file leaves open.
         outputs: names of the tensors of an .onnx, or of the layers of Keras, where the network ends; None for its own.
+        task: what it is for; an .onnx for classes that ends in picking one ends before that.
 
     Raises:
         SoftdpuError: if the file cannot be read, or holds what Keras 2 has no layer for.
@@ -27,6 +30,9 @@ def network(path: Path, size: tuple[int, int], outputs: list[str] | None = None)
         return _cut(load(read(path), size), outputs, path)
     from softdpu.onnx_import.convert import import_onnx
 
+    if outputs is None and (logits := logits_of(path, task, size)):
+        print(f"note: {path}: it ends at {logits}: the app finds the largest number itself")
+        outputs = [logits]
     imported = import_onnx(path, outputs, size)
     for note in imported.notes:
         print(f"note: {path}: {note}")

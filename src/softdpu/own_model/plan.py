@@ -12,6 +12,7 @@ from softdpu.own_model.front import ONNX
 from softdpu.own_model.model_file import read
 
 _BEHIND = (*IDLE, "Activation", "Softmax", "ReLU")  # they leave the number of classes alone
+_OF_CLASSES = ("classification", "segmentation")  # tasks whose answer is the largest of the classes' numbers
 _MAPS = ("Conv2D", "Conv2DTranspose", "DepthwiseConv2D", "SeparableConv2D", "UpSampling2D")  # they give an image
 
 
@@ -73,7 +74,8 @@ def _is_no_classifier(path: Path, what: str) -> SoftdpuError:
 def _check_onnx(path: Path, task: str, classes: int | None, outputs: list[str] | None, size: tuple[int, int]) -> None:
     from softdpu.onnx_import.convert import graph_of  # few networks are ONNX
 
-    graph = graph_of(path, outputs, size)
+    logits = None if outputs else logits_of(path, task, size)
+    graph = graph_of(path, [logits] if logits else outputs, size)
     shapes = [graph.shapes.get(name) for name in graph.outputs]
     if len(shapes) != 1 or shapes[0] is None:
         return
@@ -82,6 +84,16 @@ def _check_onnx(path: Path, task: str, classes: int | None, outputs: list[str] |
         raise _is_no_classifier(path, f"gives {tuple(shapes[0][1:])}")
     if len(numbers) == 1:
         _check_numbers(path, task, classes, numbers[0], f"gives {numbers[0]} numbers for an image")
+
+
+def logits_of(path: Path, task: str, size: tuple[int, int]) -> str | None:
+    """Return the tensor of an .onnx for classes that a last ArgMax or LogSoftmax reads, None if there is none."""
+    if task not in _OF_CLASSES:
+        return None
+    from softdpu.onnx_import.convert import graph_of
+    from softdpu.onnx_import.ends import find_logits
+
+    return find_logits(graph_of(path, None, size))
 
 
 def explain_missing(path: Path, name: str, known: Iterable[str]) -> str:

@@ -54,7 +54,12 @@ _FUNCTIONS = {
     "tile": "UpSampling2D or Concatenate",
     "repeat": "UpSampling2D",
     "unstack": "slices x[..., a:b]",
+    "math.argmax": "the layer before it as the end of the network (model.outputs)",
+    "nn.log_softmax": "Softmax, or the layer before it as the end of the network (model.outputs)",
 }
+
+
+_ANY_FUNCTION = "Keras layers, or end the network before it (model.outputs)"
 
 
 def check(graph: Graph, strategy: Strategy, custom: frozenset[str]) -> None:
@@ -77,7 +82,7 @@ def check(graph: Graph, strategy: Strategy, custom: frozenset[str]) -> None:
             function = node.config["function"]
             raise QuantizerError(
                 f"layer {node.name}: tf.{function} is nothing that the DPU or the software DPU computes: use "
-                f"{_FUNCTIONS.get(function, 'Keras layers')}, or a layer class of your own in custom_objects"
+                f"{_FUNCTIONS.get(function, _ANY_FUNCTION)}, or a layer class of your own in custom_objects"
             )
         else:
             batch_axis.check_layer(node)

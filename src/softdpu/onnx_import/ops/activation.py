@@ -79,9 +79,26 @@ def _make_named(name: str, not_negative: bool = False) -> Any:
 operation("Sigmoid", runs=DPU)(_make_named("sigmoid", True))
 operation("Swish", runs=DPU)(_make_named("swish"))
 operation("Tanh", runs=CPU)(_make_named("tanh"))
-operation("Softplus", runs=CPU)(_make_named("softplus", True))
-operation("Softsign", runs=CPU)(_make_named("softsign"))
-operation("Selu", runs=CPU)(_make_named("selu"))
+operation("Softplus", runs=FLOAT)(_make_named("softplus", True))
+
+
+@operation("Softsign", runs=CPU)
+def softsign(build: Lowering, node: Node) -> Value:
+    """X / (1 + |x|)."""
+    value = build.value(node, 0)
+    less = build.function(node, tf.math.negative, value.tensor, suffix="less")
+    size = build.function(node, tf.math.maximum, value.tensor, less, suffix="size")
+    more = build.function(node, tf.math.add, size, 1.0, suffix="more")
+    return same(value, build.function(node, tf.math.truediv, value.tensor, more))
+
+
+@operation("Selu", runs=CPU)
+def selu(build: Lowering, node: Node) -> Value:
+    """An ELU, scaled."""
+    value = build.value(node, 0)
+    alpha, gamma = float(node.attrs.get("alpha", 1.6732632)), float(node.attrs.get("gamma", 1.0507010))
+    tensor = build.layer(node, "ELU", value.tensor, "elu", alpha=alpha)
+    return same(value, build.function(node, tf.math.multiply, tensor, gamma))
 
 
 @operation("Mish", runs=CPU)

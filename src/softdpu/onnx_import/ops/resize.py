@@ -36,7 +36,9 @@ def resize(build: Lowering, node: Node) -> Value:
     if how == "tf_crop_and_resize":
         raise Refused("has coordinate_transformation_mode tf_crop_and_resize")
     scales = _scales(build, node, value, out)
-    places = [_places(how, value.shape[2 + axis], out[2 + axis], scales[axis]) for axis in (0, 1)]
+    # Of two pixels equally near it takes the one that onnxruntime's float32 does.
+    kind = np.float32 if mode == "nearest" else np.float64
+    places = [_places(how, value.shape[2 + axis], out[2 + axis], kind(scales[axis])) for axis in (0, 1)]
     if out == value.shape:
         return value
     whole = [out[2 + axis] // value.shape[2 + axis] for axis in (0, 1)]
@@ -77,9 +79,9 @@ def _scales(build: Lowering, node: Node, value: Value, out: tuple[int, ...]) -> 
     return [factors.get(axis, 1.0) for axis in (2, 3)]
 
 
-def _places(how: str, size: int, out: int, scale: float) -> np.ndarray:
-    """Return where in the input each output pixel lies."""
-    x = np.arange(out, dtype=np.float64)
+def _places(how: str, size: int, out: int, scale: np.floating) -> np.ndarray:
+    """Return where in the input each output pixel lies, computed in the type of `scale`."""
+    x = np.arange(out, dtype=scale.dtype)
     if how == "align_corners":
         return x * (size - 1) / (out - 1) if out > 1 else np.zeros(out)
     if how == "asymmetric":
