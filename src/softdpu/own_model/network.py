@@ -12,9 +12,7 @@ from softdpu.own_model.plan import explain_missing, logits_of
 from softdpu.training.batches import keras
 
 
-def network(
-    path: Path, size: tuple[int, int], outputs: list[str] | None = None, task: str = "none"
-) -> keras.Model:
+def network(path: Path, size: tuple[int, int], outputs: list[str] | None = None, task: str = "none") -> keras.Model:
     """Return the Keras model of an .h5, .keras or .onnx file, and print what was changed on the way.
 
     Args:
