@@ -16,7 +16,7 @@ from softdpu.build.options import as_options
 from softdpu.output.sources import sources
 from softdpu.build.stop import one_line, require
 from softdpu.numbers import boards
-from softdpu.own_model import height_and_width, scaling_text
+from softdpu.own_model import height_and_width
 from softdpu.report.figures import list_figures
 
 ROOT = Path(workflow.basedir)
@@ -69,8 +69,8 @@ def pictures(rule_name):
     }
 
 
-# How an image becomes what the network takes; and also what the network is for, if that is another task.
-SCALED = {"fit": DATASET["fit"], "scaling": scaling_text(config["model"])}
+# How a record becomes what the network takes; and also what the network is for, if that is another task.
+SCALED = images.describe_inputs(config)
 TASK_OPTION = {} if TASK == tasks.CLASSIFICATION else {"task": TASK.name}
 BOXES = {"detection": boxes.as_text(config["detection"])} if TASK.ordered else {}
 INPUTS = options(SCALED)

@@ -103,10 +103,10 @@ rule records_shard:
         source=lambda wildcards: as_options(
             images.choose_source(config, wildcards.split)
         ),
-        # The images of a folder are too many to list; their names, sizes and times make one number.
+        # The files of a folder are too many to list; their names, sizes and times make one number.
         state=lambda wildcards: (
-            state(DATASET["path"], SUFFIXES + TASK.label_files)
-            if DATASET["kind"] == "image_folder"
+            state(DATASET["path"], (*SUFFIXES, *TASK.label_files, ".npz"))
+            if DATASET["kind"] in images.OF_FOLDERS
             else ""
         ),
         folder=subpath(output.records, parent=True),

@@ -42,10 +42,13 @@ rule export_file:
         runtime=60,
     params:
         form=lambda wildcards: wildcards.form.split(".")[0],
-        fit=INPUTS,
         # Boxes, and outputs of which nothing is said, are not measured.
         val=lambda wildcards, input: (
-            ["--records", os.path.dirname(input.val), *as_options(TASK_OPTION)]
+            [
+                "--records",
+                os.path.dirname(input.val),
+                *as_options({**SCALED, **TASK_OPTION}),
+            ]
             if TASK in (tasks.CLASSIFICATION, tasks.SEGMENTATION)
             else []
         ),
@@ -56,7 +59,6 @@ rule export_file:
         " --format {params.form:q}"
         " --check"
         " {params.val:q}"
-        " {params.fit:q}"
         " --report {output.report:q}"
         " --output {output.file:q}"
         " &> {log:q}"

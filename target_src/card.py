@@ -136,6 +136,11 @@ class Preprocess:
             scaled = np.floor(real * np.float32(2.0 ** tensor.get_attr("fix_point")) + np.float32(0.5))
             real = np.clip(scaled, -128, 127)
         self.table = real.astype(self.dtype)[:, None, self.order].copy()  # a column per channel
+        self.kinds = [((self.height, self.width, 3), self.dtype)]
+
+    def fill(self, path: str, outputs: list[np.ndarray]) -> None:
+        """Read the image at `path` into the only input, [[height, width, 3]]."""
+        self(path, outputs[0])
 
     def __call__(self, path: str, output: np.ndarray) -> None:
         """Read the image at `path` into `output`, [height, width, 3]."""
@@ -189,28 +194,30 @@ def read_scaling(scaling: Any) -> tuple[int, np.ndarray, np.ndarray]:
 
 
 class Images:
-    """The images of a run as the input has them: pre-processed once by load(), else whenever they are asked for."""
+    """The images of a run as the inputs have them: pre-processed once by load(), else whenever they are asked for."""
 
-    def __init__(self, folder: str, names: list[str], preprocess: Preprocess) -> None:
+    def __init__(self, folder: str, names: list[str], preprocess: Any) -> None:
         self.paths, self.preprocess = [os.path.join(folder, name) for name in names], preprocess
-        self.pixels: np.ndarray | None = None
+        self.loaded: list[np.ndarray] | None = None
 
     def load(self) -> None:
-        """Read and pre-process all of them into memory, [images, h, w, 3]."""
-        pixels = np.empty([len(self.paths), self.preprocess.height, self.preprocess.width, 3], self.preprocess.dtype)
-        for path, image in zip(self.paths, pixels):
-            self.preprocess(path, image)
-        self.pixels = pixels
+        """Read and pre-process all of them into memory, [images, ...] for each input."""
+        loaded = [np.empty([len(self.paths), *shape], dtype) for shape, dtype in self.preprocess.kinds]
+        for i, path in enumerate(self.paths):
+            self.preprocess.fill(path, [array[i] for array in loaded])
+        self.loaded = loaded
 
-    def fill(self, indexes: range, spare: np.ndarray) -> np.ndarray:
-        """Return [batch, h, w, 3] that begins with these images: a view of the pixels, or `spare`."""
-        if self.pixels is None:
-            for path, image in zip(self.paths[indexes.start : indexes.stop], spare):
-                self.preprocess(path, image)
-        elif len(indexes) == len(spare):
-            return self.pixels[indexes.start : indexes.stop]
-        else:
-            spare[: len(indexes)] = self.pixels[indexes.start : indexes.stop]
+    def fill(self, indexes: range, spare: list[np.ndarray]) -> list[np.ndarray]:
+        """Return [batch, ...] for each input that begin with these images: views of what is loaded, or `spare`."""
+        if self.loaded is None:
+            for i, path in enumerate(self.paths[indexes.start : indexes.stop]):
+                self.preprocess.fill(path, [array[i] for array in spare])
+            return spare
+        found = [array[indexes.start : indexes.stop] for array in self.loaded]
+        if len(indexes) == len(spare[0]):
+            return found
+        for array, values in zip(spare, found):
+            array[: len(indexes)] = values
         return spare
 
 
@@ -218,8 +225,8 @@ class Batch:
     """One job for a runner: which images, its input and its output buffers."""
 
     def __init__(self, runner: Any) -> None:
-        self.inputs, self.outputs = new_buffers(runner.get_input_tensors()), new_buffers(runner.get_output_tensors())
-        self.spare, self.indexes = self.inputs[0], range(0)
+        self.spare, self.outputs = new_buffers(runner.get_input_tensors()), new_buffers(runner.get_output_tensors())
+        self.inputs, self.indexes = self.spare, range(0)
 
 
 class Run:
@@ -241,11 +248,11 @@ class Run:
                 if self.position == self.total and time.time() < self.deadline:
                     self.position = 0
                 first = self.total if self.stop.is_set() else self.position
-                self.position = min(first + len(batch.spare), self.total)
+                self.position = min(first + len(batch.spare[0]), self.total)
                 batch.indexes = range(first, self.position)
             if not batch.indexes:
                 return
-            batch.inputs = [self.images.fill(batch.indexes, batch.spare)]
+            batch.inputs = self.images.fill(batch.indexes, batch.spare)
             yield batch
 
     def store(self, batch: Batch, results: list[Any]) -> None:
@@ -276,14 +283,23 @@ def wait(runner: Any, job: Any, batch: Batch) -> Batch:
     return batch
 
 
-def prepare(options: Any) -> tuple[list[str], list[Any], Preprocess, Images]:
+def prepare(options: Any) -> tuple[list[str], list[Any], Any, Images]:
     """Return names of images, runners, pre-processing and images, as the options of every app ask for."""
     names = list_images(options)
     print("Found", len(names), "images in", printable(options.image_dir))
     graph, subgraphs = open_model(options.model)
     print("Found", len(subgraphs), "subgraphs in", printable(options.model))
-    runners = create_runners(graph, subgraphs, options.model, max([options.threads, *options.sweep]))
-    preprocess = Preprocess(runners[0].get_input_tensors()[0], read_json(beside(options.model, "preprocess.json")))
+    settings = read_json(beside(options.model, "preprocess.json"))
+    of_images = settings.get("fit") != "arrays"
+    runners = create_runners(graph, subgraphs, options.model, max([options.threads, *options.sweep]), of_images)
+    tensors = runners[0].get_input_tensors()
+    preprocess: Any
+    if of_images:
+        preprocess = Preprocess(tensors[0], settings)
+    else:
+        from arrays import Arrays  # on cards of app_raw.py alone
+
+        preprocess = Arrays(tensors, settings)
     return names, runners, preprocess, Images(options.image_dir, names, preprocess)
 
 

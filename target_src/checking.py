@@ -5,20 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from typing import Any, Callable
+from typing import Any
 
 import numpy as np
 
 from runners import CardError, new_buffers, one_line
 
 
-def check(model: str, runner: Any, preprocess: Callable[[str, np.ndarray], None]) -> dict[str, Any]:
+def check(model: str, runner: Any, preprocess: Any) -> dict[str, Any]:
     """Compare with the vectors in golden/; print and return what is at fault: preprocessing, model or board."""
-    digest, golden_shapes, names, vectors = read_golden(model)
-    tensors = runner.get_output_tensors()
-    inputs, buffers = new_buffers(runner.get_input_tensors()), new_buffers(tensors)
-    by_name = {tensor.name: buffer for tensor, buffer in zip(tensors, buffers)}
-    outputs = [by_name[name] for name in names] if set(names) == set(by_name) else buffers
+    digest, golden_shapes, input_names, names, vectors = read_golden(model)
+    given, buffers = new_buffers(runner.get_input_tensors()), new_buffers(runner.get_output_tensors())
+    inputs = in_order(runner.get_input_tensors(), given, input_names)
+    outputs = in_order(runner.get_output_tensors(), buffers, names)
     with open(model, "rb") as file:
         same_model = hashlib.sha256(file.read()).hexdigest() == digest
     shapes = [list(buffer.shape[1:]) for buffer in [*inputs, *outputs]]
@@ -26,14 +25,14 @@ def check(model: str, runner: Any, preprocess: Callable[[str, np.ndarray], None]
         raise CardError(f"model at fault: input and output are {shapes}, golden/ was made for another {model}")
     images = wrong_pixels = wrong_outputs = 0
     for image, source_path, expected_path in vectors:
-        source = read_vector(source_path, shapes[0], inputs[0].dtype)
-        expected = read_vectors(expected_path, outputs)
+        sources, expected = read_vectors(source_path, inputs), read_vectors(expected_path, outputs)
         if image is not None:
-            preprocess(image, inputs[0][0])
+            preprocess.fill(image, [one[0] for one in given])
             images += 1
-            wrong_pixels += int(np.sum(inputs[0][0] != source))
-        inputs[0][...] = source  # in every place of the batch
-        if runner.wait(runner.execute_async(inputs, buffers)):
+            wrong_pixels += sum(int(np.sum(one[0] != source)) for one, source in zip(inputs, sources))
+        for one, source in zip(inputs, sources):
+            one[...] = source  # in every place of the batch
+        if runner.wait(runner.execute_async(given, buffers)):
             raise CardError("board at fault: the DPU runner reports a failed job")
         # a soft maximum on the CPU may differ in float32's last digit; a step of int8 is far more
         for output, wanted in zip(outputs, expected):
@@ -47,8 +46,14 @@ def check(model: str, runner: Any, preprocess: Callable[[str, np.ndarray], None]
     return {"wrong_pixels": wrong_pixels, "wrong_outputs": wrong_outputs, "same_model": same_model, "faults": faults}
 
 
-def read_golden(model: str) -> tuple[str, list[Any], list[str], list[Any]]:
-    """Return the model's SHA-256, shapes of input and outputs, outputs' names, paths (image, input, output) each."""
+def in_order(tensors: list[Any], buffers: list[np.ndarray], names: list[str]) -> list[np.ndarray]:
+    """Return the buffers of a runner's tensors in the order of `names`, or as they are where these are others."""
+    by_name = {tensor.name: buffer for tensor, buffer in zip(tensors, buffers)}
+    return [by_name[name] for name in names] if set(names) == set(by_name) else buffers
+
+
+def read_golden(model: str) -> tuple[str, list[Any], list[str], list[str], list[Any]]:
+    """Return the model's SHA-256, shapes of inputs and outputs, names of both, paths (image, input, output) each."""
     path = beside(model, "golden", "golden.json")
     golden = read_json(path)
     if not golden:
@@ -59,9 +64,10 @@ def read_golden(model: str) -> tuple[str, list[Any], list[str], list[Any]]:
             image = beside(model, vector["image"]) if vector["image"] is not None else None
             vectors.append((image, *(beside(model, "golden", vector[key]) for key in ("input", "expected"))))
         if vectors:
+            inputs = golden["inputs"] if "inputs" in golden else [golden["input"]]
             outputs = golden["outputs"] if "outputs" in golden else [golden["output"]]
-            names = [str(name) for name in golden.get("names", [])]
-            return golden["model_sha256"], [golden["input"], *outputs], names, vectors
+            names = [[str(name) for name in golden.get(key, [])] for key in ("input_names", "names")]
+            return (golden["model_sha256"], [*inputs, *outputs], *names, vectors)
     except (KeyError, TypeError):
         pass
     raise CardError(f"{path} does not hold model_sha256, input, output and vectors; copy golden/ again")
@@ -75,7 +81,7 @@ def read_vector(path: str, shape: list[int], dtype: Any) -> np.ndarray:
 
 
 def read_vectors(path: str, outputs: list[np.ndarray]) -> list[np.ndarray]:
-    """Return the numbers of a raw file in golden/ that holds one image's numbers of each output, one after another."""
+    """Return the numbers of a raw file in golden/ that holds one image's numbers of each tensor, one after another."""
     sizes = [output[0].nbytes for output in outputs]
     data = read_vector(path, [sum(sizes)], np.uint8)
     starts = np.cumsum([0, *sizes])

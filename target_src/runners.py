@@ -42,8 +42,8 @@ def open_model(path: str) -> tuple[Any, list[Any]]:
     return graph, [one for one in children if one.has_attr("device") and one.get_attr("device").upper() == "DPU"]
 
 
-def create_runners(graph: Any, subgraphs: list[Any], path: str, count: int) -> list[Any]:
-    """Return `count` runners of a model that takes one colour image: of its DPU subgraph, or of all its pieces."""
+def create_runners(graph: Any, subgraphs: list[Any], path: str, count: int, of_images: bool = True) -> list[Any]:
+    """Return `count` runners of a model's DPU subgraph, or of all its pieces; it takes one colour image, or arrays."""
     if not subgraphs:
         raise CardError(f"{path} has no DPU subgraphs; compile it for this board")
     runner_map = subgraphs[0].get_attr("runner") if subgraphs[0].has_attr("runner") else {}
@@ -60,7 +60,7 @@ def create_runners(graph: Any, subgraphs: list[Any], path: str, count: int) -> l
     except Exception as error:
         raise CardError(f"no runner for {path}: {one_line(error)}") from error
     shapes = [list(tensor.dims) for tensor in runners[0].get_input_tensors()]
-    if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][3] != 3:
+    if of_images and (len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][3] != 3):
         raise CardError(f"{path} takes {shapes}; this app feeds one colour image, [batch, height, width, 3]")
     return runners
 

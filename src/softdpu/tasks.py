@@ -58,6 +58,7 @@ class Task:
     ordered: bool = False
 
 
+ARRAYS = "arrays"  # dataset.kind of what is no image, and --fit of its records
 _SOURCES = ("fashion_mnist", "image_folder", "imagenet")
 
 CLASSIFICATION = Task(
@@ -70,12 +71,13 @@ CLASSIFICATION = Task(
 )
 NONE = Task(
     "none",
-    {**{kind: kind for kind in _SOURCES}, "image_folder": "image_files"},
+    {**{kind: kind for kind in _SOURCES}, "image_folder": "image_files", ARRAYS: "array_files"},
     (),
     "app_raw.py",
     "similarity.csv",
     labelled=False,
     results="outputs.npz",
+    helpers=("arrays.py",),
 )
 
 SEGMENTATION = Task(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 import subprocess
 import sys
+import zipfile
 import zlib
 from pathlib import Path
 
@@ -15,7 +17,7 @@ import pytest
 from mutate import TEXTS, Door, mutate_bytes, seeded, tries
 
 from softdpu.commands import values
-from softdpu.dataset import example, images, labels, masks, preprocess, tfrecord
+from softdpu.dataset import arrays, example, images, labels, masks, preprocess, tfrecord
 from softdpu.dataset.contact_sheet import contact_sheet
 from softdpu.dataset.folder import ImageFolder
 from softdpu.dataset.listed import state
@@ -156,6 +158,26 @@ def test_no_image_gives_a_traceback() -> None:
     for _ in range(tries(400)):
         data = mutate_bytes(rng.choice([*ENCODED.values(), *BOMBS.values()]), rng)
         door.attempt(lambda data=data: images.to_record(data, verify=True))  # type: ignore[misc]
+    door.close()
+
+
+def test_no_file_of_arrays_gives_a_traceback() -> None:
+    rng, door = seeded(6), Door("arrays", ValueError)
+    whole = [arrays.write({"a": PICTURE, "b": np.arange(5.0)})]
+    for save in (np.savez, np.savez_compressed):
+        file = io.BytesIO()
+        save(file, a=PICTURE, b=np.array([object()], object))
+        whole.append(file.getvalue())
+    plain = io.BytesIO()
+    np.save(plain, PICTURE)
+    for i in range(tries(400)):
+        data = mutate_bytes(rng.choice(whole), rng)
+        if i % 2:  # the array itself, with right checksums around it
+            file = io.BytesIO()
+            with zipfile.ZipFile(file, "w") as archive:
+                archive.writestr("a.npy", mutate_bytes(plain.getvalue(), rng))
+            data = file.getvalue()
+        door.attempt(lambda data=data: arrays.read(data))  # type: ignore[misc]
     door.close()
 
 

@@ -318,7 +318,8 @@ IMPORTS = {
     APP: {"numpy", "card"},
     APP.with_name("app_raw.py"): {"numpy", "card"},
     APP.with_name("app_seg.py"): {"numpy", "cv2", "card"},
-    HELPER: {"numpy", "cv2", "checking", "runners"},
+    HELPER: {"numpy", "cv2", "arrays", "checking", "runners"},
+    APP.with_name("arrays.py"): {"numpy", "runners"},
     CHECKING: {"numpy", "runners"},
     RUNNERS: {"numpy", "xir", "vart", "vitis_ai_library"},
 }

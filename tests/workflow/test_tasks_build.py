@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 import yaml
-from workflow_tools import ROOT, copy_project, snakemake
+from workflow_tools import ROOT, copy_project, environment, snakemake
 
 from softdpu.build import config
 from softdpu.errors import SoftdpuError
@@ -53,6 +55,57 @@ def test_segmentation_from_end_to_end(tmp_path: Path) -> None:
     assert len(list((folder / "build/target_zcu102/masks").glob("*.png"))) == 6
     assert "true mask" in (folder / "build/report/masks.svg").read_text()
     assert f"{100 * steps[0]['mean_iou']:.2f}" in (folder / "build/report/zcu102/ladder.html").read_text()
+
+
+ARRAYS = """\
+task: none
+dataset: {kind: arrays, path: arrays, train_shards: 1, val_shards: 1}
+model: {file: net.h5}
+quantize: {recipe: vitis, calib_images: 8}
+finetune: {epochs: 0}
+package: {images: 2, golden: 1}
+"""
+STEREO = """
+import numpy as np, pathlib
+from softdpu.keras2.api import keras
+from softdpu.dataset import arrays
+layers = keras.layers
+pair = [keras.Input((16, 24, 1), name=name) for name in ("right", "left")]
+both = [layers.Conv2D(4, 3, padding="same", activation="relu", name=f"conv_{one.name}")(one) for one in pair]
+joined = layers.Conv2D(2, 3, name="disparity")(layers.Concatenate()(both))
+keras.Model(pair, [joined, layers.GlobalAveragePooling2D(name="mean")(joined)]).save("net.h5")
+pathlib.Path("arrays").mkdir()
+random = np.random.default_rng(1)
+for i in range(12):
+    values = {"left": random.normal(size=(16, 24, 1)), "right": random.normal(size=(1, 1, 16, 24))}
+    pathlib.Path(f"arrays/{i}.npz").write_bytes(arrays.write(values))
+"""
+
+
+@pytest.mark.long
+def test_several_inputs_from_end_to_end(tmp_path: Path) -> None:
+    folder = copy_project(tmp_path / "project")
+    (folder / "config.yaml").write_text(ARRAYS)
+    subprocess.run([sys.executable, "-c", STEREO], cwd=folder, env=environment(folder), check=True, timeout=300)
+    run = snakemake(folder, "-j2", "target_zcu102", "check_zcu102", "export")
+    assert run.returncode == 0, run.stdout[-4000:]
+    found = json.loads((folder / "build/check_zcu102.json").read_text())
+    assert found["different_logits"] == 0 and found["different_images"] == []
+    assert found["logits"] == 2 * (14 * 22 * 2 + 2)
+    card = folder / "build/target_zcu102"
+    assert json.loads((card / "preprocess.json").read_text()) == {
+        "fit": "arrays",
+        "inputs": {"quant_left": "left", "quant_right": "right"},
+    }
+    steps = json.loads((folder / "build/ladder_zcu102.json").read_text())["steps"]
+    for step in steps[1:]:
+        assert {one["name"] for one in step["outputs"]} == {"disparity", "mean"}
+        assert all(one["sqnr"] > 10 for one in step["outputs"])
+    command = [sys.executable, "app_raw.py", "--check", "--threads", "2", "--end_to_end"]
+    app = subprocess.run(command, cwd=card, env=environment(folder), capture_output=True, text=True, timeout=300)
+    assert app.returncode == 0 and "Check: 0 differences" in app.stdout, app.stdout + app.stderr
+    sheet = snakemake(folder, "inspect_records")
+    assert sheet.returncode and "Traceback" not in sheet.stdout, sheet.stdout
 
 
 def write_network(path: Path) -> None:
@@ -109,6 +162,12 @@ def test_the_report_of_every_task_is_planned(tmp_path: Path) -> None:
         (
             "task: none\nmodel: {file: m.h5}\nfinetune: {epochs: 0}\nvariants: {a: {}}\n",
             "variants compares a metric; task none has none, so leave it out (variants)",
+        ),
+        ("dataset: {kind: arrays, path: x}\n", "task classification takes dataset.kind fashion_mnist or image_folder"),
+        (
+            "task: none\nmodel: {file: m.h5, preprocess: unit}\nfinetune: {epochs: 0}\n"
+            "dataset: {kind: arrays, path: x}\n",
+            "nothing is scaled; leave out model.preprocess",
         ),
     ],
 )

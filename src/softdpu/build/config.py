@@ -14,12 +14,13 @@ from typing import Any
 import jsonschema
 import yaml
 
+from softdpu import tasks
 from softdpu.build import boxes, images, vitis_ai
 from softdpu.build.images import count_classes
 from softdpu.errors import SoftdpuError
 from softdpu.numbers import boards
 from softdpu.output.text import one_line
-from softdpu.own_model import height_and_width, scaling_text
+from softdpu.own_model import height_and_width
 
 _MOST_BYTES, _MOST_NODES, _MOST_DEPTH = 1 << 20, 100_000, 50
 # Keys whose values become files of a rule.
@@ -101,13 +102,14 @@ def complete(config: dict[str, Any], schema_path: Path) -> None:
     check(config, schema_path)
     images.check_task(config)
     boxes.check(config)
-    scaling_text(config["model"])
+    images.describe_inputs(config)
     if config["model"]["file"]:
         from softdpu.own_model.plan import check_file  # slow to import, and few builds need it
 
         model = config["model"]
         size = height_and_width(model["input_size"])
-        check_file(Path(model["file"]), config["task"], count_classes(config), model["outputs"], size)
+        of_images = config["dataset"]["kind"] != tasks.ARRAYS
+        check_file(Path(model["file"]), config["task"], count_classes(config), model["outputs"], size, of_images)
     for name in config["targets"]:
         boards.target(name, config["compile"]["vitis_ai"])
         if vitis_ai.VITIS_AI in vitis_ai.stages(config["toolchain"]).values():

@@ -15,6 +15,7 @@ from softdpu.dataset.folder import count_folders
 from softdpu.dataset.imagenet import val_shards
 from softdpu.errors import SoftdpuError
 from softdpu.output import files
+from softdpu.own_model import scaling_text
 
 FASHION_MNIST = "data/fashion_mnist"
 FASHION_MNIST_FILES = [
@@ -22,7 +23,7 @@ FASHION_MNIST_FILES = [
     for part in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
 ]
 GROUND_TRUTH = "data/imagenet/val.txt"
-
+OF_FOLDERS = ("image_folder", tasks.ARRAYS)  # kinds that name a folder, whose files are too many to list
 
 SOURCE = "dataset.json"  # in the build's folder: whose images its records hold
 
@@ -44,7 +45,7 @@ def claim_folder(folder: Path, dataset: Mapping[str, Any]) -> None:
     Raises:
         SoftdpuError: if its records are of other images, which this build would replace.
     """
-    keys = ("kind", "path") if dataset["kind"] == "image_folder" else ("kind", "train_tar", "val_tar")
+    keys = ("kind", "path") if dataset["kind"] in OF_FOLDERS else ("kind", "train_tar", "val_tar")
     now = {key: dataset[key] for key in keys if dataset[key] is not None}
     file = folder / SOURCE
     try:
@@ -107,6 +108,22 @@ def _check_segmentation(config: Mapping[str, Any]) -> None:
         mask_folder.check(Path(config["dataset"]["path"]))
 
 
+def describe_inputs(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that say how a record becomes what the network takes, of a complete configuration.
+
+    Raises:
+        SoftdpuError: if a model.file cannot be used, or model.preprocess is given for what is no image.
+    """
+    if config["dataset"]["kind"] != tasks.ARRAYS:
+        return {"fit": config["dataset"]["fit"], "scaling": scaling_text(config["model"])}
+    if config["model"]["preprocess"]:
+        raise SoftdpuError(
+            "config: dataset.kind arrays holds the numbers that the network takes, so nothing is scaled; leave out"
+            " model.preprocess"
+        )
+    return {"fit": tasks.ARRAYS}
+
+
 def count_classes(config: Mapping[str, Any]) -> int | None:
     """Return how many classes the images are of; None where that is not known before the records are made."""
     dataset = config["dataset"]
@@ -129,7 +146,7 @@ def list_sources(dataset: Mapping[str, Any], task: str, split: str) -> list[str]
     """Return the files that a split's records are made from; of a folder of images none, for they are too many."""
     if dataset["kind"] == "fashion_mnist":
         return FASHION_MNIST_FILES
-    if dataset["kind"] == "image_folder":
+    if dataset["kind"] in OF_FOLDERS:
         return []
     if dataset["kind"] == "shapes":
         return [f"{name_shapes(task)}/classes.txt"]
@@ -145,7 +162,7 @@ def choose_source(config: Mapping[str, Any], split: str) -> dict[str, Any]:
         chosen.update(source=FASHION_MNIST, images=dataset[f"{split}_images"], jpeg_quality=dataset["jpeg_quality"])
     elif dataset["kind"] == "shapes":
         chosen.update(source=name_shapes(config["task"]))
-    elif dataset["kind"] == "image_folder":
+    elif dataset["kind"] in OF_FOLDERS:
         chosen.update(source=dataset["path"], val_share=dataset["val_share"], seed=dataset["seed"])
         if config["task"] == tasks.SEGMENTATION.name:
             chosen["classes"] = config["segmentation"]["classes"]

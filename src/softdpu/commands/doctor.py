@@ -18,8 +18,8 @@ from softdpu.doctor.report import as_text, write
 from softdpu.errors import SoftdpuError
 from softdpu.quantizer import QuantizerError
 from softdpu.training.batches import make_repeatable
-from softdpu.training.common import Data, calibration_batches
-from softdpu.training.quantization import input_size, load
+from softdpu.training.common import Data, calibration_batches, input_size
+from softdpu.training.quantization import load
 
 BATCH = 32
 
@@ -33,7 +33,7 @@ def doctor(args: argparse.Namespace) -> None:
     make_repeatable(1, args.threads)
     model = load(args.model, trust=args.trust)
     if args.records:
-        size = input_size(model, args.model)
+        size = input_size(model, args.model, args.fit)
         data = Data(args.records, args.records, args.fit, args.scaling)
         images: Any = calibration_batches(data, size, args.calib_images, BATCH, args.threads)
     else:
@@ -72,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("model", help="the float model, .h5 or .keras")
     add("--records", metavar="DIR", help="folder with .tfrecord files; without it random images")
     add("--calib-images", type=values.positive, default=128, help="images to calibrate with (default: 128)")
-    add("--fit", choices=preprocess.FITS, default=preprocess.STRETCH, help="how an image becomes the input")
+    add("--fit", choices=preprocess.ALL, default=preprocess.STRETCH, help="how a record becomes the input")
     values.add_scaling_argument(parser)
     add("--threads", type=values.positive, default=1, help="threads to compute with (default: 1)")
     add_trust(parser)

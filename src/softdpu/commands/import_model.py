@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from softdpu import tasks
 from softdpu.commands import options
 from softdpu.dataset import labels
 from softdpu.own_model import height_and_width
 from softdpu.own_model.adapt import adapt
 from softdpu.own_model.network import network
 from softdpu.training.batches import make_repeatable
-from softdpu.training.common import finish
+from softdpu.training.common import finish, input_size
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,7 +50,11 @@ def run(args: argparse.Namespace) -> None:
     """
     make_repeatable(0, args.threads)
     model = network(args.model, args.size, args.outputs, args.task)
-    model = adapt(model, args.model, args.task, labels.read(args.labels), args.scaling.bgr)
-    print(f"{args.model}: {len(model.layers)} layers, {model.count_params()} parameters, scaling {args.scaling.text()}")
-    data = options.read_data(args)
-    finish(model, data, args.output, model.input_shape[1:3], "float model", args.threads)
+    if args.fit == tasks.ARRAYS:
+        taken = "arrays"
+    else:
+        model = adapt(model, args.model, args.task, labels.read(args.labels), args.scaling.bgr)
+        taken = f"scaling {args.scaling.text()}"
+    print(f"{args.model}: {len(model.layers)} layers, {model.count_params()} parameters, {taken}")
+    size = input_size(model, args.model, args.fit)
+    finish(model, options.read_data(args), args.output, size, "float model", args.threads)

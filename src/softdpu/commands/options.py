@@ -31,10 +31,10 @@ def add_data(parser: argparse.ArgumentParser, train: bool = True) -> None:
     )
     parser.add_argument(
         "--fit",
-        choices=preprocess.FITS,
+        choices=preprocess.ALL,
         default=preprocess.STRETCH,
         help="how an image becomes the input: stretched; crop: short side to 256/224 and the middle cut out; letterbox:"
-        " whole, with grey beside it (default: stretch)",
+        " whole, with grey beside it; arrays: the records hold no images but arrays (default: stretch)",
     )
     add_scaling_argument(parser)
     add_task(parser)

@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--images", type=int, default=500, metavar="N", help="images on the card (default: 500)")
     add("--golden", type=int, default=4, metavar="N", help="images among them with golden vectors (default: 4)")
-    add("--fit", choices=preprocess.FITS, default=preprocess.STRETCH, help="how an image becomes a square, as trained")
+    add("--fit", choices=preprocess.ALL, default=preprocess.STRETCH, help="how a record becomes the input, as trained")
     values.add_scaling_argument(parser)
     options.add_task(parser)
     add("--network", type=Path, metavar="H5", help="task detection: the quantized model, for the order of its outputs")

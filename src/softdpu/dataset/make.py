@@ -13,7 +13,7 @@ from softdpu.dataset.imagenet import ImagenetTrain, ImagenetVal
 from softdpu.dataset.images import MAX_PIXELS
 from softdpu.dataset.mask_folder import MaskFolder
 from softdpu.dataset.source import Source
-from softdpu.dataset.unlabelled import ImageFiles
+from softdpu.dataset.unlabelled import ArrayFiles, ImageFiles
 from softdpu.errors import SoftdpuError
 from softdpu.output.files import PathLike
 from softdpu.output.progress import tqdm
@@ -66,6 +66,10 @@ def _image_files(choice: Choice) -> Source:
     return ImageFiles(choice.source, choice.split, choice.shards, choice.val_share, choice.seed)
 
 
+def _array_files(choice: Choice) -> Source:
+    return ArrayFiles(choice.source, choice.split, choice.shards, choice.val_share, choice.seed)
+
+
 def _mask_folder(choice: Choice) -> Source:
     return MaskFolder(choice.source, choice.split, choice.shards, choice.val_share, choice.seed, choice.classes)
 
@@ -84,6 +88,7 @@ def _box_folder(choice: Choice) -> Source:
 
 
 SOURCES: dict[str, Callable[[Choice], Source]] = {
+    "array_files": _array_files,
     "box_folder": _box_folder,
     "fashion_mnist": _fashion_mnist,
     "image_files": _image_files,

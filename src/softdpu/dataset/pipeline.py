@@ -118,6 +118,22 @@ class Reader:
         return f"{self._entries[i].path}, the record at byte {self._entries[i].offset}"
 
 
+def select(folder: PathLike, images: int | None = None) -> tuple[Reader, np.ndarray]:
+    """Return the records of a folder and the places in them of so many images, evenly spread; None takes all.
+
+    Raises:
+        SoftdpuError: if records are missing, broken, or fewer than asked for.
+    """
+    reader = Reader(record_files(folder))
+    total = len(reader)
+    if images is not None and not 0 < images <= total:
+        raise SoftdpuError(f"{folder} holds {total} images, {images} were asked for")
+    count = total if images is None else images
+    if not count:
+        raise SoftdpuError(f"the records in {folder} hold no image")
+    return reader, np.arange(count) * total // count
+
+
 class Batches:
     """Batches of (float32[n, height, width, 3], what is right); the last one of an epoch may be smaller.
 
@@ -160,14 +176,8 @@ class Batches:
         Raises:
             SoftdpuError: if records are missing, broken, or fewer than asked for.
         """
-        self._reader = Reader(record_files(folder))
-        total = len(self._reader)
-        if images is not None and not 0 < images <= total:
-            raise SoftdpuError(f"{folder} holds {total} images, {images} were asked for")
-        count = total if images is None else images
-        if not count:
-            raise SoftdpuError(f"the records in {folder} hold no image")
-        self._selection = np.arange(count) * total // count
+        self._reader, self._selection = select(folder, images)
+        count = len(self._selection)
         self._height, self._width = (size, size) if isinstance(size, int) else size
         if fit == preprocess.CROP and self._height != self._width:
             raise SoftdpuError(

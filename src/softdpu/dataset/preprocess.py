@@ -34,10 +34,13 @@ from typing import Any
 import cv2
 import numpy as np
 
+from softdpu import tasks
+
 STRETCH = "stretch"
 CROP = "crop"
 LETTERBOX = "letterbox"
 FITS = (STRETCH, CROP, LETTERBOX)
+ALL = (*FITS, tasks.ARRAYS)  # arrays: what the network takes is no image (dataset/arrays.py)
 GREY = 114  # around an image that does not fill the input, as YOLO has it
 MOST_PIXELS = 1 << 27  # of an image, whatever the settings: 400 MB when decoded
 MOST_RESIZED = 1 << 26

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from softdpu.dataset import example, images, labels, tfrecord
+from softdpu.dataset import arrays, example, images, labels, tfrecord
 from softdpu.dataset.source import Source
 from softdpu.errors import SoftdpuError
 from softdpu.output.files import PathLike, expecting, whole_file, write_json
@@ -76,7 +76,7 @@ def _write_records(
         try:
             if raw.problem:
                 raise ValueError(raw.problem)
-            image = images.to_record(raw.data, verify, max_pixels)
+            image = check_arrays(raw.data) if raw.arrays else images.to_record(raw.data, verify, max_pixels)
         except ValueError as error:
             skipped[raw.name] = str(error)
             continue
@@ -94,6 +94,12 @@ def _write_records(
         "skipped": skipped,
         "sources": [source_file._asdict() for source_file in source.files(shard)],
     }
+
+
+def check_arrays(data: bytes) -> images.RecordImage:
+    """Return what a record holds of a .npz of arrays, which has no size in pixels; raises ValueError if it is none."""
+    arrays.read(data)
+    return images.RecordImage(0, 0, 0, data, "")
 
 
 def merge(folder: PathLike, shards: int, max_skipped: float = 0.01) -> dict[str, Any]:

@@ -12,6 +12,7 @@ class RawImage(NamedTuple):
     problem: why the source itself cannot use it (it is then left out and named in the manifest), or "".
     target: what is right, where that is more than a class (example.Record.target).
     present: the classes that the image counts for, where they are not its label.
+    arrays: whether the bytes are a .npz of arrays instead of an image.
     """
 
     name: str
@@ -20,6 +21,7 @@ class RawImage(NamedTuple):
     problem: str = ""
     target: bytes = b""
     present: tuple[int, ...] | None = None
+    arrays: bool = False
 
 
 class SourceFile(NamedTuple):

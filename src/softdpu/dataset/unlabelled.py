@@ -1,9 +1,13 @@
-"""A folder of images that nothing is said about: root/train and root/val, or all files below root, split here."""
+"""A folder of files that nothing is said about: root/train and root/val, or all files below root, split here.
+
+They are images, or for a network that takes something else, .npz files of arrays.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from softdpu.dataset import arrays
 from softdpu.dataset.listed import SUFFIXES, ListedImages, choose, list_images
 from softdpu.dataset.source import RawImage
 from softdpu.errors import SoftdpuError
@@ -14,6 +18,8 @@ class ImageFiles(ListedImages):
     """One split of a folder of images without labels, in folders or not."""
 
     classes: list[str] = []  # noqa: RUF012 - the protocol's
+    suffixes: tuple[str, ...] = SUFFIXES
+    what = "images"
 
     def __init__(self, root: PathLike, split: str, shards: int, val_share: float = 0.2, seed: int = 1) -> None:
         """List the images of a split; arguments as for folder.ImageFolder.
@@ -23,14 +29,26 @@ class ImageFiles(ListedImages):
         """
         folder = Path(root)
         if not folder.is_dir():
-            raise SoftdpuError(f"the folder of images {root} does not exist (dataset.path)")
+            raise SoftdpuError(f"the folder of {self.what} {root} does not exist (dataset.path)")
         split_by_folder = (folder / "train").is_dir() and (folder / "val").is_dir()
-        images = list_images(folder / split if split_by_folder else folder)
+        images = list_images(folder / split if split_by_folder else folder, self.suffixes)
         if not split_by_folder:
             images = choose(images, folder, split, val_share, seed)
         if not images:
-            raise SoftdpuError(f"{folder} holds too few images for {split}: {', '.join(SUFFIXES)} (dataset.path)")
+            raise SoftdpuError(
+                f"{folder} holds too few {self.what} for {split}: {', '.join(self.suffixes)} (dataset.path)"
+            )
         super().__init__(folder, [(path, 0) for path in images], shards)
 
     def _describe(self, name: str, path: Path, label: int, data: bytes) -> RawImage:
         return RawImage(name, 0, data, present=())
+
+
+class ArrayFiles(ImageFiles):
+    """One split of a folder of .npz files, an example each."""
+
+    suffixes = (arrays.SUFFIX,)
+    what = "arrays"
+
+    def _describe(self, name: str, path: Path, label: int, data: bytes) -> RawImage:
+        return RawImage(name, 0, data, present=(), arrays=True)

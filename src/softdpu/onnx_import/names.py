@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
-
-_NOT_ALLOWED = re.compile(r"[^A-Za-z0-9_.-]+")
+from softdpu.output.text import as_layer_name
 
 
 class Names:
@@ -15,7 +13,7 @@ class Names:
 
     def unique(self, name: str) -> str:
         """Return a valid name like `name`: `/model/conv1/Conv` becomes model_conv1_Conv, a second one ..._1."""
-        valid = _NOT_ALLOWED.sub("_", name.strip("/")).strip("_-") or "layer"
+        valid = as_layer_name(name) or "layer"
         candidate, number = valid, 0
         while candidate.lower() in self._used:
             number += 1

@@ -55,8 +55,8 @@ def _check_input(model: keras.Model, path: PathLike) -> None:
     inputs = model.input_shape
     if isinstance(inputs, list) and len(inputs) > 1:
         raise SoftdpuError(
-            f"{path} takes {len(inputs)} inputs, {_shapes(inputs)}; the build feeds one image. Quantize it from Python,"
-            " with arrays for each input (docs/tasks.md)"
+            f"{path} takes {len(inputs)} inputs, {_shapes(inputs)}, where one image was expected (model.file); for task"
+            " none a folder of arrays feeds them (dataset.kind: arrays, docs/tasks.md)"
         )
     inputs = inputs[0] if isinstance(inputs, list) else inputs
     if len(inputs) != 4 or None in inputs[1:] or inputs[3] not in (1, 3):

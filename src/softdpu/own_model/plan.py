@@ -17,7 +17,12 @@ _MAPS = ("Conv2D", "Conv2DTranspose", "DepthwiseConv2D", "SeparableConv2D", "UpS
 
 
 def check_file(
-    path: Path, task: str, classes: int | None, outputs: list[str] | None = None, size: tuple[int, int] = (224, 224)
+    path: Path,
+    task: str,
+    classes: int | None,
+    outputs: list[str] | None = None,
+    size: tuple[int, int] = (224, 224),
+    of_images: bool = True,
 ) -> None:
     """Check that a model file takes one image, gives what the task needs, and as many classes as the data has.
 
@@ -27,6 +32,7 @@ def check_file(
         classes: of the data; None where it is not known yet.
         outputs: layers or tensors where the network ends, None for its own outputs.
         size: height and width where an .onnx leaves them open.
+        of_images: whether the data are images; what else a network takes is seen when it gets it.
 
     Raises:
         SoftdpuError: if it cannot fit, or the file cannot be read. What its layers' names do not say is left to the
@@ -37,7 +43,7 @@ def check_file(
         return
     model = read(path).config
     shape = _input_shape(model)
-    if shape and (len(shape) != 4 or shape[3] not in (1, 3, None)):
+    if of_images and shape and (len(shape) != 4 or shape[3] not in (1, 3, None)):
         raise SoftdpuError(f"{path} takes {tuple(shape[1:])}; expected one image, (height, width, 1 or 3) (model.file)")
     known = [str(entry.get("name", entry["config"].get("name"))) for entry in model["config"]["layers"]]
     for name in outputs or ():

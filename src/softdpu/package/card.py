@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from softdpu import tasks
-from softdpu.dataset import labels, preprocess
+from softdpu.dataset import arrays, labels, preprocess
 from softdpu.dataset.pipeline import Reader, record_files
 from softdpu.errors import SoftdpuError
 from softdpu.numbers import boards
@@ -84,14 +84,15 @@ def build(order: Order) -> None:
     try:
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
-        names = _write_images(part, order, engine)
+        sources = _name_arrays(order, engine) if order.fit == tasks.ARRAYS else None
+        names = _write_images(part, order, engine, sources)
         shutil.copyfile(order.model, part / MODEL)
         shutil.copyfile(order.app, part / order.app.name)
         for helper in (*HELPERS, *tasks.find(order.task).helpers):
             shutil.copyfile(order.app.with_name(helper), part / helper)
         labels.write(part / LABELS, labels.read_beside(order.records))
-        files.write_json(part / PREPROCESS, _preprocess(order))
-        golden.write(part, part / MODEL, engine, names[: order.golden], order.fit, order.scaling)
+        files.write_json(part / PREPROCESS, _preprocess(order, sources))
+        golden.write(part, part / MODEL, engine, names[: order.golden])
         files.write_text(
             part / README, readme.text(target, len(names), model.has_instructions, order.task, order.app.name)
         )
@@ -104,9 +105,11 @@ def build(order: Order) -> None:
     print(f"{order.output}: {len(names)} images, {order.golden + RANDOM_VECTORS} golden vectors")
 
 
-def _preprocess(order: Order) -> dict[str, Any]:
-    """Return what preprocess.json says: how an image is fitted and, if not to -1..1, scaled."""
+def _preprocess(order: Order, sources: dict[str, str] | None) -> dict[str, Any]:
+    """Return what preprocess.json says: how an image is fitted and, if not to -1..1, scaled; or the names of arrays."""
     settings: dict[str, Any] = {"fit": order.fit}
+    if sources is not None:
+        return {**settings, "inputs": sources}
     return settings if order.scaling == preprocess.TF else {**settings, "scaling": order.scaling.as_dict()}
 
 
@@ -117,12 +120,52 @@ def _input_shape(engine: Engine, path: Path) -> tuple[int, int]:
     return shapes[0][1], shapes[0][2]
 
 
-def _write_images(part: Path, order: Order, engine: Engine) -> list[str]:
+def _name_arrays(order: Order, engine: Engine) -> dict[str, str]:
+    """Return, by the name of the compiled network's inputs, the array of an example that each takes.
+
+    The compiler calls the input of the name x quant_x_fix.
+    """
+    reader = Reader(record_files(order.records))
+    try:
+        known = list(arrays.read(reader[0].image))
+    except ValueError as error:
+        raise SoftdpuError(f"{reader.place(0)}: {error}; make the records again") from None
+    tensors = [value.name for value in engine.program.inputs]
+    if len(known) == len(tensors) == 1:
+        return {tensors[0]: known[0]}
+    found = {
+        tensor: name
+        for tensor in tensors
+        for name in known
+        if re.fullmatch(f"(quant_)?{re.escape(name)}(_fix)?", tensor)
+    }
+    if missing := [tensor for tensor in tensors if tensor not in found]:
+        raise SoftdpuError(
+            f"{order.model} takes {', '.join(missing)}, and no array of the records is named so; they have"
+            f" {', '.join(known)} (dataset.path)"
+        )
+    return found
+
+
+def _fit(data: bytes, order: Order, engine: Engine, sources: dict[str, str] | None) -> bytes:
+    """Return the file that stands on the card for one of a record.
+
+    Raises:
+        ValueError: if it does not fit the network.
+    """
+    if sources is None:
+        return preprocess.card_image(data, *_input_shape(engine, order.model), order.fit)
+    shapes = {sources[value.name]: tuple(value.shape[1:]) for value in engine.program.inputs}
+    inputs = arrays.Inputs(tuple(shapes), tuple(shapes.values()))
+    return arrays.write(dict(zip(shapes, arrays.fit(arrays.read(data), inputs), strict=True)))
+
+
+def _write_images(part: Path, order: Order, engine: Engine, sources: dict[str, str] | None) -> list[str]:
     """Write images, evenly spread over the records, and what the task has beside them; return the images' names.
 
-    They are images/<label>_image<i>.png for classification and images/image<i>.png for other tasks.
+    They are images/<label>_image<i>.png for classification, images/image<i>.png for other tasks, .npz for arrays.
     """
-    shape, truth = _input_shape(engine, order.model), truths.find(order, engine)
+    truth, suffix = truths.find(order, engine), "png" if sources is None else "npz"
     classified = order.task == tasks.CLASSIFICATION.name
     reader = Reader(record_files(order.records))
     count = min(order.images, len(reader))
@@ -133,9 +176,9 @@ def _write_images(part: Path, order: Order, engine: Engine) -> list[str]:
     names = []
     for i, place in enumerate(np.arange(count) * len(reader) // max(count, 1)):
         record = reader[int(place)]
-        name = f"{record.label}_image{i}.png" if classified else f"image{i}.png"
+        name = f"{record.label}_image{i}.png" if classified else f"image{i}.{suffix}"
         try:
-            image = preprocess.card_image(record.image, shape[0], shape[1], order.fit)
+            image = _fit(record.image, order, engine, sources)
         except ValueError as error:
             raise SoftdpuError(f"{reader.place(int(place))}: {error}; make the records again") from None
         files.write_bytes(part / "images" / name, image)

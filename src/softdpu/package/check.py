@@ -19,12 +19,13 @@ import numpy as np
 
 import vart
 import vitis_ai_library
-from softdpu.dataset import masks, preprocess
+from softdpu.dataset import masks
 from softdpu.errors import SoftdpuError
 from softdpu.numbers import fixed_point, segmentation
 from softdpu.output import files
 from softdpu.package import network
-from softdpu.package.manifest import MODEL, PREPROCESS, find_app
+from softdpu.package.examples import Examples, Source
+from softdpu.package.manifest import MODEL, find_app
 from softdpu.package.outputs import match
 
 BATCH = 25
@@ -47,10 +48,10 @@ def check(folder: Path, model: Path, output: Path, threads: int = 2) -> None:
         raise SoftdpuError(f"{folder} is no card folder, it holds no images/; build it first")
     names = sorted(path.name for path in (folder / "images").iterdir())
     printed, report = _run_app(folder, min(threads, len(names)))
-    scaling = read_scaling(folder)
+    examples = Examples(folder)
     compiled = network.read(folder / MODEL)
-    outputs, checksums = _run_target(compiled, [folder / "images" / name for name in names], scaling)
-    expected = _run_keras(model, folder, names, scaling)
+    outputs, checksums = _run_target(compiled, names, examples)
+    expected = _run_keras(model, names, examples)
     sizes = [[array[0].size for array in found.values()] for found in (expected, outputs)]
     target = list(outputs.values())
     order = match(list(expected), sizes[0], list(outputs), sizes[1])
@@ -77,12 +78,6 @@ def check(folder: Path, model: Path, output: Path, threads: int = 2) -> None:
             f" model gives '{wanted_line}'"
         )
     print(f"note: {folder} equals {model}: {len(names)} images, {found['logits']} outputs, 0 differences; {printed}")
-
-
-def read_scaling(folder: Path) -> preprocess.Scaling:
-    """Return what the network of a card folder takes for a pixel."""
-    settings = json.loads((folder / PREPROCESS).read_text(encoding="utf-8"))
-    return preprocess.from_dict(settings["scaling"]) if "scaling" in settings else preprocess.TF
 
 
 def _check_classes(found: dict[str, Any], report: dict[str, Any], names: list[str], expected: np.ndarray) -> str:
@@ -131,30 +126,29 @@ def create_runner(compiled: network.Network) -> vart.Runner:
 
 
 def _run_target(
-    compiled: network.Network, paths: list[Path], scaling: preprocess.Scaling
+    compiled: network.Network, names: list[str], examples: Examples
 ) -> tuple[dict[str, np.ndarray], dict[str, list[int]]]:
     """Return each output of all images as real numbers, preprocessed by the pipeline's own functions, and checksums.
 
     The outputs are by name, the checksums by image, those of each in the order of the outputs' names, as the app's are.
     """
     runner = create_runner(compiled)
-    (source,), targets = runner.get_input_tensors(), runner.get_output_tensors()
-    batch, *outputs = (np.zeros(tuple(tensor.dims), tensor.dtype.lstrip("x")) for tensor in (source, *targets))
+    sources, targets = runner.get_input_tensors(), runner.get_output_tensors()
+    inputs, outputs = (
+        [np.zeros(tuple(tensor.dims), tensor.dtype.lstrip("x")) for tensor in tensors] for tensors in (sources, targets)
+    )
     found: list[list[np.ndarray]] = [[] for _ in targets]
     checksums = {}
     by_name = sorted(range(len(targets)), key=lambda k: targets[k].name)
-    for start in range(0, len(paths), len(batch)):
-        some = paths[start : start + len(batch)]
-        for place, path in zip(batch, some, strict=False):
-            real = preprocess.scale(preprocess.decode(path.read_bytes())[..., ::-1], scaling)
-            if batch.dtype == np.int8:
-                real = fixed_point.quantize(real, int(source.get_attr("fix_point")), fixed_point.HALF_UP)
-            place[...] = real
-        runner.wait(runner.execute_async([batch], outputs))
+    for start in range(0, len(names), len(inputs[0])):
+        some = names[start : start + len(inputs[0])]
+        for batch, values in zip(inputs, examples.quantized(some, [*map(Source.of, sources)]), strict=True):
+            batch[: len(some)] = values
+        runner.wait(runner.execute_async(inputs, outputs))
         for kept, output in zip(found, outputs, strict=True):
             kept.append(output[: len(some)].copy())
-        for i, path in enumerate(some):
-            checksums[path.name] = [zlib.crc32(outputs[k][i].tobytes()) for k in by_name]
+        for i, name in enumerate(some):
+            checksums[name] = [zlib.crc32(outputs[k][i].tobytes()) for k in by_name]
     return {
         tensor.name: _dequantize(np.concatenate(kept), tensor) for kept, tensor in zip(found, targets, strict=True)
     }, checksums
@@ -164,16 +158,15 @@ def _dequantize(output: np.ndarray, tensor: Any) -> np.ndarray:
     return fixed_point.dequantize(output, int(tensor.get_attr("fix_point"))) if output.dtype == np.int8 else output
 
 
-def _run_keras(model: Path, folder: Path, names: list[str], scaling: preprocess.Scaling) -> dict[str, np.ndarray]:
+def _run_keras(model: Path, names: list[str], examples: Examples) -> dict[str, np.ndarray]:
     """Return each output of the Keras model by name, float32[images, ...]."""
-    from softdpu.training.quantization import load  # TensorFlow starts slowly; a wrong folder is told before
+    from softdpu.training.common import inputs_of  # TensorFlow starts slowly; a wrong folder is told before
+    from softdpu.training.quantization import load
 
     keras_model: Any = load(str(model))
     found: list[list[np.ndarray]] = [[] for _ in keras_model.outputs]
     for start in range(0, len(names), BATCH):
-        some = [(folder / "images" / name).read_bytes() for name in names[start : start + BATCH]]
-        images = np.stack([preprocess.scale(preprocess.decode(data)[..., ::-1], scaling) for data in some])
-        outputs = keras_model.predict_on_batch(images)
+        outputs = keras_model.predict_on_batch(examples.read(names[start : start + BATCH], inputs_of(keras_model)))
         for kept, output in zip(found, outputs if isinstance(outputs, list) else [outputs], strict=True):
             kept.append(np.asarray(output, np.float32))
     return {name: np.concatenate(kept) for name, kept in zip(keras_model.output_names, found, strict=True)}

@@ -18,7 +18,7 @@ NAME = "MANIFEST.sha256"
 MODEL = "mobilenet.xmodel"
 HELPERS = ("card.py", "checking.py", "runners.py")  # what every app imports
 LABELS, PREPROCESS, README = "labels.txt", "preprocess.json", "README.txt"
-MORE = ("decoders.py", "own_decoder.py")  # programs that some tasks have beside their app
+MORE = ("arrays.py", "decoders.py", "own_decoder.py")  # programs that some tasks have beside their app
 RANDOM_VECTORS = 2  # golden vectors that no image gave
 
 

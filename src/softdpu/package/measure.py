@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from softdpu.dataset import preprocess
 from softdpu.errors import SoftdpuError
 from softdpu.numbers.similarity import Similarity
 from softdpu.output import files
-from softdpu.package.check import read_scaling
+from softdpu.package.examples import Examples
 from softdpu.package.outputs import match
 
 BATCH = 25
@@ -51,7 +50,8 @@ def measure_similarity(results: Path, card: Path, reference: Path | None) -> dic
     Raises:
         SoftdpuError: as `measure`.
     """
-    from softdpu.training.quantization import load  # TensorFlow starts slowly; a wrong file is told before
+    from softdpu.training.common import inputs_of  # TensorFlow starts slowly; a wrong file is told before
+    from softdpu.training.quantization import load
 
     try:
         with np.load(results, allow_pickle=False) as held:
@@ -61,13 +61,12 @@ def measure_similarity(results: Path, card: Path, reference: Path | None) -> dic
         raise SoftdpuError(f"{results}: expected the outputs that app_raw.py wrote ({error}); run it again") from None
     if reference is None:
         raise SoftdpuError(f"{results}: outputs are compared with the float model; name it (--reference)")
-    model, scaling = load(reference), read_scaling(card)
+    model, examples = load(reference), Examples(card)
     sums = [Similarity() for _ in model.outputs]
     sizes = [int(np.prod(output.shape[1:])) for output in model.outputs]
     order = match(model.output_names, sizes, tensors, [output[0].size for output in found])
     for start in range(0, len(names), BATCH):
-        pixels = [preprocess.decode((card / "images" / name).read_bytes()) for name in names[start : start + BATCH]]
-        wanted = model.predict_on_batch(np.stack([preprocess.scale(one[..., ::-1], scaling) for one in pixels]))
+        wanted = model.predict_on_batch(examples.read(names[start : start + BATCH], inputs_of(model)))
         for i, real in enumerate(wanted if isinstance(wanted, list) else [wanted]):
             sums[i].add(real, found[order[i]][start : start + BATCH].astype(np.float64) * steps[order[i]])
     outputs = [{"name": name, **total.as_dict()} for name, total in zip(model.output_names, sums, strict=True)]

@@ -48,7 +48,7 @@ _TEXT = """\
    compares with the vectors in golden/ bit by bit and says whether preprocessing, model or board is at fault.
 
 Further options: --sweep 1,2,4,6 (throughput by number of threads), --end_to_end (times decoding and pre-processing
-too), --seconds 60 (soak test), --json results.json, --verbose. `python3 {app} --help` lists them all.
+too), --seconds 60 (soak test), --json results.json. `python3 {app} --help` lists them all.
 """
 
 
@@ -75,7 +75,7 @@ _ABOUT = {
     ),
     "none": (
         "A network",
-        "It runs the {images} images in images/ through the network, and prints the range of each output and the\n"
+        "It runs the {images} files in images/ through the network, and prints the range of each output and the\n"
         "   throughput; --outputs results.npz writes the outputs themselves.",
         "the outputs are",
     ),

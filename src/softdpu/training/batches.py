@@ -7,14 +7,18 @@ import random
 
 import numpy as np
 
-from softdpu.dataset import pipeline
+from softdpu.dataset import array_batches, pipeline
 from softdpu.keras2.api import keras, tf
 
-__all__ = ["KerasBatches", "keras", "make_repeatable", "tf"]
+__all__ = ["KerasArrayBatches", "KerasBatches", "keras", "make_repeatable", "tf"]
 
 
 class KerasBatches(pipeline.Batches, keras.utils.Sequence):
     """The input pipeline as what the calibration of AMD's quantizer takes."""
+
+
+class KerasArrayBatches(array_batches.ArrayBatches, keras.utils.Sequence):
+    """The same of inputs that are no image."""
 
 
 def make_repeatable(seed: int, threads: int) -> None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Tuple, Union  # noqa: UP035 - Python 3.7 of AMD's containers
 
 from softdpu import tasks
 from softdpu.dataset import preprocess
+from softdpu.dataset.arrays import Inputs
 from softdpu.dataset.pipeline import count_records
 from softdpu.dataset.targets import Targets
 from softdpu.errors import SoftdpuError
 from softdpu.output.files import PathLike
 from softdpu.training import tasks as training_tasks
-from softdpu.training.batches import KerasBatches, keras
+from softdpu.training.batches import KerasArrayBatches, KerasBatches, keras
 from softdpu.training.fit import report, save
 from softdpu.training.recipe import Recipe
 from softdpu.training.results import METRICS
@@ -21,7 +23,8 @@ from softdpu.training.task import TrainingTask
 
 EVAL_BATCH = 100
 EVAL_PIXELS = EVAL_BATCH << 18  # of a batch: 300 MB as float32
-Size = Union[int, Tuple[int, int]]  # noqa: UP006, UP007 - pixels of a square, or height and width
+# Pixels of a square, or height and width; what is no image has names and shapes of its inputs.
+Size = Union[int, Tuple[int, int], Inputs]  # noqa: UP006, UP007
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class Data:
     Attributes:
         val_records: folder with the .tfrecord files to validate with.
         train_records: folder with those to train and calibrate with; None where only validation is asked for.
-        fit: preprocess.STRETCH or preprocess.CROP.
+        fit: one of preprocess.FITS, or tasks.ARRAYS for records of what is no image.
         scaling: what the network's input is of a pixel.
         task: what the network is for, a name of softdpu.tasks.
         detection: how outputs become boxes, JSON as detection.settings.read takes it.
@@ -55,8 +58,37 @@ class Data:
         return self.train_records
 
 
+def input_size(model: keras.Model, path: PathLike, fit: str) -> Size:
+    """Return height and width in pixels of a model's input of three channels; with tasks.ARRAYS, its inputs.
+
+    Raises:
+        SoftdpuError: if the model takes anything else.
+    """
+    if fit == tasks.ARRAYS:
+        inputs = inputs_of(model)
+        for name, shape in zip(inputs.names, inputs.shapes):  # noqa: B905 - strict is not in Python 3.7
+            if None in shape:
+                raise SoftdpuError(f"{path}: the input {name} has no fixed shape, {shape}; give it one (model.file)")
+        return inputs
+    shape = model.input_shape
+    if not isinstance(shape, tuple) or len(shape) != 4 or None in shape[1:3] or shape[3] != 3:
+        raise SoftdpuError(f"{path} must take one image of 3 channels, it takes {shape}")
+    return int(shape[1]), int(shape[2])
+
+
+def inputs_of(model: keras.Model) -> Inputs:
+    """Return names and shapes of a model's inputs."""
+    return Inputs(tuple(model.input_names), tuple(tuple(tensor.shape[1:]) for tensor in model.inputs))
+
+
 def train_batches(data: Data, size: Size, targets: Targets | None, recipe: Recipe) -> KerasBatches:
-    """Open the training records: shuffled and augmented as the recipe says."""
+    """Open the training records: shuffled and augmented as the recipe says.
+
+    Raises:
+        SoftdpuError: if they hold no images.
+    """
+    if isinstance(size, Inputs):
+        raise SoftdpuError(f"{data.train_records}: training takes images, these are arrays (dataset.kind)")
     return KerasBatches(
         data.training_folder(),
         size,
@@ -72,20 +104,25 @@ def train_batches(data: Data, size: Size, targets: Targets | None, recipe: Recip
     )
 
 
-def calibration_batches(data: Data, size: Size, images: int, batch_size: int, threads: int) -> KerasBatches:
+def calibration_batches(
+    data: Data, size: Size, images: int, batch_size: int, threads: int
+) -> KerasBatches | KerasArrayBatches:
     """Open some of the training records, evenly spread and as they are; all, and say so, if they are too few."""
     folder = data.training_folder()
     total = count_records(folder)
     if images > total:
         print(f"note: calibrated with all {total} training images; {images} were asked for (quantize.calib_images)")
         images = total
+    if isinstance(size, Inputs):
+        return KerasArrayBatches(folder, size, batch_size, images)
     return KerasBatches(folder, size, batch_size, data.fit, images=images, threads=threads, scaling=data.scaling)
 
 
-def val_batches(
-    data: Data, size: Size, targets: Targets | None, threads: int, images: int | None = None
-) -> KerasBatches:
+def val_batches(data: Data, size: Size, targets: Targets | None, threads: int, images: int | None = None) -> Any:
     """Open the validation records, or some of them, in their order."""
+    if isinstance(size, Inputs):
+        numbers = sum(map(math.prod, size.shapes))
+        return KerasArrayBatches(data.val_records, size, max(1, min(EVAL_BATCH, 3 * EVAL_PIXELS // numbers)), images)
     height, width = (size, size) if isinstance(size, int) else size
     return KerasBatches(
         data.val_records,

@@ -21,8 +21,8 @@ class Feed:
     """Batches as a tf.data.Dataset.
 
     Attributes:
-        dataset: of (float32[n, ...] inputs, int64[n] labels or what targets.Targets makes); the next batch is made
-            while one is used.
+        dataset: of (float32[n, ...] inputs, a tuple for several; int64[n] labels or what targets.Targets makes); the
+            next batch is made while one is used.
         batches: of one pass.
     """
 
@@ -69,8 +69,11 @@ class Feed:
     def _own(self, mine: range) -> Any:
         """Return the dataset of the parts `mine` of every batch."""
         targets = getattr(self._source, "targets", None) or Labels()
-        shapes = (tf.TensorShape((None, *self._source.shape)), tf.TensorShape((None, *targets.shape)))
-        types = (tf.float32, tf.as_dtype(targets.dtype))
+        shape = self._source.shape
+        several = isinstance(shape[0], tuple)  # a shape for each input
+        inputs = tuple(tf.TensorShape((None, *one)) for one in shape) if several else tf.TensorShape((None, *shape))
+        shapes = (inputs, tf.TensorShape((None, *targets.shape)))
+        types = ((tf.float32,) * len(shape) if several else tf.float32, tf.as_dtype(targets.dtype))
         data = tf.data.Dataset.from_generator(lambda: self._parts(mine), output_types=types, output_shapes=shapes)
         endless = self._first_epoch is not None
         count = tf.data.experimental.INFINITE_CARDINALITY if endless else self.batches * len(mine)

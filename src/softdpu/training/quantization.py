@@ -12,8 +12,16 @@ from softdpu.keras2 import door
 from softdpu.output.files import PathLike, write_json
 from softdpu.training import quantizers
 from softdpu.training import setup as setups
-from softdpu.training.batches import KerasBatches, keras, make_repeatable
-from softdpu.training.common import Data, calibration_batches, finish, train_batches, val_batches
+from softdpu.training.batches import KerasArrayBatches, KerasBatches, keras, make_repeatable
+from softdpu.training.common import (
+    Data,
+    Size,
+    calibration_batches,
+    finish,
+    input_size,
+    train_batches,
+    val_batches,
+)
 from softdpu.training.fit import fit, report
 from softdpu.training.recipe import Recipe
 from softdpu.training.results import HISTORY
@@ -93,7 +101,7 @@ def quantize(job: Quantization) -> None:
     make_repeatable(job.seed, job.threads)
     how = job.calibration
     model = load(job.model, how.quantizer, how.trust)
-    size = input_size(model, job.model)
+    size = input_size(model, job.model, job.data.fit)
     calibration = _open_calibration(job.data, how, size, job.threads)
     with _explain_refusal():
         tool = quantizers.vitis_quantize(how.quantizer)
@@ -108,7 +116,7 @@ def finetune(job: FineTuning) -> None:
     recipe, how = job.recipe, job.calibration
     setup = setups.begin(job, recipe, job.surroundings)
     model = load(job.model, how.quantizer, how.trust)
-    size = input_size(model, job.model)
+    size = input_size(model, job.model, job.data.fit)
     tool = quantizers.vitis_quantize(how.quantizer)
     calibration = _open_calibration(job.data, how, size, recipe.threads)
     with _explain_refusal():
@@ -144,7 +152,8 @@ def evaluate_model(job: Evaluation) -> None:
     model = load(job.model, job.quantizer, job.trust)
     task = job.data.find_task()
     task.check(model, job.model)
-    data = val_batches(job.data, input_size(model, job.model), task.targets(model), job.threads)
+    size = input_size(model, job.model, job.data.fit)
+    data = val_batches(job.data, size, task.targets(model), job.threads)
     reference = load(job.reference, trust=job.trust) if job.reference else None
     report(task.evaluate(model, data, reference=reference), job.output, str(job.model), task)
 
@@ -159,18 +168,6 @@ def load(path: PathLike, quantizer: str = quantizers.SOFTDPU, trust: bool = Fals
         return door.load_model(path, trust)
 
 
-def input_size(model: keras.Model, path: PathLike) -> tuple[int, int]:
-    """Return height and width in pixels of a model's input of three channels.
-
-    Raises:
-        SoftdpuError: if the model takes anything else.
-    """
-    shape = model.input_shape
-    if not isinstance(shape, tuple) or len(shape) != 4 or None in shape[1:3] or shape[3] != 3:
-        raise SoftdpuError(f"{path} must take one image of 3 channels, it takes {shape}")
-    return int(shape[1]), int(shape[2])
-
-
 def _load_reference(job: Quantization | FineTuning) -> keras.Model | None:
     """Return the float model as it was, for a task that compares with it."""
     if not job.data.find_task().compares:
@@ -178,7 +175,7 @@ def _load_reference(job: Quantization | FineTuning) -> keras.Model | None:
     return load(job.model, job.calibration.quantizer, job.calibration.trust)
 
 
-def _open_calibration(data: Data, how: Calibration, size: tuple[int, int], threads: int) -> KerasBatches:
+def _open_calibration(data: Data, how: Calibration, size: Size, threads: int) -> KerasBatches | KerasArrayBatches:
     return calibration_batches(data, size, how.calib_images, how.calib_batch, threads)
 
 

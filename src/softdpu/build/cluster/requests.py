@@ -20,7 +20,13 @@ _MIB_AT_LEAST = 1400
 _IMAGES_A_SECOND = 100
 _GPU = 50  # cores that a GPU stands for
 _MINUTES_AT_LEAST = 15
-_IMAGES = {"imagenet": 1300, "fashion_mnist": 60000, "image_folder": 60000, "shapes": 3000}  # imagenet: of one class
+_IMAGES = {
+    "imagenet": 1300,
+    "fashion_mnist": 60000,
+    "image_folder": 60000,
+    "arrays": 60000,
+    "shapes": 3000,
+}  # imagenet: of one class
 
 
 def memory(config: Mapping[str, Any], stage: str) -> int:

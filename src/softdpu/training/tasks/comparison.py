@@ -32,18 +32,18 @@ class Comparison(TrainingTask):
         count = 0
         feed = Feed(batches)
         with feed.raises():
-            for images, _ in Steps("evaluate", feed.batches).count(feed.dataset):
+            for images, labels in Steps("evaluate", feed.batches).count(feed.dataset):
                 if reference is None:
-                    count += len(images)
+                    count += len(labels)
                     continue
                 found, wanted = (predict(one, images) for one in (model, reference))
                 for number, total in enumerate(sums):
                     total.add(wanted[number], found[number])
-                    for i in range(len(images)):
+                    for i in range(len(labels)):
                         one = Similarity()
                         one.add(wanted[number][i], found[number][i])
                         rows.append(f"{count + i},{names[number]},{one.sqnr:.4f},{one.cosine:.6f}")
-                count += len(images)
+                count += len(labels)
         if predictions is not None:
             write_text(predictions, "\n".join(["image,output,sqnr,cosine", *rows]) + "\n")
         values = [{} if reference is None else total.as_dict() for total in sums]
@@ -59,5 +59,5 @@ class Comparison(TrainingTask):
 
 def predict(model: keras.Model, images: Any) -> list[np.ndarray]:
     """Return a model's outputs for some images, one or several, as a list."""
-    found = model.predict_on_batch(images)
+    found = model.predict_on_batch(list(images) if isinstance(images, tuple) else images)
     return list(found) if isinstance(found, (list, tuple)) else [found]
