@@ -37,6 +37,24 @@ def load(name, path):
     return module
 
 
+def load_app(name, card, monkeypatch, capsys, batch=4):
+    """Return a function that runs an app of target_src in this process and in the folder `card`, on softdpu's runner.
+
+    It takes the app's arguments and returns its exit code and what it printed (stdout, stderr).
+    """
+    monkeypatch.chdir(card)
+    monkeypatch.setenv("SOFTDPU_BATCH", str(batch))
+    for helper in ("runners", "checking", "card", "decoders"):
+        monkeypatch.setitem(sys.modules, helper, load(f"{helper}_of_{name}", APP.with_name(f"{helper}.py")))
+    app = load(f"{name}_under_test", APP.with_name(f"{name}.py"))
+
+    def run(*arguments):
+        capsys.readouterr()
+        return (app.main(list(arguments)), *capsys.readouterr())
+
+    return run
+
+
 def write_model(folder, **changes):
     (folder / "mobilenet.xmodel").write_text(json.dumps({**MODEL, **changes}))
 

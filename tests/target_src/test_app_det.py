@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from app_tools import load
+from app_tools import load_app
+from convolutions import Conv, expected, make_xmodel, write_images
 
-import xir
 from softdpu.detection import decoders
 
-SOURCES = Path(__file__).parents[2] / "target_src"
 SIZE, CLASSES, IMAGES = 32, ["disc", "square"], 6
 HEADS = {"b_classes_fix": 2, "a_sides_fix": 64}  # in an order that is not theirs by name
 POSITIONS = {"b_classes_fix": 3, "a_sides_fix": 4}
@@ -32,52 +29,21 @@ def weights(channels):
     )
 
 
-def make_xmodel(path):
-    graph = xir.Graph("tiny")
-    fix = {"bit_width": 8, "if_signed": True, "round_mode": "DPU_ROUND"}
-    image = graph.create_op("image", "data-fix", {"shape": [1, SIZE, SIZE, 3], "data_type": "XINT8"}, {})
-    image.get_output_tensor().set_attrs({**fix, "fix_point": 6})
-    made = []
-    for name, channels in HEADS.items():
-        parts = []
-        for kind, data, position in zip(("weights", "bias"), weights(channels), (9, POSITIONS[name]), strict=True):
-            attrs = {"shape": list(data.shape), "data_type": "XINT8", "data": data.tobytes()}
-            parts.append(graph.create_op(f"{name}_{kind}", "const-fix", attrs, {}))
-            parts[-1].get_output_tensor().set_attrs({**fix, "fix_point": position})
-        attrs = {"kernel": [SIZE] * 2, "stride": [1, 1], "pad": [0] * 4, "nonlinear": "NONE", "pad_mode": "FLOOR"}
-        conv = graph.create_op(name, "conv2d-fix", attrs, {"input": [image], "weights": parts[:1], "bias": parts[1:]})
-        conv.get_output_tensor().set_attrs({**fix, "fix_point": POSITIONS[name]})
-        made += [*parts, conv]
-    root = graph.get_root_subgraph()
-    root.create_child_subgraph()
-    root.find_child_subgraph_by_op(image).set_attrs({"device": "USER"})
-    dpu = root.merge_children({root.find_child_subgraph_by_op(op) for op in made})
-    library = "libvart-softdpu-runner.so"
-    dpu.set_attrs({"device": "DPU", "runner": {"run": library, "ref": library}})
-    graph.serialize(str(path))
+CONVS = {name: Conv(*weights(channels), POSITIONS[name]) for name, channels in HEADS.items()}
 
 
 def expected_boxes(image):
     """The boxes of uint8[SIZE, SIZE, 3], blue-green-red."""
-    pixels = np.clip(np.floor((image[..., ::-1] / np.float32(127.5) - 1) * 64 + 0.5), -128, 127).astype(np.int64)
-    real = {}
-    for name, channels in HEADS.items():
-        kernel, bias = weights(channels)
-        sums = (kernel.astype(np.int64) * pixels).sum(axis=(1, 2, 3)) / 2 ** (6 + 9 - POSITIONS[name]) + bias
-        numbers = np.clip(np.floor(sums + 0.5), -128, 127)
-        real[name] = (numbers / 2 ** POSITIONS[name]).astype(np.float32).reshape(1, 1, -1)
+    found = expected(CONVS, image)
+    real = {name: (found[name] / 2 ** POSITIONS[name]).astype(np.float32) for name in HEADS}
     meta = {"classes": CLASSES, "input": [SIZE, SIZE], "score": 0.6}
     return decoders.find_boxes([real["a_sides_fix"], real["b_classes_fix"]], meta)
 
 
 @pytest.fixture
 def card(tmp_path):
-    make_xmodel(tmp_path / "mobilenet.xmodel")
-    (tmp_path / "images").mkdir()
-    rng = np.random.default_rng(5)
-    for i in range(IMAGES):
-        image = cv2.resize(rng.integers(0, 256, (4, 4, 3), np.uint8), (SIZE, SIZE), interpolation=cv2.INTER_NEAREST)
-        cv2.imwrite(str(tmp_path / f"images/image{i}.png"), image)
+    make_xmodel(tmp_path / "mobilenet.xmodel", SIZE, CONVS)
+    write_images(tmp_path, SIZE, IMAGES)
     meta = {"decoder": "yolov8", "classes": CLASSES, "score": 0.6, "outputs": ["a_sides_fix", "b_classes_fix"]}
     (tmp_path / "detection.json").write_text(json.dumps(meta))
     return tmp_path
@@ -86,26 +52,16 @@ def card(tmp_path):
 @pytest.fixture
 def run(card, monkeypatch, capsys):
     """The app with arguments, in this process: its exit code and what it prints."""
-    monkeypatch.chdir(card)
-    monkeypatch.setenv("SOFTDPU_BATCH", "4")
-    for name in ("runners", "checking", "card", "decoders"):
-        monkeypatch.setitem(sys.modules, name, load(f"{name}_of_detection", SOURCES / f"{name}.py"))
-    app = load("app_det_under_test", SOURCES / "app_det.py")
-
-    def start(*arguments):
-        capsys.readouterr()
-        return (app.main(list(arguments)), *capsys.readouterr())
-
-    return start
+    return load_app("app_det", card, monkeypatch, capsys)
 
 
 def test_boxes_are_those_of_the_decoder(card, run):
-    expected = {}
+    wanted = {}
     for i in range(IMAGES):
-        expected[f"image{i}.png"] = expected_boxes(cv2.imread(str(card / f"images/image{i}.png")))
-    assert 0 < sum(map(len, expected.values())) < 2 * IMAGES
+        wanted[f"image{i}.png"] = expected_boxes(cv2.imread(str(card / f"images/image{i}.png")))
+    assert 0 < sum(map(len, wanted.values())) < 2 * IMAGES
     labels = {"images": [], "annotations": [], "categories": [{"id": 1, "name": "disc"}, {"id": 2, "name": "square"}]}
-    for i, (name, boxes) in enumerate(expected.items()):
+    for i, (name, boxes) in enumerate(wanted.items()):
         labels["images"].append({"id": i + 10, "file_name": name, "width": SIZE, "height": SIZE})
         for left, top, right, bottom, _, kind in decoders.to_image(
             boxes, (SIZE, SIZE), (SIZE, SIZE), "stretch"
@@ -137,10 +93,10 @@ def test_boxes_are_those_of_the_decoder(card, run):
     report = json.loads((card / "out.json").read_text())
     assert report["map50"] == pytest.approx(1) and report["images"] == IMAGES
     rows = json.loads((card / "b.json").read_text())
-    assert len(rows) == sum(map(len, expected.values()))
+    assert len(rows) == sum(map(len, wanted.values()))
     for row in rows:
         left, top, width, height = row["bbox"]
-        boxes = decoders.to_image(expected[row["file_name"]], (SIZE, SIZE), (SIZE, SIZE), "stretch")
+        boxes = decoders.to_image(wanted[row["file_name"]], (SIZE, SIZE), (SIZE, SIZE), "stretch")
         assert row["image_id"] == int(row["file_name"][5]) + 10
         assert any(
             np.allclose([left, top, left + width, top + height, row["score"], row["category_id"] - 1], box, atol=1e-4)

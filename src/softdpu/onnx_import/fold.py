@@ -15,7 +15,9 @@ from softdpu.onnx_import.onnx_graph import Graph, Node, Shape, all_inputs, check
 _LOOPS = ("Loop", "Scan")
 _QUANTIZED = ("QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger", "QGemm", "QLinearAdd")
 _RANDOM = ("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli")
-_MOST_MADE = 1 << 26  # numbers that all computed constants may have: a few bytes can ask for terabytes
+# Numbers that all computed constants may have, and how many more for each that is in the file: a few bytes can ask for
+# terabytes, but standardized weights are computed in a dozen steps of their own size.
+_MOST_MADE, _MOST_PER_NUMBER = 1 << 26, 16
 _LONGEST = 1 << 24  # of a tensor's axes: places along one are counted one by one
 _SMALL = 4096  # a constant of so many numbers may be a shape, which inference needs
 _ADVICE_SIZE = "give --input-size HEIGHTxWIDTH (model.input_size)"
@@ -47,7 +49,7 @@ class _Reader:
         self.types: dict[str, int] = {}
         self.kept: list[Node] = []
         self.renamed: dict[str, str] = {}
-        self.made = 0
+        self.made, self.most_made = 0, _MOST_MADE
 
     def read(self, outputs: list[str] | None) -> Graph:
         graph = self.model.graph
@@ -97,6 +99,7 @@ class _Reader:
     def _constants(self, graph: Any) -> None:
         for tensor in graph.initializer:
             self._set(tensor.name, array(self.path, tensor))
+            self.most_made += _MOST_PER_NUMBER * self.constants[tensor.name].size
             tensor.ClearField("raw_data")  # the array has it now
             tensor.ClearField("float_data")
 
@@ -226,10 +229,10 @@ class _Reader:
             self._infer(node)
             sizes = [self.shapes[name] for name in node.outputs if name in self.shapes]
         self.made += sum(math.prod(map(int, shape)) for shape in sizes)
-        if self.made > _MOST_MADE:
+        if self.made > self.most_made:
             raise SoftdpuError(
                 f"{self.path}: node {node.name}, {node.op}, makes constants of {self.made} numbers; more than"
-                f" {_MOST_MADE} are not computed: end the network before it (outputs)"
+                f" {self.most_made} are not computed: end the network before it (outputs)"
             )
 
     def _evaluate(self, node: Node) -> list[Any]:
