@@ -20,7 +20,7 @@ from softdpu.dataset.box_labels import Boxes, pack
 from softdpu.errors import SoftdpuError
 from softdpu.numbers.segmentation import IGNORED
 from softdpu.package.ladder import Step
-from softdpu.report import boxes, figures, masks, metrics, outputs, sections
+from softdpu.report import boxes, curves, figures, masks, metrics, outputs, sections
 from softdpu.training import results
 
 NAMES = ["ground", "Füße", "猫 & <b>"]
@@ -247,6 +247,17 @@ def test_the_section_of_segmentation_is_what_the_table_of_figures_says(
     assert drawn(tmp_path / "out") == planned("segmentation")
     assert "pixel accuracy, %" in texts(tmp_path / "out/training_float.svg")
     assert "Nothing was trained" in " ".join(texts(tmp_path / "out/training_qat.svg"))
+
+
+def test_the_mean_overlap_of_every_epoch_is_kept_and_drawn(tmp_path: Path) -> None:
+    overlaps = {"mean_iou": [0.1, 0.2], "val_mean_iou": [0.3, 0.4]}
+    start = {"loss": 1.0, "accuracy": 0.5, "mean_iou": 0.05}
+    results.write_history(tmp_path / "history.csv", {**HISTORY, **overlaps}, 2, start)
+    epochs = results.read_history(tmp_path / "history.csv")
+    assert [epoch.val_mean_iou for epoch in epochs] == [0.05, 0.3, 0.4]
+    assert [epoch.mean_iou for epoch in epochs[1:]] == [0.1, 0.2] and epochs[2].kept
+    curves.draw_curves(tmp_path / "curves.svg", epochs, "float", tasks.SEGMENTATION)
+    assert "mean IoU, %" in texts(tmp_path / "curves.svg")
 
 
 def test_the_section_of_the_task_none_is_what_the_table_of_figures_says(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from softdpu.output.pictures import BLACK, line_style, picture
 from softdpu.tasks import CLASSIFICATION, Task
 from softdpu.training.results import Epoch
 
-# By task, what stands in history.csv as loss and as accuracy.
+# By task, what stands in history.csv as loss and as accuracy; _OVERLAP is drawn instead where it was measured.
+_OVERLAP = "mean IoU, %"
 _AXES = {
     "classification": ("loss (cross entropy, nats)", "accuracy, %"),
     "segmentation": ("loss (cross entropy, nats)", "pixel accuracy, %"),
@@ -39,9 +40,13 @@ def draw_curves(path: Path, epochs: Sequence[Epoch], title: str, task: Task = CL
         _lines(loss, epochs, {"training": "loss", "validation": "val_loss"}, 1.0)
         loss.set_ylabel(loss_title)
         loss.set_ylim(bottom=0)
-        _lines(accuracy, epochs, {"training": "accuracy", "validation": "val_accuracy"}, 100.0)
-        accuracy.set_ylabel(accuracy_title)
-        accuracy.plot([kept.number], [100 * kept.val_accuracy], "o", ms=12, mfc="none", mec=BLACK, label="kept")
+        overlaps = any(not math.isnan(epoch.val_mean_iou) for epoch in epochs)
+        measured = "mean_iou" if overlaps else "accuracy"
+        _lines(accuracy, epochs, {"training": measured, "validation": f"val_{measured}"}, 100.0)
+        accuracy.set_ylabel(_OVERLAP if overlaps else accuracy_title)
+        accuracy.plot(
+            [kept.number], [100 * getattr(kept, f"val_{measured}")], "o", ms=12, mfc="none", mec=BLACK, label="kept"
+        )
         accuracy.legend()
         _lines(rate, epochs, {"at the epoch's end": "lr"}, 1.0)
         rate.set_ylabel("learning rate")

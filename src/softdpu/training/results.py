@@ -20,6 +20,7 @@ HISTORY = "history.csv"
 
 _COLUMNS = ("label", "predicted", "confidence")
 _CURVES = ("loss", "accuracy", "val_loss", "val_accuracy", "lr")
+_OF_SEGMENTATION = ("mean_iou", "val_mean_iou")  # behind them, where they were measured
 
 
 class Predictions(NamedTuple):
@@ -45,6 +46,7 @@ class Epoch(NamedTuple):
         val_loss, val_accuracy: on the validation images.
         lr: learning rate at its end.
         kept: whether the model has this epoch's weights.
+        mean_iou, val_mean_iou: mean intersection over union of segmentation, 0..1.
     """
 
     number: int
@@ -54,6 +56,8 @@ class Epoch(NamedTuple):
     val_accuracy: float
     lr: float
     kept: bool
+    mean_iou: float = float("nan")
+    val_mean_iou: float = float("nan")
 
 
 def write_predictions(path: PathLike, found: Predictions) -> None:
@@ -88,14 +92,18 @@ def write_history(
         path: of the file.
         history: Keras' history, the values of each epoch by name.
         kept: the epoch, from 1, whose weights the model has; 0 for those it came with.
-        start: {"accuracy", "loss"} on the validation images before training, if they were measured.
+        start: {"accuracy", "loss"} on the validation images before training, of segmentation "mean_iou" too, if they
+            were measured.
     """
-    lines = [",".join(("epoch", *_CURVES, "kept"))]
+    more = _OF_SEGMENTATION if all(name in history for name in _OF_SEGMENTATION) else ()
+    lines = [",".join(("epoch", *_CURVES, "kept", *more))]
     if start is not None:
-        lines.append(f"0,,,{start['loss']:.6g},{start['accuracy']:.6g},,{int(kept == 0)}")
+        first = ["0", "", "", f"{start['loss']:.6g}", f"{start['accuracy']:.6g}", "", str(int(kept == 0))]
+        lines.append(",".join([*first, *(["", f"{start['mean_iou']:.6g}"] if more else [])]))
     for i in range(len(history["loss"])):
         values = [f"{history[name][i]:.6g}" if name in history else "" for name in _CURVES]
-        lines.append(",".join([str(i + 1), *values, str(int(kept == i + 1))]))
+        behind = [f"{history[name][i]:.6g}" for name in more]
+        lines.append(",".join([str(i + 1), *values, str(int(kept == i + 1)), *behind]))
     write_text(path, "\n".join(lines) + "\n")
 
 
@@ -105,7 +113,7 @@ def read_history(path: PathLike) -> list[Epoch]:
     Raises:
         SoftdpuError: if it is missing or not such a file.
     """
-    rows = _read(path, ("epoch", *_CURVES, "kept"))
+    rows = _read(path, ("epoch", *_CURVES, "kept"), _OF_SEGMENTATION)
     try:
         return [_epoch(row) for row in rows]
     except (ValueError, IndexError) as error:
@@ -114,15 +122,17 @@ def read_history(path: PathLike) -> list[Epoch]:
 
 def _epoch(row: Sequence[str]) -> Epoch:
     loss, accuracy, val_loss, val_accuracy, lr = (float(cell or "nan") for cell in row[1:6])
-    return Epoch(int(row[0]), loss, accuracy, val_loss, val_accuracy, lr, row[6] == "1")
+    overlaps = [float(cell or "nan") for cell in row[7:]]
+    return Epoch(int(row[0]), loss, accuracy, val_loss, val_accuracy, lr, row[6] == "1", *overlaps)
 
 
-def _read(path: PathLike, columns: Sequence[str]) -> list[list[str]]:
+def _read(path: PathLike, columns: Sequence[str], more: Sequence[str] = ()) -> list[list[str]]:
+    """Return the rows of a CSV file whose head is `columns`, or `columns` and `more`."""
     try:
         with open(Path(path), encoding="utf-8", newline="") as file:
             head, *rows = csv.reader(file)
     except (OSError, ValueError) as error:
         raise SoftdpuError(f"{path} cannot be read ({error}); build it first") from None
-    if head != list(columns):
+    if head not in (list(columns), [*columns, *more]):
         raise SoftdpuError(f"{path}: expected the columns {', '.join(columns)}, got {', '.join(head)}; make it again")
     return rows
