@@ -56,12 +56,12 @@ def with_borders(path: Path) -> tuple[Path, list[str]]:
 
 def with_normalizations(path: Path) -> tuple[Path, list[str]]:
     """Normalization of each image: by channel, by groups of channels, over a row of numbers."""
-    make = Builder((1, 3, 12, 12))
+    make = Builder((1, 3, 24, 40))
     x = make.add("InstanceNormalization", make.conv("images", 3, 8), make.normal(8), make.normal(8))
     x = make.conv(make.add("Relu", x), 8, 8)
     groups = make.reshape(x, 1, 4, -1)
     x = make.reshape(
-        make.add("InstanceNormalization", groups, make.constant(np.ones(4)), make.constant(np.zeros(4))), 1, 8, 12, 12
+        make.add("InstanceNormalization", groups, make.constant(np.ones(4)), make.constant(np.zeros(4))), 1, 8, 24, 40
     )
     x = make.add("Transpose", make.conv(x, 8, 8), perm=[0, 2, 3, 1])
     mean = make.add("ReduceMean", x, axes=[-1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from softdpu.keras2.api import tf
 from softdpu.onnx_import.lower import Lowering
 from softdpu.onnx_import.onnx_graph import Node
+from softdpu.onnx_import.ops.picking import add_up
 from softdpu.onnx_import.ops.shared import same
 from softdpu.onnx_import.registry import CPU, DPU, Refused, operation
 from softdpu.onnx_import.value import Value, image_order
@@ -146,11 +148,13 @@ def _standardize(
 
     Functions of numbers instead of Keras' layers of normalization, which no stage after the import computes.
     """
-    epsilon, how = float(node.attrs.get("epsilon", 1e-5)), {"axis": axes, "keepdims": True}
-    mean = build.function(node, tf.math.reduce_mean, tensor, suffix="mean", **how)
+    epsilon, count = float(node.attrs.get("epsilon", 1e-5)), math.prod(tensor.shape[axis] for axis in axes)
+    # The sum of int8 numbers is exact in any order, that of the squares of differences is not.
+    mean = build.function(node, tf.math.reduce_mean, tensor, suffix="mean", axis=axes, keepdims=True)
     centred = build.function(node, tf.math.subtract, tensor, mean, suffix="centred")
     squares = build.function(node, tf.math.multiply, centred, centred, suffix="squares")
-    variance = build.function(node, tf.math.reduce_mean, squares, suffix="variance", **how)
+    total = add_up(build, node, squares, axes, "squares")
+    variance = build.function(node, tf.math.multiply, total, 1 / count, suffix="variance")
     shifted = build.function(node, tf.math.add, variance, epsilon, suffix="epsilon")
     root = build.function(node, tf.math.sqrt, shifted, suffix="root")
     ratio = build.function(node, tf.math.truediv, centred, root, suffix="ratio")

@@ -1,4 +1,4 @@
-"""Parts of one axis in any order, borders of repeated or constant numbers: slices that are joined.
+"""Parts of one axis in any order, borders of repeated or constant numbers, sums: slices that are joined or added.
 
 TensorFlow has functions for these, tf.gather and tf.pad, but no stage after the import computes them.
 """
@@ -88,4 +88,24 @@ def border_of_numbers(build: Lowering, node: Node, tensor: Any, sides: list[tupl
                 made = build.function(node, tf.math.add, zeros, border, suffix=f"{suffix}_{('before', 'after')[which]}")
                 pieces.insert(len(pieces) if which else 0, made)
         tensor = build.function(node, tf.concat, pieces, suffix=suffix, axis=place)
+    return tensor
+
+
+def add_up(build: Lowering, node: Node, tensor: Any, places: list[int], suffix: str) -> Any:
+    """Return the sum over axes of a Keras tensor, which stay with the size 1: half is added to half, again and again.
+
+    Sums of real numbers depend on their order, which libraries choose as they like; this one is the same everywhere, so
+    that a processor's result is TensorFlow's bit for bit.
+    """
+    for place in places:
+        step = 0
+        while (size := tensor.shape[place]) > 1:
+            half, name = size // 2, f"{suffix}_{place}_{step}"
+            low = _cut(build, node, tensor, range(half), place, f"{name}_low")
+            high = _cut(build, node, tensor, range(half, 2 * half), place, f"{name}_high")
+            total = build.function(node, tf.math.add, low, high, suffix=name)
+            if size % 2:
+                rest = _cut(build, node, tensor, range(2 * half, size), place, f"{name}_rest")
+                total = build.function(node, tf.concat, [total, rest], suffix=f"{name}_all", axis=place)
+            tensor, step = total, step + 1
     return tensor

@@ -7,6 +7,7 @@ from typing import Any
 from softdpu.keras2.api import tf
 from softdpu.onnx_import.lower import Lowering
 from softdpu.onnx_import.onnx_graph import Node
+from softdpu.onnx_import.ops.picking import add_up
 from softdpu.onnx_import.patterns import read_axes
 from softdpu.onnx_import.registry import BOTH, FLOAT, Refused, operation
 from softdpu.onnx_import.value import NHWC, Value
@@ -62,10 +63,10 @@ def _compute(build: Lowering, node: Node, tensor: Any, how: dict[str, Any]) -> A
         sizes = build.function(node, tf.math.maximum, tensor, less, suffix="sizes")
         return build.function(node, tf.math.reduce_sum, sizes, **how)
     squares = build.function(node, tf.math.multiply, tensor, tensor, suffix="squares")
-    if node.op == "ReduceSumSquare":
-        return build.function(node, tf.math.reduce_sum, squares, **how)
-    total = build.function(node, tf.math.reduce_sum, squares, suffix="sum", **how)
-    return build.function(node, tf.math.sqrt, total)
+    total = add_up(build, node, squares, how["axis"], "squares")
+    if node.op == "ReduceL2":
+        total = build.function(node, tf.math.sqrt, total, suffix="root" if not how["keepdims"] else "")
+    return total if how["keepdims"] else build.function(node, tf.squeeze, total, axis=how["axis"])
 
 
 def _squeeze(value: Value, tensor: Any, axes: list[int], keep: bool, positive: bool) -> Value:
