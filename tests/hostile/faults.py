@@ -24,139 +24,69 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
+sys.path.insert(0, str(Path(__file__).parent))
 
-from workflow_tools import checksums, copy_project, environment
+from builds import COMMAND, PATIENCE, TRIES, Build, Job, Log, checksums, end_group, environment
 
-CONFIG = """\
-dataset: {train_images: 100, val_images: 100, train_shards: 2, val_shards: 1}
-model: {input_size: 32}
-train: {epochs: 3, batch_size: 32}
-quantize: {calib_images: 32}
-finetune: {epochs: 2, batch_size: 32}
-package: {images: 10, golden: 2}
-"""
-COMMAND = ["snakemake", "-j2", "target_zcu102", "check_zcu102"]
-PATIENCE = 900.0  # seconds for a build
 NOBODY = 65534
 PYTHON = Path(sys.base_prefix)
-Row = tuple[str, int, str]
-
-
-class Build:
-    """A copy of the project that is built, by a user."""
-
-    def __init__(self, folder: Path, prefix: tuple[str, ...] = (), python: Path | None = None) -> None:
-        self.folder, self.prefix, self.python = copy_project(folder), prefix, python
-        (folder / "config.yaml").write_text(CONFIG)
-        self.told = ""
-
-    def start(self) -> subprocess.Popen[str]:
-        """Start the build in a process group of its own."""
-        home = self.folder.parent / "home"  # where snakemake keeps a cache
-        home.mkdir(exist_ok=True)
-        home.chmod(0o777)
-        place = environment(self.folder)
-        if self.python:
-            place["PATH"] = f"{self.python.parent}:{place['PATH']}"
-        with open(self.folder / "told.txt", "w") as told:
-            return subprocess.Popen(
-                [*self.prefix, *COMMAND],
-                cwd=self.folder,
-                env={**place, "HOME": str(home)},
-                stdin=subprocess.DEVNULL,
-                stdout=told,
-                stderr=subprocess.STDOUT,
-                text=True,
-                start_new_session=True,
-            )
-
-    def finish(self) -> int:
-        """Build to the end and return the exit code."""
-        process = self.start()
-        try:
-            return self.wait(process, PATIENCE)
-        finally:
-            end_group(process)
-
-    def wait(self, process: subprocess.Popen[str], seconds: float) -> int:
-        """Wait for the end, and keep what was told."""
-        code = process.wait(seconds)
-        self.told += (self.folder / "told.txt").read_text(errors="replace")
-        return code
-
-    def lengths(self) -> dict[str, float]:
-        """Return how many seconds passed, in this finished build, from one job's end to the next one's."""
-        ends = sorted((end, name) for name, end in self.logs().items())
-        begun = [self.folder.joinpath("config.yaml").stat().st_mtime, *(end for end, _ in ends)]
-        return {name: end - before for (end, name), before in zip(ends, begun, strict=False)}
-
-    def logs(self) -> dict[str, float]:
-        """Return when each job wrote to its log, by the log's name."""
-        return {path.name: path.stat().st_mtime for path in self.folder.glob("logs/*.log")}
-
-    def verdict(self, wanted: dict[str, str]) -> str:
-        """Build to the end and compare with the calm build's checksums."""
-        if self.finish():
-            return f"DOES NOT CONTINUE: {self.told.strip().splitlines()[-1:]}"
-        found = checksums(self.folder)
-        other = sorted(name for name in wanted if found.get(name) != wanted[name])
-        if other or set(found) - set(wanted):
-            return f"OTHER BYTES: {', '.join(other[:3]) or sorted(set(found) - set(wanted))[:3]}"
-        places = [self.folder / "build", *self.folder.glob("logs/**/")]
-        parts = [path.name for place in places for path in place.rglob("*.part*") if "snakemake" not in str(path)]
-        if parts:
-            return f"LEFT BEHIND: {', '.join(parts[:3])}"
-        if "Traceback (most recent call last)" in self.told:
-            return "continues to the same bytes, TOLD A TRACEBACK"
-        return "continues to the same bytes"
-
-
-def end_group(process: subprocess.Popen[str]) -> None:
-    """Kill what is left of a build."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-
-
-def jobs_of(calm: Build) -> list[str]:
-    """Return the names of the logs in the order in which the jobs ended."""
-    logs = calm.logs()
-    return sorted(logs, key=logs.__getitem__)
+Row = tuple[str, str, str]
 
 
 def at_every_job(
-    build: Build, jobs: list[str], act: Callable[[subprocess.Popen[str]], None], delay: Callable[[str], float]
-) -> int:
-    """Start the build again and again, and do `act` some seconds after each job began; return how many were met."""
-    left = set(jobs)
-    while left:
-        before, process = build.logs(), build.start()
-        deadline = time.monotonic() + PATIENCE
-        met: set[str] = set()
-        while not met and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.02)
-            met = {name for name, begun in build.logs().items() if name in left and before.get(name) != begun}
-        if met:
-            time.sleep(min(map(delay, met)))
-            act(process)
-        end_group(process)
-        left -= met
-        if not met:  # built to its end, or it cannot go on, which the verdict finds
+    build: Build,
+    jobs: list[Job],
+    act: Callable[[subprocess.Popen[str]], None],
+    delay: Callable[[Job], float],
+    ended_too: bool = False,
+) -> str:
+    """Start the build again and again, and do `act` some seconds after each job began; say how many were met.
+
+    A job is met that has not ended when the act is done, or with `ended_too` any that began. One that was finished by a
+    start meant for another job runs again, once its outputs and those of all later jobs are gone.
+    """
+    left = {job.name: job for job in jobs}
+    for _ in range(TRIES * len(jobs)):
+        if not left:
             break
-    return len(jobs) - len(left)
+        log = Log(build.folder)
+        process = build.start()
+        try:
+            found = next(build.begun(process, log, left), None)
+            if found is not None:
+                number, job = found
+                pause = time.monotonic() + delay(left[job.name])
+                while time.monotonic() < pause and job.ended is None:
+                    time.sleep(0.01)
+                    log.read()
+                act(process)
+        finally:
+            end_group(process)
+        if found is None:  # built to its end, or it cannot go on, which the verdict finds
+            first = jobs.index(next(iter(left.values())))
+            if not remove_outputs(build, jobs[first:]):
+                break
+        elif ended_too or log.read()[number].ended is None:
+            del left[job.name]
+    return f"{len(jobs) - len(left)} of {len(jobs)} jobs"
 
 
-def kill(calm: Build, folder: Path, wanted: dict[str, str], rng: random.Random) -> Iterator[Row]:
+def remove_outputs(build: Build, jobs: list[Job]) -> bool:
+    """Remove what some jobs make and return whether there was something."""
+    there = [path for job in jobs for path in (build.folder / name for name in job.outputs) if path.exists()]
+    for path in there:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    return bool(there)
+
+
+def kill(jobs: list[Job], folder: Path, wanted: dict[str, str], rng: random.Random) -> Iterator[Row]:
     """SIGKILL for the whole build, in every job, at a moment of it drawn by chance."""
     build = Build(folder / "kill")
-    lengths = calm.lengths()
-    met = at_every_job(build, jobs_of(calm), end_group, lambda job: rng.random() * lengths[job])
+    met = at_every_job(build, jobs, end_group, lambda job: rng.random() * job.seconds)
     yield "SIGKILL in every job", met, build.verdict(wanted)
 
 
-def ctrl_c(calm: Build, folder: Path, wanted: dict[str, str], rng: random.Random) -> Iterator[Row]:
+def ctrl_c(jobs: list[Job], folder: Path, wanted: dict[str, str], rng: random.Random) -> Iterator[Row]:
     """SIGINT for the whole process group, as a terminal sends it."""
     build = Build(folder / "ctrl-c")
     slow: list[str] = []
@@ -169,20 +99,19 @@ def ctrl_c(calm: Build, folder: Path, wanted: dict[str, str], rng: random.Random
         except subprocess.TimeoutExpired:
             slow.append("did not end within 120 s")
 
-    lengths = calm.lengths()
-    met = at_every_job(build, jobs_of(calm), interrupt, lambda job: rng.random() * lengths[job])
+    met = at_every_job(build, jobs, interrupt, lambda job: rng.random() * job.seconds)
     verdict = build.verdict(wanted)
     yield "Ctrl-C in every job", met, f"{verdict}{', DOES NOT END: ' + str(len(slow)) if slow else ''}"
 
 
-def disk_full(calm: Build, folder: Path, wanted: dict[str, str], rng: random.Random) -> Iterator[Row]:
+def disk_full(jobs: list[Job], folder: Path, wanted: dict[str, str], rng: random.Random) -> Iterator[Row]:
     """build/ on a small tmpfs that is filled as soon as a job begins, and emptied again before the next start."""
     what = "disk full in every job"
     build = Build(folder / "full")
     (build.folder / "build").mkdir()
     place = build.folder / "build"
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300m", "none", place], capture_output=True).returncode:
-        yield what, 0, "not run: this user may not mount a tmpfs"
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m", "none", place], capture_output=True).returncode:
+        yield what, "0", "not run: this user may not mount a tmpfs"
         return
     try:
         failed = 0
@@ -195,27 +124,27 @@ def disk_full(calm: Build, folder: Path, wanted: dict[str, str], rng: random.Ran
             failed += build.wait(process, PATIENCE) != 0
             (place / "filler").unlink()
 
-        met = at_every_job(build, jobs_of(calm), fill, lambda job: 0)
+        met = at_every_job(build, jobs, fill, lambda job: 0, ended_too=True)
         lines = [line for line in build.told.splitlines() if "error: the disk of " in line and " is full" in line]
         verdict = build.verdict(wanted)
         yield what, met, f"{failed} stop, {len(set(lines))} lines name the disk; {verdict}"
     finally:
-        subprocess.run(["umount", place], check=False)
+        subprocess.run(["umount", "--lazy", place], check=False)
 
 
-def no_rights(calm: Build, folder: Path, wanted: dict[str, str], rng: random.Random) -> Iterator[Row]:
+def no_rights(jobs: list[Job], folder: Path, wanted: dict[str, str], rng: random.Random) -> Iterator[Row]:
     """Another user than root, in a folder of an odd name that may not be written; then it may."""
     if os.getuid() == 0 and shutil.which("setpriv") is None:
-        yield "non-root user", 0, "not run: root may write everywhere, and there is no setpriv to be another user"
+        yield "non-root user", "0", "not run: root may write everywhere, and there is no setpriv to be another user"
         return
     build, who = nobody(folder / "it's a té st")
     build.folder.chmod(0o555)
     code = build.finish()
     told = build.told.strip().splitlines()[-1:]
     short = " ".join(told).replace(str(build.folder), "the folder")
-    yield "read-only folder", 1, f"{'stops' if code else 'DOES NOT STOP'} with: {short}"
+    yield "read-only folder", "1", f"{'stops' if code else 'DOES NOT STOP'} with: {short}"
     build.folder.chmod(0o755)
-    yield f"then it may be written: {who}, a folder with a space, a quote, é", 1, build.verdict(wanted)
+    yield f"then it may be written: {who}, a folder with a space, a quote, é", "1", build.verdict(wanted)
 
 
 def nobody(folder: Path) -> tuple[Build, str]:
@@ -242,31 +171,30 @@ def nobody(folder: Path) -> tuple[Build, str]:
     return build, "non-root user"
 
 
-def newest(calm: Build, folder: Path, wanted: dict[str, str], rng: random.Random) -> Iterator[Row]:
+def newest(jobs: list[Job], folder: Path, wanted: dict[str, str], rng: random.Random) -> Iterator[Row]:
     """The newest Python that the packages of requirements.lock support, in an environment of its own."""
     python = os.environ.get("SOFTDPU_NEWEST_PYTHON")
     if not python:
-        yield "newest Python", 0, "not run: SOFTDPU_NEWEST_PYTHON names no python of an environment with the packages"
+        yield "newest Python", "0", "not run: SOFTDPU_NEWEST_PYTHON names no python of an environment with the packages"
         return
     told = subprocess.run([python, "-V"], capture_output=True, text=True, check=True).stdout.strip()
-    yield f"{told}, from the start", 1, Build(folder / "newest", python=Path(python)).verdict(wanted)
+    yield f"{told}, from the start", "1", Build(folder / "newest", python=Path(python)).verdict(wanted)
 
 
-def two_at_once(calm: Build, folder: Path, wanted: dict[str, str], rng: random.Random) -> Iterator[Row]:
+def two_at_once(jobs: list[Job], folder: Path, wanted: dict[str, str], rng: random.Random) -> Iterator[Row]:
     """A second build starts while the first one runs."""
     build = Build(folder / "two")
+    log = Log(build.folder)
     first = build.start()
-    job = build.folder / "logs" / jobs_of(calm)[0]
-    while not job.exists() and first.poll() is None:
-        time.sleep(0.02)
+    next(build.begun(first, log, {job.name: job for job in jobs}), None)
     second = subprocess.run(COMMAND, cwd=build.folder, env=environment(build.folder), capture_output=True, text=True)
     kept_out = second.returncode and "locked" in second.stdout + second.stderr
     code = build.wait(first, PATIENCE)
     how = "the second is kept out" if kept_out else "THE SECOND IS NOT KEPT OUT"
-    yield "two builds at once", 2, f"{how}, the first ends with {code}; {build.verdict(wanted)}"
+    yield "two builds at once", "2", f"{how}, the first ends with {code}; {build.verdict(wanted)}"
 
 
-def clock_back(calm: Build, folder: Path, wanted: dict[str, str], rng: random.Random) -> Iterator[Row]:
+def clock_back(jobs: list[Job], folder: Path, wanted: dict[str, str], rng: random.Random) -> Iterator[Row]:
     """Every source is a day younger than now, as after a clock that was set back; so is half of what was built."""
     build = Build(folder / "clock")
     tomorrow = time.time() + 86400
@@ -277,7 +205,7 @@ def clock_back(calm: Build, folder: Path, wanted: dict[str, str], rng: random.Ra
     for path in (build.folder / "build").rglob("*"):
         if path.is_file() and rng.random() < 0.5:
             os.utime(path, (tomorrow, tomorrow))
-    yield "clock set back by a day", 2, f"{first}; again: {build.verdict(wanted)}"
+    yield "clock set back by a day", "2", f"{first}; again: {build.verdict(wanted)}"
 
 
 CASES = {
@@ -295,22 +223,23 @@ def run(cases: list[str], folder: Path, seed: int) -> int:
     """Print the table and return the exit code."""
     folder.chmod(0o755)
     calm = Build(folder / "calm")
-    if calm.finish():
-        print(calm.told[-3000:])
+    try:
+        jobs = calm.watch()
+    except RuntimeError as error:
+        print(error)
         return 1
     wanted = checksums(calm.folder)
-    jobs = jobs_of(calm)
     python = ".".join(map(str, sys.version_info[:3]))
-    print(f"{len(jobs)} jobs, {len(wanted)} files compared, Python {python}, seed {seed}\n")
+    print(f"{len(jobs)} jobs that take time, {len(wanted)} files compared, Python {python}, seed {seed}\n")
     print("| fault | runs | found |\n|---|---|---|", flush=True)
     bad = 0
     for name in cases:
         try:
-            for what, runs, found in CASES[name](calm, folder, wanted, random.Random(f"{seed}{name}")):
+            for what, runs, found in CASES[name](jobs, folder, wanted, random.Random(f"{seed}{name}")):
                 print(f"| {what} | {runs} | {found} |", flush=True)
                 bad += any(word.isupper() and len(word) > 2 for word in found.replace(":", "").split())
         except subprocess.TimeoutExpired:
-            print(f"| {name} | 1 | HANGS: not at its end after {PATIENCE:g} s |", flush=True)
+            print(f"| {name} | - | HANGS: not at its end after {PATIENCE:g} s |", flush=True)
             bad += 1
     return bad > 0
 
@@ -326,6 +255,8 @@ def main() -> int:
         signal.SIGINT, signal.default_int_handler
     )  # what a shell starts with & ignores it, and so its children
     if options.folder:
+        if options.folder.exists():
+            parser.error(f"{options.folder} exists; name a folder that does not")
         options.folder.mkdir(parents=True)
         return run(options.cases.split(","), options.folder.resolve(), options.seed)
     with tempfile.TemporaryDirectory() as folder:
