@@ -4,7 +4,7 @@ from pathlib import Path
 
 from snakemake.utils import min_version
 
-from softdpu.build import config as configuration, ctrl_c, images, locks
+from softdpu.build import clock, config as configuration, ctrl_c, images, locks
 from softdpu.build.stop import one_line
 from softdpu.output import files
 
@@ -56,6 +56,9 @@ onstart:
         with one_line():
             locks.hold(Path(BUILD))
             images.claim_folder(Path(BUILD), DATASET)
+            inputs = [file for job in workflow.dag.needrun_jobs() for file in job.input]
+            if note := clock.bring_back(map(Path, inputs)):
+                logger.warning(f"note: {note}")
 
 
 onerror:
