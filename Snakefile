@@ -56,7 +56,9 @@ onstart:
         with one_line():
             locks.hold(Path(BUILD))
             images.claim_folder(Path(BUILD), DATASET)
-            inputs = [file for job in workflow.dag.needrun_jobs() for file in job.input]
+            inputs = [
+                file for job in workflow.dag.needrun_jobs() for file in job.input
+            ]
             if note := clock.bring_back(map(Path, inputs)):
                 logger.warning(f"note: {note}")
 
