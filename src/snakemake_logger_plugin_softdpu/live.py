@@ -55,6 +55,7 @@ class Bars:
         self._tasks: dict[int, tuple[Any, list[str]]] = {}
         self._said: dict[int, set[str]] = {}
         self._end: threading.Event | None = None
+        self._lock = threading.Lock()  # a bar may go while another thread looks at its log
 
     def write(self, line: str) -> None:
         """Print a line above the bars."""
@@ -62,7 +63,8 @@ class Bars:
 
     def add(self, number: int, text: str, logs: Iterable[str]) -> None:
         """Show a bar for the rule `number`."""
-        self._tasks[number] = (self._progress.add_task(text, total=None), list(logs))
+        with self._lock:
+            self._tasks[number] = (self._progress.add_task(text, total=None), list(logs))
         self._said[number] = set()
         if self._end is None:
             self._end = threading.Event()
@@ -72,9 +74,10 @@ class Bars:
 
     def remove(self, number: int) -> None:
         """Take the bar of the rule `number` away; with the last one the cursor comes back."""
-        task = self._tasks.pop(number, None)
-        if task:
-            self._progress.remove_task(task[0])
+        with self._lock:
+            task = self._tasks.pop(number, None)
+            if task:
+                self._progress.remove_task(task[0])
         if not self._tasks:
             self.close()
 
@@ -91,8 +94,9 @@ class Bars:
             for number, (task, logs) in list(self._tasks.items()):
                 self._say_now(number, logs)
                 done = max((share for share in map(share_done, map(_tail, logs)) if share is not None), default=None)
-                if done is not None:
-                    self._progress.update(task, total=1.0, completed=done)
+                with self._lock:
+                    if done is not None and number in self._tasks:
+                        self._progress.update(task, total=1.0, completed=done)
 
     def _say_now(self, number: int, logs: Iterable[str]) -> None:
         """Print the lines that a program wants to be seen while it runs, each once."""

@@ -225,3 +225,22 @@ def test_a_line_that_begins_with_now_is_shown_while_the_rule_runs(tmp_path: Path
     time.sleep(1.2)  # two looks more
     bars.close()
     assert stream.getvalue() == "about 3 m 05 s\n"
+
+
+def test_a_rule_may_end_while_its_log_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = tmp_path / "log"
+    log.write_text("train:  50%|#####     | 5/10\n")
+    bars = Bars(io.StringIO())
+
+    def read_and_end(path: str) -> str:
+        bars.remove(1)
+        return Path(path).read_text()
+
+    monkeypatch.setattr("snakemake_logger_plugin_softdpu.live._tail", read_and_end)
+    monkeypatch.setattr("snakemake_logger_plugin_softdpu.live.INTERVAL", 0.01)
+    failed: list[Any] = []
+    monkeypatch.setattr("threading.excepthook", failed.append)
+    bars.add(1, "train", [str(log)])
+    time.sleep(0.2)
+    bars.close()
+    assert not failed
