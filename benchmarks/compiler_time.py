@@ -86,7 +86,7 @@ def seconds(model: KerasModel) -> tuple[float, int]:
     best, count = float("inf"), 0
     for _ in range(3):
         start = time.process_time()
-        compiled = compile_keras(model, boards.target("zcu102"))
+        compiled = compile_keras(model, boards.find_target("zcu102"))
         data = compiled.to_xir().serialize_to_string()
         with tempfile.TemporaryFile() as file:
             file.write(data)

@@ -24,9 +24,9 @@ from published_networks import family, network_of, networks
 
 from softdpu.numbers import boards
 from softdpu.output import files
-from softdpu.predict.equations import CONSTANTS, Constants, Work, constants, times_of, work_of
+from softdpu.predict.equations import CONSTANTS, Constants, Work, compute_times, count_work, read_constants
 from softdpu.predict.predict import MODELLED, app_ms
-from softdpu.predict.threads import App, frames_per_second
+from softdpu.predict.threads import App, compute_rate
 
 BARS = (0.10, 0.25)  # median, 90th percentile
 HELD = 0.9  # the interval is as wide as this share of the held-out rows needs; other kinds of networks err more
@@ -65,13 +65,13 @@ class Model:
         self.works: dict[tuple[str, int], tuple[Work, int]] = {}
         for name, make in networks().items():
             for isa, version in ((0, "2.0"), (1, "3.0")):
-                dpu = boards.target("zcu102", version).dpu
+                dpu = boards.find_target("zcu102", version).dpu
                 largest = max(dpu.limits["avg"].kernel)
                 layers, values = make(), 0
                 for layer in [one for one in layers if one.kind == "pool" and one.kernel[0] > largest]:
                     values += math.prod(layer.source)  # the processor's work
                     layers.remove(layer)
-                self.works[name, isa] = work_of(layers, dpu), values
+                self.works[name, isa] = count_work(layers, dpu), values
 
     def fps(self, row: Row, values: Constants) -> float:
         """Return the predicted frames/s of a row."""
@@ -79,9 +79,9 @@ class Model:
         app = App(app_ms(row.pixels, row.isa, values) + other * values["processor_value"] * 1e-6)
 
         def core_ms(cores: int) -> float:
-            return float(times_of(work, values, row.isa, row.clock_mhz, cores).total.sum())
+            return float(compute_times(work, values, row.isa, row.clock_mhz, cores).total.sum())
 
-        return frames_per_second(core_ms, boards.target(row.board).cores, row.threads, app)
+        return compute_rate(core_ms, boards.find_target(row.board).cores, row.threads, app)
 
     def errors(self, rows: Iterable[Row], values: Constants) -> np.ndarray:
         """Return log(predicted / measured) of each row."""
@@ -172,14 +172,14 @@ def compare_layers(path: Path) -> None:
     from softdpu.predict.layers import Layer
 
     sizes = {"block1": (224, 64), "block2": (112, 128), "block3": (56, 256), "block4": (28, 512), "block5": (14, 512)}
-    dpu, off = boards.target("zcu102", "2.0").dpu, []
+    dpu, off = boards.find_target("zcu102", "2.0").dpu, []
     with open(path, encoding="utf-8", newline="") as file:
         lines = [line for line in csv.DictReader(file) if line["kernel"] == "fcn8" and line["node"].startswith("block")]
     for line in lines:
         side, channels = sizes[line["node"][:6]]
         before = round(float(line["workload_mop"]) * 1e6 / (2 * side * side * channels * 9))
         layer = Layer(line["node"], "conv", (side, side, before), (side, side, channels), (3, 3), sources=("x",))
-        times = times_of(work_of([layer], dpu), constants(), 0, 300)
+        times = compute_times(count_work([layer], dpu), read_constants(), 0, 300)
         milliseconds = float(times.multiply[0])
         off.append(milliseconds / float(line["runtime_ms"]) - 1)
         print(f"  {line['node']:28} measured {float(line['runtime_ms']):6.3f} ms, multiply {milliseconds:6.3f} ms")
@@ -193,7 +193,7 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="write constants fitted to all rows into the product")
     args = parser.parse_args()
     rows, left_out = read_rows(args.rows)
-    model, now = Model(), constants()
+    model, now = Model(), read_constants()
     print(f"{len(rows)} numbers; {left_out} rows left out: pruned networks, one board revision, one wrong row")
     print(f"constants of the product, fitted to all: {_text(model.errors(rows, now))}")
     print("each network predicted with constants fitted to the others:")

@@ -23,7 +23,7 @@ import xir
 from softdpu.compiler import compile_model
 from softdpu.dataset import fashion_mnist, preprocess
 from softdpu.numbers import boards, fixed_point
-from softdpu.training.model import mobilenet
+from softdpu.training.model import build_mobilenet
 
 ROOT = Path(__file__).resolve().parents[1]
 WEIGHTS = ROOT.parent / "shared" / "data" / "mobilenet_1_0_224_tf_no_top.h5"
@@ -67,7 +67,7 @@ def transfer_model(scratch: Path, size: int = 128, seed: int = 1) -> Any:
         return keras.models.load_model(path, compile=False)
     scratch.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(seed)
-    model = mobilenet(10, size, 1.0, 0.001, str(WEIGHTS), freeze_base=True)
+    model = build_mobilenet(10, size, 1.0, 0.001, str(WEIGHTS), freeze_base=True)
     dropout, logits = model.get_layer("dropout"), model.get_layer("logits")
     base = keras.Model(model.input, dropout.input)
     images, labels = pixels("train")

@@ -32,7 +32,7 @@ SIZE, CLASSES = 224, 1000
 
 def compiled(size: int = SIZE, classes: int = CLASSES) -> xir.Graph:
     """Return MobileNet v1 1.0 compiled for a ZCU102, with random weights."""
-    return compile_keras(mobilenet(size, classes), boards.target("zcu102")).to_xir()
+    return compile_keras(mobilenet(size, classes), boards.find_target("zcu102")).to_xir()
 
 
 def dpu_of(graph: xir.Graph) -> xir.Subgraph:

@@ -30,7 +30,7 @@ def check_machine(jobs):
         if any("envs/vitis_ai.sh" in map(str, job.input) for job in jobs):
             named = {job.wildcards.get("target") for job in jobs} - {None}
             configs = [config, *(variant.config for variant in VARIANTS)]
-            preflight.before_build(
+            preflight.check_before_build(
                 [preflight.narrow(settings, named) for settings in configs],
                 preflight.Machine(APPTAINER),
                 BUILD,

@@ -26,7 +26,7 @@ DATASET = config["dataset"]
 TASK = tasks.find(config["task"])
 
 # Whose programs run, by stage; AMD's tools bring an environment of their own.
-TOOLCHAIN = vitis_ai.stages(config["toolchain"])
+TOOLCHAIN = vitis_ai.find_toolchains(config["toolchain"])
 OURS = {stage: whose == vitis_ai.SOFTDPU for stage, whose in TOOLCHAIN.items()}
 ENV_OF = {stage: ENV if ours else None for stage, ours in OURS.items()}
 AMD_TOOLS = {
@@ -35,7 +35,7 @@ AMD_TOOLS = {
 
 
 wildcard_constraints:
-    target="|".join(boards.target_names()),
+    target="|".join(boards.list_targets()),
     split="train|val",
     shard=r"\d+",
 

@@ -53,7 +53,7 @@ if TOOLCHAIN["compile"] == vitis_ai.VITIS_AI:
             model="<quant_ft_model>/quant_ft.h5",
             arch=lambda wildcards: (
                 []
-                if vitis_ai.arch_file(wildcards.target)
+                if vitis_ai.find_arch_file(wildcards.target)
                 else "<build>/compiled_model_{target}/arch.json"
             ),
             tools=AMD_TOOLS["compile"],
@@ -66,18 +66,20 @@ if TOOLCHAIN["compile"] == vitis_ai.VITIS_AI:
         group:
             "target"
         container:
-            lambda wildcards: vitis_ai.container(config, "compile", wildcards.target)
+            lambda wildcards: vitis_ai.find_container(
+                config, "compile", wildcards.target
+            )
         threads: 1
         resources:
             mem_mb=lambda wildcards, attempt: attempt * 4000,
             runtime=30,
         params:
             compiler=lambda wildcards: [
-                *vitis_ai.command(config, "compile", wildcards.target),
+                *vitis_ai.make_command(config, "compile", wildcards.target),
                 "vai_c_tensorflow2",
             ],
             arch=lambda wildcards: (
-                vitis_ai.arch_file(wildcards.target)
+                vitis_ai.find_arch_file(wildcards.target)
                 or f"{BUILD}/compiled_model_{wildcards.target}/arch.json"
             ),
             folder=subpath(output.xmodel, parent=True),

@@ -37,7 +37,7 @@ BOARD_RUN = options(
 )
 
 
-for name in boards.target_names():
+for name in boards.list_targets():
 
     rule:
         name:

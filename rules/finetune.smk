@@ -55,22 +55,22 @@ else:
         conda:
             ENV_OF["finetune"]
         container:
-            vitis_ai.container(config, "finetune")
+            vitis_ai.find_container(config, "finetune")
         threads: config["train"]["threads"]
         resources:
             mem_mb=lambda wildcards, attempt: attempt
-            * requests.memory(config, "finetune"),
+            * requests.estimate_memory(config, "finetune"),
             runtime=lambda wildcards, attempt: attempt
-            * requests.minutes(config, "finetune"),
+            * requests.estimate_minutes(config, "finetune"),
             gpu=config["cluster"]["gpus"],
         params:
             python=vitis_ai.start_python(config, "finetune"),
-            tools=vitis_ai.command(config, "finetune"),
+            tools=vitis_ai.make_command(config, "finetune"),
             train=subpath(input.train, parent=True),
             val=subpath(input.val, parent=True),
             folder=subpath(output.model, parent=True),
-            calibration=options(vitis_ai.quantizer_options(config, "finetune")),
-            recipe=options(config["finetune"]),
+            calibration=options(vitis_ai.make_quantizer_options(config, "finetune")),
+            course=options(config["finetune"]),
             seed=config["train"]["seed"],
             threads=config["train"]["threads"],
             strategy=config["train"]["strategy"],
@@ -85,7 +85,7 @@ else:
             " --val-records {params.val:q}"
             " {params.fit:q}"
             " {params.calibration:q}"
-            " {params.recipe:q}"
+            " {params.course:q}"
             " --seed {params.seed:q}"
             " --threads {params.threads:q}"
             " --strategy {params.strategy:q}"

@@ -26,17 +26,17 @@ rule quantize:
     conda:
         ENV_OF["quantize"]
     container:
-        vitis_ai.container(config, "quantize")
+        vitis_ai.find_container(config, "quantize")
     threads: config["train"]["threads"]
     resources:
         mem_mb=lambda wildcards, attempt: attempt * 2500,
         runtime=20,
         gpu=min(1, config["cluster"]["gpus"]),
     params:
-        python=[*vitis_ai.command(config, "quantize"), "python"],
+        python=[*vitis_ai.make_command(config, "quantize"), "python"],
         train=subpath(input.train, parent=True),
         val=subpath(input.val, parent=True),
-        recipe=options(vitis_ai.quantizer_options(config, "quantize")),
+        recipe=options(vitis_ai.make_quantizer_options(config, "quantize")),
         threads=config["train"]["threads"],
         fit=IMAGES,
     message:

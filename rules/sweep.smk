@@ -34,7 +34,7 @@ for variant in VARIANTS:
 
 rule compare_variants:
     input:
-        [variants.results(BUILD, compared) for compared in COMPARED],
+        [variants.list_results(BUILD, compared) for compared in COMPARED],
         script="scripts/compare_variants.py",
         code=code("scripts/compare_variants.py"),
     output:

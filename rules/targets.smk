@@ -16,7 +16,7 @@ onsuccess:
             print(f"\n{path.read_text(encoding='utf-8')}")
 
 
-for name in boards.target_names():
+for name in boards.list_targets():
 
     rule:
         name:

@@ -75,21 +75,22 @@ else:
         conda:
             ENV_OF["train"]
         container:
-            vitis_ai.container(config, "train")
+            vitis_ai.find_container(config, "train")
         threads: config["train"]["threads"]
         resources:
-            mem_mb=lambda wildcards, attempt: attempt * requests.memory(config, "train"),
+            mem_mb=lambda wildcards, attempt: attempt
+            * requests.estimate_memory(config, "train"),
             runtime=lambda wildcards, attempt: attempt
-            * requests.minutes(config, "train"),
+            * requests.estimate_minutes(config, "train"),
             gpu=config["cluster"]["gpus"],
         params:
             python=vitis_ai.start_python(config, "train"),
-            tools=vitis_ai.command(config, "train"),
+            tools=vitis_ai.make_command(config, "train"),
             train=subpath(input.train, parent=True),
             val=subpath(input.val, parent=True),
             folder=subpath(output.model, parent=True),
             model=config["model"],
-            recipe=options(config["train"]),
+            course=options(config["train"]),
             start=options(
                 {
                     key: config["model"][key]
@@ -109,7 +110,7 @@ else:
             " --size {params.model[input_size]:q}"
             " --alpha {params.model[alpha]:q}"
             " {params.start:q}"
-            " {params.recipe:q}"
+            " {params.course:q}"
             " --tensorboard {params.tensorboard:q}"
             " --output {output.model:q}"
             " --checkpoints {params.folder:q}/checkpoint"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from softdpu.build.reference import reference
+from softdpu.build.reference import make_reference
 from softdpu.output.cli import new_parser, program
 from softdpu.output.files import write_text
 
@@ -21,7 +21,7 @@ def main() -> None:
     parser.add_argument("--schema", type=Path, default=schema, help="the schema (default: the project's)")
     parser.add_argument("--output", type=Path, required=True, help="the Markdown file")
     args = parser.parse_args()
-    write_text(args.output, reference(args.schema))
+    write_text(args.output, make_reference(args.schema))
 
 
 if __name__ == "__main__":

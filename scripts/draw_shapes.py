@@ -7,7 +7,7 @@ Example:
 from __future__ import annotations
 
 from softdpu.commands.values import positive, seed
-from softdpu.dataset.shapes import SIZE, TASKS, draw
+from softdpu.dataset.drawn_shapes import SIZE, TASKS, draw
 from softdpu.output.cli import new_parser, program
 
 

@@ -7,7 +7,7 @@ Example:
 from __future__ import annotations
 
 from softdpu.commands import values
-from softdpu.dataset.contact_sheet import contact_sheet
+from softdpu.dataset.contact_sheet import draw_sheet
 from softdpu.output.cli import new_parser, program
 
 
@@ -20,7 +20,7 @@ def main() -> None:
     parser.add_argument("--images", type=values.positive, default=8, help="images of each class (default: 8)")
     parser.add_argument("--seed", type=values.seed, default=1, help="of the choice of images (default: 1)")
     args = parser.parse_args()
-    print(contact_sheet(args.records, args.output, args.images, args.seed))
+    print(draw_sheet(args.records, args.output, args.images, args.seed))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from softdpu import tasks
 from softdpu.output.cli import new_parser, program
-from softdpu.package.ladder import find_exported, ladder
+from softdpu.package.ladder import find_exported, write_ladder
 
 STEPS = {"float": "float model", "ptq": "quantized", "qat": "fine-tuned", "target": "on target"}
 
@@ -34,7 +34,7 @@ def main() -> None:
     given = {name: getattr(args, option) for option, name in STEPS.items() if getattr(args, option)}
     given.update(find_exported(args.exported))
     task = tasks.find(args.task)
-    ladder(given, args.output, args.folder, args.command or f"python3 {task.app} --threads 2", task)
+    write_ladder(given, args.output, args.folder, args.command or f"python3 {task.app} --threads 2", task)
 
 
 if __name__ == "__main__":

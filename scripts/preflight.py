@@ -6,8 +6,19 @@ Example:
 
 from __future__ import annotations
 
+import argparse
+from typing import Any
+
 from softdpu.build import preflight
+from softdpu.errors import SoftdpuError
 from softdpu.output.cli import new_parser, program
+
+
+def _settings(text: str) -> dict[str, Any]:
+    try:
+        return preflight.read_settings(text)
+    except SoftdpuError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 @program
@@ -17,7 +28,7 @@ def main() -> None:
     parser.add_argument(
         "--settings",
         required=True,
-        type=preflight.settings,
+        type=_settings,
         metavar="JSON",
         help="the keys toolchain, targets, compile and vitis_ai of the configuration",
     )

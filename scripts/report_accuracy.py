@@ -14,7 +14,7 @@ from pathlib import Path
 
 from softdpu import tasks
 from softdpu.output.cli import new_parser, program
-from softdpu.report.sections import accuracy
+from softdpu.report.sections import draw_accuracy
 from softdpu.report.stages import MEASURED
 
 
@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--task", choices=list(tasks.TASKS), default="classification", help="what the network is for")
     args = parser.parse_args()
     measured = {stage: getattr(args, stage) for stage in MEASURED}
-    accuracy(measured, args.records, args.output, tasks.find(args.task))
+    draw_accuracy(measured, args.records, args.output, tasks.find(args.task))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 
 from softdpu.output.cli import new_parser, program
-from softdpu.report.sections import build
+from softdpu.report.sections import draw_build
 
 
 @program
@@ -25,7 +25,7 @@ def main() -> None:
     add("--files", type=Path, nargs="+", required=True, metavar="FILE", help="files whose checksums are shown")
     add("--output", type=Path, required=True, metavar="DIR", help="folder for the pictures")
     args = parser.parse_args()
-    build(args.config, args.benchmarks, args.manifests, args.files, args.output)
+    draw_build(args.config, args.benchmarks, args.manifests, args.files, args.output)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from softdpu import tasks
 from softdpu.output.cli import new_parser, program
-from softdpu.report.sections import target
+from softdpu.report.sections import draw_target
 from softdpu.report.stages import MEASURED
 
 FILES = {
@@ -47,7 +47,7 @@ def main() -> None:
     args = parser.parse_args()
     files = {option: getattr(args, option) for option in FILES}
     measured = {stage: getattr(args, stage) for stage in MEASURED}
-    target(args.target, args.build, measured, files, args.output, args.exported, tasks.find(args.task))
+    draw_target(args.target, args.build, measured, files, args.output, args.exported, tasks.find(args.task))
 
 
 if __name__ == "__main__":

@@ -211,6 +211,6 @@ def batch_of(subgraph: Subgraph) -> int:
     if not subgraph.has_attr("dpu_fingerprint"):
         return 1
     try:
-        return max(boards.dpu_from_fingerprint(int(subgraph.get_attr("dpu_fingerprint"))).batch, 1)
+        return max(boards.find_dpu(int(subgraph.get_attr("dpu_fingerprint"))).batch, 1)
     except SoftdpuError as error:
         raise VartError(f"subgraph '{subgraph.get_name()}': {error}") from None

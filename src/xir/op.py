@@ -212,9 +212,6 @@ class Op(AttributeHolder):
     def __hash__(self) -> int:
         return self._id
 
-    def __eq__(self, other: object) -> bool:
-        return self is other
-
     def __repr__(self) -> str:
         return f"<xir.Op named '{self._name}'>"
 

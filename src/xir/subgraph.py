@@ -254,9 +254,6 @@ class Subgraph(AttributeHolder):
     def __hash__(self) -> int:
         return self._id
 
-    def __eq__(self, other: object) -> bool:
-        return self is other
-
     def __repr__(self) -> str:
         return f"<xir.Subgraph named '{self._name}'>"
 

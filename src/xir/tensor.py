@@ -97,9 +97,6 @@ class Tensor(AttributeHolder):
     def __hash__(self) -> int:
         return hash(self._producer)
 
-    def __eq__(self, other: object) -> bool:
-        return self is other
-
     def __repr__(self) -> str:
         return f"<xir.Tensor named '{self._name}'>"
 

@@ -35,16 +35,19 @@ def test_memory_covers_what_was_measured(
 ) -> None:
     """Peak MiB of two steps, or of the default build with its decoded images; at most 2.5 times that is asked for."""
     config = complete(model={"alpha": alpha, "input_size": size}, **{stage: {"batch_size": batch, "cache_mib": cache}})
-    assert measured <= requests.memory(config, stage) <= 2.5 * measured
+    assert measured <= requests.estimate_memory(config, stage) <= 2.5 * measured
 
 
 def test_minutes_grow_with_the_work_and_fall_with_gpus() -> None:
-    default = requests.minutes(complete(), "train")
+    default = requests.estimate_minutes(complete(), "train")
     assert 459 / 60 < default <= 60  # seconds that the default build's training took
-    assert requests.minutes(complete(train={"epochs": 30}), "train") > 5 * default
+    assert requests.estimate_minutes(complete(train={"epochs": 30}), "train") > 5 * default
     whole = complete(dataset={"kind": "imagenet", "classes": 1000, "train_tar": "t", "val_tar": "v"})
-    assert requests.minutes(whole, "train") > 10 * default
-    assert requests.minutes({**whole, "cluster": {"gpus": 4}}, "train") < requests.minutes(whole, "train") / 5
+    assert requests.estimate_minutes(whole, "train") > 10 * default
+    assert (
+        requests.estimate_minutes({**whole, "cluster": {"gpus": 4}}, "train")
+        < requests.estimate_minutes(whole, "train") / 5
+    )
     frozen = complete(model={"freeze_base": True})
-    assert requests.minutes(frozen, "train") < default
-    assert requests.minutes(frozen, "finetune") == requests.minutes(complete(), "finetune")
+    assert requests.estimate_minutes(frozen, "train") < default
+    assert requests.estimate_minutes(frozen, "finetune") == requests.estimate_minutes(complete(), "finetune")

@@ -178,7 +178,7 @@ def float_model(tmp_path: Path) -> Path:
 
 
 def test_inspector_of_a_float_model(tmp_path: Path) -> None:
-    places = {place.layer: place for place in inspect_model(float_model(tmp_path), boards.target("zcu102"))}
+    places = {place.layer: place for place in inspect_model(float_model(tmp_path), boards.find_target("zcu102"))}
     device = {name: place.device for name, place in places.items()}
     on_dpu = {"conv", "bn", "relu", "c2", "leaky", "gap", "head"}
     assert {name for name, where in device.items() if where == "DPU"} == on_dpu | {"huge_relu"} - {"huge_relu"}
@@ -201,19 +201,19 @@ def test_inspector_of_a_float_model(tmp_path: Path) -> None:
 
 def test_inspector_knows_the_target(tmp_path: Path) -> None:
     path = float_model(tmp_path)
-    on = {name: {p.layer: p for p in inspect_model(path, boards.target(name))} for name in ("zcu102", "u50")}
+    on = {name: {p.layer: p for p in inspect_model(path, boards.find_target(name))} for name in ("zcu102", "u50")}
     assert on["zcu102"]["conv"].device == on["u50"]["conv"].device == "DPU"
     toy = H5Model()
     depthwise = toy.conv(toy.input((6, 6, 4)), (4, 4), 3, kind="DepthwiseConv2D")
     path = toy.write(tmp_path / "d.h5", [toy.conv(depthwise, (4, 2))])
-    places = {name: inspect_model(path, boards.target(name)) for name in ("zcu102", "u50")}
+    places = {name: inspect_model(path, boards.find_target(name)) for name in ("zcu102", "u50")}
     assert [place.device for place in places["zcu102"]][-2:] == ["DPU", "DPU"]
     assert [place.device for place in places["u50"]][-2:] == ["CPU", "DPU"]
     assert "use Conv2D" in places["u50"][-2].reason
 
 
 def test_inspector_of_genuine_models(golden: Path) -> None:
-    target = boards.target("zcu102")
+    target = boards.find_target("zcu102")
     plain = inspect_model(golden / "vai_q/float_model.h5", target)
     assert not [place for place in plain if place.device == "CPU"]
     places = {name: inspect_model(golden / f"vai_q/misc_{name}.h5", target) for name in ("float", "quant")}
@@ -236,7 +236,7 @@ def test_inspector_of_models_inside_models_and_shared_layers(tmp_path: Path) -> 
         names = group.attrs["weight_names"]
         del group.attrs["weight_names"]
         group.attrs["weight_names0"], group.attrs["weight_names1"] = names[:1], names[1:]
-    device = {place.layer: place.device for place in inspect_model(tmp_path / "m.h5", boards.target("zcu102"))}
+    device = {place.layer: place.device for place in inspect_model(tmp_path / "m.h5", boards.find_target("zcu102"))}
     huge = {name: where for name, where in device.items() if name.endswith("/huge")}
     assert len(huge) == 2
     assert set(huge.values()) == {"CPU"}
@@ -246,4 +246,4 @@ def test_inspector_of_models_inside_models_and_shared_layers(tmp_path: Path) -> 
 def test_inspector_refuses_what_is_no_model(tmp_path: Path) -> None:
     (tmp_path / "x.h5").write_text("no")
     with pytest.raises(SoftdpuError, match=r"x\.h5"):
-        inspect_model(tmp_path / "x.h5", boards.target("zcu102"))
+        inspect_model(tmp_path / "x.h5", boards.find_target("zcu102"))

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from h5_models import H5Model
 
-from softdpu.compiler.graph import DPU_ROUND, PY3_ROUND, Fix
 from softdpu.compiler.keras_h5 import read_keras_model
 from softdpu.compiler.keras_model import Call, Layer
+from softdpu.compiler.op_graph import DPU_ROUND, PY3_ROUND, Fix
 
 
 def layer(bits: dict[str, int], **weights: Any) -> Layer:

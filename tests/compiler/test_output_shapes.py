@@ -90,7 +90,7 @@ def test_file_that_does_not_say_the_shape(kind: str, tmp_path: Path) -> None:
     path = toy.write(tmp_path / "m.h5", [toy.conv(x, (2, 2))])
     for use in (inspect_model, lambda *args: compile_model(*args, tmp_path / "m.xmodel")):
         with pytest.raises(SoftdpuError, match=rf"layer 'strange' \({kind}\).*shape") as error:
-            use(path, boards.target("zcu102"))
+            use(path, boards.find_target("zcu102"))
         assert "\n" not in str(error.value)
     assert not (tmp_path / "m.xmodel").exists()
 
@@ -101,13 +101,13 @@ def test_inspector_of_a_float_model_refuses_by_name(name: str, tmp_path: Path) -
     model.save(tmp_path / "float.h5")
     strange = next(layer for layer in model.layers if type(layer).__name__ in ("Lambda", "Halves", "Attention"))
     with pytest.raises(SoftdpuError, match=f"'{strange.name}'"):
-        inspect_model(tmp_path / "float.h5", boards.target("zcu102"))
+        inspect_model(tmp_path / "float.h5", boards.find_target("zcu102"))
 
 
 def test_lambda_that_says_its_shape(tmp_path: Path) -> None:
     model = between(L.Lambda(lambda x: x[:, ::2, ::2], output_shape=(8, 6, 8), name="cut"))
     model.save(tmp_path / "float.h5")
-    places = {place.layer: place for place in inspect_model(tmp_path / "float.h5", boards.target("zcu102"))}
+    places = {place.layer: place for place in inspect_model(tmp_path / "float.h5", boards.find_target("zcu102"))}
     assert places["cut"].device == "CPU"
 
 

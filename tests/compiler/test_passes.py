@@ -13,12 +13,12 @@ from test_random_networks import grow
 
 from softdpu.compiler.assemble import assemble
 from softdpu.compiler.compile import PASSES, compile_keras
-from softdpu.compiler.frontend import front_end
-from softdpu.compiler.graph import Graph, Op
+from softdpu.compiler.frontend import build_graph
 from softdpu.compiler.keras_h5 import read_keras_model
 from softdpu.compiler.keras_model import KerasModel
 from softdpu.compiler.memory import plan_memory
-from softdpu.compiler.partition import Group, partition
+from softdpu.compiler.op_graph import Graph, Op
+from softdpu.compiler.partition import Group, split_graph
 from softdpu.compiler.xir_io import to_xir
 from softdpu.numbers import boards
 
@@ -55,9 +55,9 @@ def picture(value: Any) -> Any:
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_passes_leave_their_graph_alone(models: list[KerasModel], target: str) -> None:
-    dpu, changing = boards.target(target).dpu, set()
+    dpu, changing = boards.find_target(target).dpu, set()
     for model in models:
-        graph = front_end(model)
+        graph = build_graph(model)
         for name, step in PASSES:
             before = picture(graph)
             made = step(graph, dpu)
@@ -68,7 +68,7 @@ def test_passes_leave_their_graph_alone(models: list[KerasModel], target: str) -
                 changing.add(name)
             graph = made
         before = picture(graph)
-        first, second = partition(graph, dpu), partition(graph, dpu)
+        first, second = split_graph(graph, dpu), split_graph(graph, dpu)
         assert picture(graph) == before, model.name
         assert not {id(op) for op in first[0].ops} & {id(op) for op in [*second[0].ops, *graph.ops]}
     fused = "hard sigmoid joins the convolution before it"
@@ -78,7 +78,7 @@ def test_passes_leave_their_graph_alone(models: list[KerasModel], target: str) -
 @pytest.mark.parametrize("target", TARGETS)
 def test_planning_and_to_xir_change_nothing(models: list[KerasModel], target: str) -> None:
     for model in models:
-        compiled = compile_keras(model, boards.target(target))
+        compiled = compile_keras(model, boards.find_target(target))
         before = picture(compiled.graph), picture(compiled.groups)
         on_dpu = [group for group in compiled.groups if group.device == "DPU"]
         plans = [[plan_memory(group, compiled.target) for group in on_dpu] for _ in range(2)]
@@ -90,7 +90,7 @@ def test_planning_and_to_xir_change_nothing(models: list[KerasModel], target: st
 
 def test_memory_plan_places_every_value(models: list[KerasModel]) -> None:
     for model in models:
-        compiled = compile_keras(model, boards.target("zcu102"))
+        compiled = compile_keras(model, boards.find_target("zcu102"))
         for group in compiled.groups:
             if group.device == "DPU":
                 plan = plan_memory(group, compiled.target)
@@ -101,7 +101,7 @@ def test_memory_plan_places_every_value(models: list[KerasModel]) -> None:
 
 
 def test_golden_model_compiles_to_the_same_bytes_twice(golden: Path) -> None:
-    compiled = compile_keras(read_keras_model(golden / "vai_q" / "quant_model.h5"), boards.target("zcu102"))
+    compiled = compile_keras(read_keras_model(golden / "vai_q" / "quant_model.h5"), boards.find_target("zcu102"))
     assert compiled.to_xir().serialize_to_string() == compiled.to_xir().serialize_to_string()
 
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from softdpu.dataset import shapes
+from softdpu.dataset import drawn_shapes
 from softdpu.dataset.box_folder import BoxFolder
 from softdpu.dataset.box_labels import as_boxes, pack, read_yolo, unpack
 from softdpu.dataset.make import Choice, make
@@ -18,7 +18,7 @@ from softdpu.errors import SoftdpuError
 
 @pytest.fixture
 def drawn(tmp_path):
-    shapes.draw("detection", tmp_path / "shapes", train=6, val=3, size=64)
+    drawn_shapes.draw("detection", tmp_path / "shapes", train=6, val=3, size=64)
     return tmp_path / "shapes"
 
 
@@ -41,7 +41,7 @@ def test_records_hold_the_boxes_of_the_label_files(drawn, tmp_path):
     assert manifest["images"] == 6 and sum(manifest["counts"].values()) == sum(
         len(unpack(r.target, 3).classes) for r in records
     )
-    assert (tmp_path / "records/labels.txt").read_text().split() == list(shapes.CLASSES)
+    assert (tmp_path / "records/labels.txt").read_text().split() == list(drawn_shapes.CLASSES)
 
 
 def test_the_layouts_give_the_same(drawn, tmp_path):
@@ -126,10 +126,10 @@ def test_records_of_others_are_checked():
             unpack(data, 1)
 
 
-@pytest.mark.parametrize("task", shapes.TASKS)
+@pytest.mark.parametrize("task", drawn_shapes.TASKS)
 def test_equal_seeds_draw_equal_files(tmp_path, task):
-    shapes.draw(task, tmp_path / "b", train=4, val=3, size=64)  # the smaller set takes its place
+    drawn_shapes.draw(task, tmp_path / "b", train=4, val=3, size=64)  # the smaller set takes its place
     for name in ("a", "b"):
-        shapes.draw(task, tmp_path / name, train=2, val=1, size=64)
+        drawn_shapes.draw(task, tmp_path / name, train=2, val=1, size=64)
     files = [{p.relative_to(tmp_path / n): p.read_bytes() for p in (tmp_path / n).rglob("*.*")} for n in ("a", "b")]
     assert files[0] == files[1] and len(files[0]) == 7

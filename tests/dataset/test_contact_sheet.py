@@ -8,7 +8,7 @@ import pytest
 from dataset_tools import write_ours
 
 from softdpu.dataset import example
-from softdpu.dataset.contact_sheet import contact_sheet
+from softdpu.dataset.contact_sheet import draw_sheet
 from softdpu.dataset.images import encode_jpeg
 from softdpu.errors import SoftdpuError
 
@@ -28,7 +28,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_the_sheet_shows_every_class_in_its_row(folder: Path) -> None:
-    line = contact_sheet(folder, folder / "sheet.png", images=3)
+    line = draw_sheet(folder, folder / "sheet.png", images=3)
     assert line.endswith("sheet.png: 9 images of 3 classes, 2 to 4 a class")
     sheet = cv2.imread(str(folder / "sheet.png")).astype(int)
     rows = []
@@ -37,17 +37,17 @@ def test_the_sheet_shows_every_class_in_its_row(folder: Path) -> None:
         assert (distance < 40).sum() > 2000
         rows.append(np.argwhere(distance < 40)[:, 0].mean())
     assert rows == sorted(rows)
-    contact_sheet(folder, folder / "again.png", images=3)
+    draw_sheet(folder, folder / "again.png", images=3)
     assert (folder / "again.png").read_bytes() == (folder / "sheet.png").read_bytes()
 
 
 def test_records_without_names_and_wrong_ones(folder: Path) -> None:
     (folder / "labels.txt").unlink()
-    assert "9 images of 3 classes" in contact_sheet(folder, folder / "sheet.png")
+    assert "9 images of 3 classes" in draw_sheet(folder, folder / "sheet.png")
     write_ours(folder / "data_0.tfrecord", [example.Record(0, 5, 5, 3, b"no image")])
     with pytest.raises(SoftdpuError, match=r"data_0.tfrecord, the record at byte 12: not an image"):
-        contact_sheet(folder, folder / "other.png")
+        draw_sheet(folder, folder / "other.png")
     assert not (folder / "other.png").exists()
     write_ours(folder / "data_0.tfrecord", [])
     with pytest.raises(SoftdpuError, match="hold no image"):
-        contact_sheet(folder, folder / "other.png")
+        draw_sheet(folder, folder / "other.png")

@@ -97,8 +97,8 @@ def test_validation_shards_follow_val_txt(ilsvrc: Path, tmp_path: Path) -> None:
     manifest = json.loads((tmp_path / "val" / "manifest.json").read_text())
     assert manifest["shards"] == {"data_0.tfrecord": 5, "data_1.tfrecord": 4}
     assert [source["name"] for source in manifest["sources"]] == ["ILSVRC2012_img_val.tar", "val.txt"]
-    assert imagenet.val_shards(ilsvrc / "val.txt", 3, 5) == 2
-    assert imagenet.val_shards(None, 10, 100) == imagenet.val_shards(ilsvrc / "not there", 10, 100) == 5
+    assert imagenet.count_val_shards(ilsvrc / "val.txt", 3, 5) == 2
+    assert imagenet.count_val_shards(None, 10, 100) == imagenet.count_val_shards(ilsvrc / "not there", 10, 100) == 5
 
 
 def test_shards_do_not_depend_on_who_writes_them(ilsvrc: Path, tmp_path: Path) -> None:
@@ -202,7 +202,7 @@ def test_a_truncated_tar_is_told(ilsvrc: Path, tmp_path: Path, share: float) -> 
     size = (ilsvrc / "ILSVRC2012_img_train.tar").stat().st_size
     folder = truncated(ilsvrc, tmp_path / "cut", int(size * share))
     with pytest.raises(SoftdpuError, match=r"ILSVRC2012_img_train.tar (is no whole tar archive|is broken or cut off)"):
-        imagenet.synset_tars(folder / "ILSVRC2012_img_train.tar")
+        imagenet.list_synset_tars(folder / "ILSVRC2012_img_train.tar")
 
 
 def test_a_tar_cut_between_two_members_is_told(ilsvrc: Path, tmp_path: Path) -> None:
@@ -210,7 +210,7 @@ def test_a_tar_cut_between_two_members_is_told(ilsvrc: Path, tmp_path: Path) -> 
         second = tar.getmembers()[1].offset
     folder = truncated(ilsvrc, tmp_path / "cut", second)
     with pytest.raises(SoftdpuError, match="is broken or cut off: no member and no end at byte"):
-        imagenet.synset_tars(folder / "ILSVRC2012_img_train.tar")
+        imagenet.list_synset_tars(folder / "ILSVRC2012_img_train.tar")
 
 
 @pytest.mark.parametrize("lost", [1000, 9000, 20000])
@@ -257,7 +257,7 @@ def test_synsets_and_images_that_occur_twice_are_told(ilsvrc: Path, tmp_path: Pa
         add(tar, "n01440764.tar", b"")
         add(tar, "n01440764.tar", b"")
     with pytest.raises(SoftdpuError, match=r"holds n01440764.tar twice"):
-        imagenet.synset_tars(path)
+        imagenet.list_synset_tars(path)
     train, val = ilsvrc / "ILSVRC2012_img_train.tar", tmp_path / "val.tar"
     with tarfile.open(val, "w") as tar:
         add(tar, "ILSVRC2012_val_00000001.JPEG", b"")

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from softdpu.dataset import example, make, mask_folder, masks, shapes, tfrecord
+from softdpu.dataset import drawn_shapes, example, make, mask_folder, masks, tfrecord
 from softdpu.dataset.pipeline import Augmentation, Batches
 from softdpu.errors import SoftdpuError
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    shapes.draw("segmentation", tmp_path / "shapes", 6, 3, size=72)
+    drawn_shapes.draw("segmentation", tmp_path / "shapes", 6, 3, size=72)
     return tmp_path / "shapes"
 
 

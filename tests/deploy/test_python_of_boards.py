@@ -16,7 +16,7 @@ GENERIC = {"list", "dict", "tuple", "set", "frozenset", "type"}  # subscripted a
 @pytest.fixture(scope="module")
 def shipped(tmp_path_factory):
     """The modules that the reference engine needs; LiteRT itself needs a newer Python."""
-    entries = arm.entries(tmp_path_factory.mktemp("runtime"))
+    entries = arm.list_entries(tmp_path_factory.mktemp("runtime"))
     names = [name for name in entries if name.endswith(".py") and "/litert/" not in name]
     needed = ("vart/runner", "vitis_ai_library/graph_runner", "xir/graph", "softdpu/numbers/fixed_point")
     assert {f"{arm.FOLDER}/{name}.py" for name in needed} < set(names)

@@ -99,7 +99,7 @@ def test_a_card_that_one_may_not_write(cards, rootfs, mode):
 
 def test_damage_is_found(cards, rootfs, monkeypatch):
     folder = rootfs / "home" / "root" / "target_zcu102"
-    entries = content.entries(cards / "amd" / "target_zcu102")
+    entries = content.list_entries(cards / "amd" / "target_zcu102")
     assert sdcard.write(entries, folder) == len(entries)
     assert sdcard.verify(entries, folder) == []
     file = folder / "images" / "4_image4.png"

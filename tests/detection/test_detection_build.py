@@ -12,7 +12,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
 from workflow_tools import copy_project, environment, snakemake
 
-from softdpu.dataset import shapes
+from softdpu.dataset import drawn_shapes
 
 pytestmark = pytest.mark.slow
 
@@ -32,7 +32,7 @@ STAGES = ["float model", "quantized", "on target"]
 @pytest.mark.long
 def test_the_build_makes_a_detector(tmp_path: Path) -> None:
     folder = copy_project(tmp_path / "detect")
-    shapes.draw("detection", folder / "shapes", train=160, val=30, size=64)
+    drawn_shapes.draw("detection", folder / "shapes", train=160, val=30, size=64)
     (folder / "config.yaml").write_text(CONFIG)
     run = snakemake(folder, "-j2", "target_zcu102", "check_zcu102", "build/report/boxes.svg")
     assert run.returncode == 0, run.stdout[-4000:]

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from doc_blocks import ROOT
 
-from softdpu.build.reference import reference
+from softdpu.build.reference import make_reference
 
 
 def test_the_config_reference_is_the_schemas() -> None:
     page = (ROOT / "docs/config.md").read_text(encoding="utf-8")
-    made = reference(ROOT / "schemas/config.schema.yaml")
+    made = make_reference(ROOT / "schemas/config.schema.yaml")
     assert page == made, "docs/config.md is old: python scripts/config_reference.py --output docs/config.md"
 
 

@@ -65,9 +65,9 @@ def test_the_words_name_cause_and_channel(found) -> None:
     assert "Cause: dead channels take the weight range of middle" in text
     assert "Cause of that: dead channels of first, so that middle read" in text
     assert any(
-        "channel 2 is dead (BatchNormalization variance near zero)" in r for r in reasons.reasons(found, "middle")
+        "channel 2 is dead (BatchNormalization variance near zero)" in r for r in reasons.list_reasons(found, "middle")
     )
-    assert any("channel 5 reaches" in r and "stretches the range" in r for r in reasons.reasons(found, "last"))
+    assert any("channel 5 reaches" in r and "stretches the range" in r for r in reasons.list_reasons(found, "last"))
     assert reasons.find_worst(found)[0] == "middle"
 
 
@@ -80,7 +80,7 @@ def test_of_a_healthy_network_nothing_is_said_to_be_wrong(tmp_path: Path) -> Non
     healthy = keras.Model(inputs, x)
     found = examine(healthy, random_images(healthy, 32))
     assert found.output_sqnr[0] > 25
-    assert reasons.diagnosis(found)[0].startswith("Nothing is wrong")
+    assert reasons.diagnose(found)[0].startswith("Nothing is wrong")
     report.write_table(found, tmp_path / "layers.html")
     page = (tmp_path / "layers.html").read_text(encoding="utf-8")
     assert "Nothing is wrong" in page and "orst" not in page
@@ -88,7 +88,7 @@ def test_of_a_healthy_network_nothing_is_said_to_be_wrong(tmp_path: Path) -> Non
 
 
 def test_a_sick_network_is_not_called_healthy(found) -> None:
-    assert not any("Nothing is wrong" in line for line in reasons.diagnosis(found))
+    assert not any("Nothing is wrong" in line for line in reasons.diagnose(found))
 
 
 def test_the_numbers_are_what_they_are_called(found, model) -> None:

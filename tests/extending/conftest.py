@@ -22,7 +22,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     files = re.findall(r"^<!-- an excerpt of file (\S+) -->\n```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
     assert [name for name, _ in files] == [
         *(f"cap_layer/{stage}.py" for stage in ("quantizer", "compiler", "reference", "litert")),
-        *("my_source.py", "my_step.py", "pixels_mt.py", "shrink_operation/importer.py"),
+        *("my_source.py", "my_step.py", "my_task.py", "pixels_mt.py", "shrink_operation/importer.py"),
     ]
     for name, text in files:
         (folder / name).parent.mkdir(exist_ok=True)

@@ -74,7 +74,7 @@ def network(package: Path, run_python: Callable[..., str]) -> Path:
 
 def test_the_walk_through_of_a_layer(network: Path) -> None:
     # Without the extension it is a layer that only its own code knows, on the CPU.
-    places = {place.layer: place for place in inspect_model(network / "quant.h5", boards.target("zcu102"))}
+    places = {place.layer: place for place in inspect_model(network / "quant.h5", boards.find_target("zcu102"))}
     assert (places["quant_cap"].device, places["quant_cap"].operation) == ("CPU", "Cap")
 
 
@@ -97,13 +97,13 @@ def test_a_board_is_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     with open(tmp_path / "data" / "boards.csv", "a", encoding="utf-8") as file:
         file.write(line + "\n")
     monkeypatch.setattr(boards, "_DATA", tmp_path / "data")
-    boards._boards.cache_clear()
+    boards._read_boards.cache_clear()
     try:
-        made = boards.target("my-board", "2.5")
+        made = boards.find_target("my-board", "2.5")
         assert (made.title, made.dpu.name, made.cores) == ("A board of my own", "DPUCZDX8G_ISA1_B4096", 1)
-        assert "my_board" in boards.target_names()
+        assert "my_board" in boards.list_targets()
     finally:
-        boards._boards.cache_clear()
+        boards._read_boards.cache_clear()
 
 
 @pytest.mark.parametrize("stage", ["compiler", "reference"])

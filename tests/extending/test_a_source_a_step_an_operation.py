@@ -1,7 +1,9 @@
-"""docs/extending.md: a source of images, a step of the rescue and an operation of ONNX, out of tree."""
+"""docs/extending.md: a source of images, a step of the rescue, a task and an operation of ONNX, out of tree."""
 
 from __future__ import annotations
 
+import importlib
+import json
 import runpy
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +12,9 @@ import cv2
 import numpy as np
 import pytest
 
+from softdpu import tasks
 from softdpu.dataset import example, make, tfrecord
+from softdpu.package import ladder
 
 OPERATION = """
 from pathlib import Path
@@ -70,6 +74,35 @@ def test_a_step_of_the_rescue(package: Path, monkeypatch: pytest.MonkeyPatch) ->
     step = recipe.report[-1]
     assert (step["step"], step["detail"]) == ("cut_outliers", "1 weights")
     assert step["kept"] == (step["after"] < step["before"])
+
+
+def test_a_task(package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keras = pytest.importorskip("tf_keras")
+    from softdpu.training import common, float_model
+    from softdpu.training import tasks as training_tasks
+    from softdpu.training.course import Course
+
+    for tables, name in ((make, "SOURCES"), (tasks, "TASKS"), (training_tasks, "TASKS")):
+        monkeypatch.setattr(tables, name, dict(getattr(tables, name)))
+    monkeypatch.syspath_prepend(str(package))
+    runpy.run_path(str(package / "my_source.py"))
+    importlib.import_module("my_task")
+    for split in ("train", "val"):
+        make.make(make.Choice("shapes", "", split), tmp_path / split)
+    data = common.Data(tmp_path / "val", tmp_path / "train", task="top_two")
+    task = data.find_task()
+    inputs = keras.Input((32, 32, 3))
+    model = keras.Model(inputs, keras.layers.Dense(3)(keras.layers.GlobalAveragePooling2D()(inputs)))
+    targets, course = task.targets(model), Course(epochs=1, batch_size=10)
+    train, val = common.train_batches(data, 32, targets, course), common.val_batches(data, 32, targets, 1)
+    float_model.train(model, train, val, course, False, tmp_path / "logs", task=task)
+    model.layers[-1].set_weights([np.zeros((3, 3)), np.array([0.0, 1.0, 2.0])])  # disc second, square last
+    metrics = task.evaluate(model, val, tmp_path / "predictions.csv")
+    assert (metrics["top_two"], metrics["accuracy"], metrics["images"]) == (0.5, 0.0, 20)
+    (tmp_path / "metrics.json").write_text(json.dumps(metrics))
+    step = ladder.read_step("float", tmp_path / "metrics.json", tasks.find("top_two"))
+    assert (step.accuracy, step.others, step.images) == (0.5, (0.0,), 20)
+    assert "first two" in ladder.show_table([step], tasks.find("top_two"))
 
 
 def test_an_operation_of_onnx(run_python: Callable[..., str]) -> None:

@@ -117,7 +117,7 @@ def test_no_board_reply_gives_a_traceback_or_reaches_the_terminal() -> None:
     def ask() -> None:
         board = query.read(mutate_text(REPLY, rng))
         assert is_clean(board.text())
-        arm.settings(board)
+        arm.read_settings(board)
         query.check_fingerprint(0x101000056010407, board.fingerprints, "zcu102")
 
     def compare() -> None:
@@ -125,8 +125,8 @@ def test_no_board_reply_gives_a_traceback_or_reaches_the_terminal() -> None:
             report = results.check(json.loads(mutate_json(REPORT, rng)), "board")
         except (ValueError, RecursionError):
             raise SoftdpuError("no JSON") from None  # as deploy says it
-        found = {**results.compare(report, REPORT), "throughput": results.throughput(report), "runs_on": "DPU"}
-        for line in results.text(found, "this network", "zcu102", None):
+        found = {**results.compare(report, REPORT), "throughput": results.list_throughput(report), "runs_on": "DPU"}
+        for line in results.show_text(found, "this network", "zcu102", None):
             assert is_clean(line)
 
     def reason() -> None:

@@ -33,7 +33,7 @@ def test_a_manifest_names_nothing_outside_its_folder(tmp_path: Path, name: str) 
     (tmp_path / "secret").write_text("mine")
     (folder / manifest.NAME).write_text(f"{sha256(tmp_path / 'secret')}  {name}\n")
     with pytest.raises(SoftdpuError) as caught:
-        content.entries(folder)
+        content.list_entries(folder)
     assert "make the folder again" in str(caught.value)
 
 
@@ -51,7 +51,7 @@ def test_a_link_that_leads_out_of_the_folder_is_refused(tmp_path: Path) -> None:
     (folder / "labels.txt").symlink_to("../secret")
     write_manifest(folder, ["labels.txt"])
     with pytest.raises(SoftdpuError, match="leads out of the folder"):
-        content.entries(folder)
+        content.list_entries(folder)
 
 
 def test_no_card_folder_gives_a_traceback(app, card, golden, capsys, tmp_path_factory) -> None:
@@ -69,7 +69,7 @@ def test_no_card_folder_gives_a_traceback(app, card, golden, capsys, tmp_path_fa
     def read_on_the_pc() -> None:
         text = whole[manifest.NAME].decode()
         (card / manifest.NAME).write_bytes(mutate_text(text, rng).encode("utf-8", "surrogateescape"))
-        assert all(entry.path.resolve().is_relative_to(card) for entry in content.entries(card).values())
+        assert all(entry.path.resolve().is_relative_to(card) for entry in content.list_entries(card).values())
 
     def run_the_app() -> None:
         name = rng.choice(["preprocess.json", "golden/golden.json", "labels.txt", "images/0_image0.png"])

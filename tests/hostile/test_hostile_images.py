@@ -18,7 +18,7 @@ from mutate import TEXTS, Door, mutate_bytes, seeded, tries
 
 from softdpu.commands import values
 from softdpu.dataset import arrays, example, images, labels, masks, preprocess, tfrecord
-from softdpu.dataset.contact_sheet import contact_sheet
+from softdpu.dataset.contact_sheet import draw_sheet
 from softdpu.dataset.folder import ImageFolder
 from softdpu.dataset.listed import state
 from softdpu.dataset.make import Choice, make
@@ -197,7 +197,7 @@ def encode(label: int) -> bytes:
 def test_a_label_that_no_class_has(tmp_path: Path, label: int) -> None:
     folder = records_of(tmp_path / "records", [encode(0), encode(label)])
     with pytest.raises(SoftdpuError, match=rf"the label must be 0 .*, it is {label}"):
-        contact_sheet(folder, tmp_path / "sheet.png")
+        draw_sheet(folder, tmp_path / "sheet.png")
     assert not (tmp_path / "sheet.png").exists()
 
 
@@ -267,7 +267,7 @@ def test_classes_of_odd_names_are_as_many_as_there_are(tmp_path: Path) -> None:
     for split in ("train", "val"):
         make(Choice("image_folder", str(tmp_path / "images"), split), tmp_path / split)
         assert len(labels.read(tmp_path / split / "labels.txt")) == len(NAMES)
-        contact_sheet(tmp_path / split, tmp_path / "sheet.png")
+        draw_sheet(tmp_path / split, tmp_path / "sheet.png")
     assert len(state(tmp_path / "images")) == 64
 
 

@@ -48,7 +48,7 @@ def _prepare(folder: Path) -> None:
         SEEDS[ending] = path.read_bytes()
         assert door.load_model(path).output_shape == (None, 2)
         own_load.load(model_file.read(path), 8)
-    inspect_model(folder / "seed.h5", boards.target("zcu102"))
+    inspect_model(folder / "seed.h5", boards.find_target("zcu102"))
 
 
 def _make(rng: random.Random, folder: Path) -> tuple[Path, int]:
@@ -137,7 +137,7 @@ def _take(case: tuple[Path, int]) -> None:
     elif way == 1:
         own_load.load(model_file.read(path), 8)
     else:
-        inspect_model(path, boards.target("zcu102"))
+        inspect_model(path, boards.find_target("zcu102"))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="workers are forked")

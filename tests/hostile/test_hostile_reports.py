@@ -66,9 +66,9 @@ def test_no_report_of_a_build_gives_a_traceback(tmp_path: Path, written: dict[st
     path, page, xmodel = tmp_path / "some.json", tmp_path / "page.html", tmp_path / "net.xmodel"
     compiled().serialize(str(xmodel))
     (tmp_path / "tfrec").mkdir()
-    for name in compare.results(str(tmp_path), "v/zcu102"):
+    for name in compare.list_results(str(tmp_path), "v/zcu102"):
         Path(name).parent.mkdir(parents=True, exist_ok=True)
-    results = [Path(name) for name in compare.results(str(tmp_path), "v/zcu102")]
+    results = [Path(name) for name in compare.list_results(str(tmp_path), "v/zcu102")]
     compiled().serialize(str(results[2]))
 
     def sweep(path: Path) -> None:
@@ -83,7 +83,7 @@ def test_no_report_of_a_build_gives_a_traceback(tmp_path: Path, written: dict[st
 
     def exported(path: Path) -> None:
         for step, found in ladder.find_exported([path]).items():
-            ladder.table([ladder.read_step(step, found)])
+            ladder.show_table([ladder.read_step(step, found)])
 
     readers: list[tuple[Any, Callable[[Path], object]]] = [
         (written["predict"], lambda path: predicted.write_prediction(page, path)),
@@ -91,7 +91,7 @@ def test_no_report_of_a_build_gives_a_traceback(tmp_path: Path, written: dict[st
         (written["inspect"], lambda path: compiled_page.write_summary(page, "zcu102", xmodel, None, path)),
         ({"format": "tflite", "accuracy": 0.5, "images": 10}, exported),
         ({"sweep": [{"threads": 1, "fps": 5.5}, {"threads": 2, "fps": 9}]}, speed.read_sweep),
-        ({"sources": SHARD["sources"]}, provenance._sources),
+        ({"sources": SHARD["sources"]}, provenance._list_sources),
         ({"iou": [0.5, None]}, lambda path: metrics.write_classes(page, {"ptq": path}, ["a", "b"], tasks.SEGMENTATION)),
         (
             {"by_class": {"a": 0.5, "b": None}},
@@ -101,8 +101,8 @@ def test_no_report_of_a_build_gives_a_traceback(tmp_path: Path, written: dict[st
         (STEPS, sweep),
         ({"fps": 5.5}, sweep),
         (SHARD, shard),
-        ({"fingerprint": "0x101000056010407"}, boards.target_from_arch),
-        ({"target": "DPUCZDX8G_ISA1_B4096"}, boards.target_from_arch),
+        ({"fingerprint": "0x101000056010407"}, boards.find_target_by_arch),
+        ({"target": "DPUCZDX8G_ISA1_B4096"}, boards.find_target_by_arch),
         ({"quantize_strategy": {"bit": 8}}, load_json),
     ]
     for value, read in readers:

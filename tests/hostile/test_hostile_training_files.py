@@ -38,7 +38,7 @@ def small_net() -> Any:
 
 
 def write_checkpoint(folder: Path, net: Any) -> None:
-    own = checkpoints.values(checkpoints.variables(net))
+    own = checkpoints.read_values(checkpoints.list_variables(net))
     best = {"accuracy": 0.5, "epoch": 1, "start": START}
     Store(folder, {"seed": "1"}).save(State(2, {"loss": [1.0, 0.5]}, best, net.get_weights(), own))
 

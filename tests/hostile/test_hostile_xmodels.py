@@ -108,7 +108,7 @@ def _change_attribute(rng: random.Random, message: Any) -> None:
 
 
 def _run(graph: xir.Graph, mode: str) -> None:
-    for device, subgraph in load.devices(graph):
+    for device, subgraph in load.list_devices(graph):
         if device == "DPU":
             runner = vart.Runner.create_runner(subgraph, mode)
             shapes = [tensor.dims for tensor in (*runner.get_input_tensors(), *runner.get_output_tensors())]
@@ -126,7 +126,7 @@ def _take(case: tuple[Path, int]) -> None:
     path, way = case
     graph = load.load(path)
     if way == 0:
-        list(show.text(show.describe(path)))
+        list(show.show_text(show.describe(path)))
     else:
         _run(graph, "ref" if way == 1 else "run")
 

@@ -21,7 +21,7 @@ def test_every_name_is_a_layer_with_those_variables() -> None:
     for name, kind in kinds.QUANTIZED.items():
         if not kind.module:
             assert issubclass(getattr(keras.layers, name), keras.layers.Layer), name
-        assert {kinds.plain(taken) for taken in kind.takes_in} <= {*kinds.ACTIVATION_LAYERS, "VitisSigmoid"}
+        assert {kinds.strip_quantize(taken) for taken in kind.takes_in} <= {*kinds.ACTIVATION_LAYERS, "VitisSigmoid"}
     for name, kernel in kinds.KERNELS.items():
         arguments = {"units": 2} if name == "Dense" else {"kernel_size": 1}
         if name in ("Conv2D", "Conv2DTranspose"):

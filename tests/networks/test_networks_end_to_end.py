@@ -16,7 +16,7 @@ import pytest
 
 import xir
 from softdpu.compiler.compile import Compiled, compile_keras
-from softdpu.compiler.frontend import front_end
+from softdpu.compiler.frontend import build_graph
 from softdpu.compiler.inspector import inspect_model
 from softdpu.compiler.keras_h5 import read_keras_model
 from softdpu.compiler.xir_io import to_xir
@@ -270,7 +270,7 @@ def test_keras_equals_both_engines(name: str, tmp_path: Path) -> None:
     quantized = read_keras_model(path)
     by_name = dict(zip((layer for layer, _ in quantized.inputs), images, strict=True))
     for board in (BOARDS[list(NETS).index(name) % len(BOARDS)], "zcu102"):
-        compiled = compile_keras(quantized, boards.target(board))
+        compiled = compile_keras(quantized, boards.find_target(board))
         soft = [op.kind == "softmax" for op in compiled.graph.outputs]
         shapes_are_the_model_s(ready, compiled)
         graph = compiled.to_xir()
@@ -283,13 +283,15 @@ def test_keras_equals_both_engines(name: str, tmp_path: Path) -> None:
             assert len(np.unique(value)) > 4
     exports_are_the_same_network(path)
     model.save(tmp_path / "float.h5")
-    predicted = {place.layer: place.device for place in inspect_model(tmp_path / "float.h5", boards.target("zcu102"))}
+    predicted = {
+        place.layer: place.device for place in inspect_model(tmp_path / "float.h5", boards.find_target("zcu102"))
+    }
     actual = {place.layer.removeprefix("quant_"): place.device for place in compiled.places()}
     both = set(predicted) & set(actual) - set(model.input_names)
     assert len(both) >= 3
     assert {layer: predicted[layer] for layer in both} == {layer: actual[layer] for layer in both}
 
-    front = front_end(quantized)
+    front = build_graph(quantized)
     values = evaluate_graph(to_xir(front), by_name)
     for op, value in zip(front.outputs, expected, strict=True):
         assert close(value, values[op.tensor], op.kind == "softmax"), op.tensor

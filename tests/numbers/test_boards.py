@@ -31,37 +31,37 @@ KNOWN = [
 
 @pytest.mark.parametrize(("board", "version", "fingerprint"), KNOWN)
 def test_fingerprint_of_board_and_version(board: str, version: str | None, fingerprint: int) -> None:
-    assert boards.target(board, version).fingerprint == fingerprint
+    assert boards.find_target(board, version).fingerprint == fingerprint
 
 
 def test_every_board_has_a_dpu_for_each_of_its_versions() -> None:
     assert {"zcu102", "zcu104", "kv260", "kr260", "zcu111", "ultra96v2", "vck190", "vek280"} <= set(
-        boards.target_names()
+        boards.list_targets()
     )
-    for name in boards.target_names():
-        assert boards.target(name).name == name
-        for fingerprint in {boards.target(name).fingerprint}:
-            assert name in dict(boards.boards_of(fingerprint))
+    for name in boards.list_targets():
+        assert boards.find_target(name).name == name
+        for fingerprint in {boards.find_target(name).fingerprint}:
+            assert name in dict(boards.find_boards(fingerprint))
 
 
 def test_parallelism_and_limits_of_b4096() -> None:
-    dpu = boards.target("zcu102").dpu
+    dpu = boards.find_target("zcu102").dpu
     assert (dpu.pixel, dpu.input_channel, dpu.output_channel, dpu.augmentation, dpu.batch) == (8, 16, 16, 32, 1)
     assert dpu.operations_per_cycle == 4096
     assert dpu.limits["conv"].kernel == tuple(range(1, 17))
     assert dpu.limits["avg"].kernel[-1] == 256
-    assert boards.target("zcu102", "2.0").dpu.limits["avg"].kernel == tuple(range(2, 9))
-    assert [boards.target(name).batch for name in ("vck190", "vek280")] == [6, 14]
+    assert boards.find_target("zcu102", "2.0").dpu.limits["avg"].kernel == tuple(range(2, 9))
+    assert [boards.find_target(name).batch for name in ("vck190", "vek280")] == [6, 14]
 
 
 def test_unlisted_fingerprint_of_zynq_is_decoded() -> None:
-    dpu = boards.dpu_from_fingerprint(0x101000016010407 & ~(1 << 26))
+    dpu = boards.find_dpu(0x101000016010407 & ~(1 << 26))
     assert dpu.augmentation == 0
     assert dpu.input_channel == 16
 
 
 def test_decoding_gives_the_table_for_every_zynq_dpu() -> None:
-    listed = [dpu for dpu in boards.dpus() if dpu.type == "DPUCZDX8G"]
+    listed = [dpu for dpu in boards.list_dpus() if dpu.type == "DPUCZDX8G"]
     assert len(listed) == 36
     for dpu in listed:
         decoded = boards._decode_zynq(dpu.fingerprint)
@@ -72,7 +72,7 @@ def test_decoding_gives_the_table_for_every_zynq_dpu() -> None:
 def test_table_holds_what_the_target_factory_defines() -> None:
     if not TABLE.is_file():
         pytest.skip("needs ../shared/data/dpu_targets.csv")
-    mine = {(dpu.name, dpu.fingerprint): dpu for dpu in boards.dpus()}
+    mine = {(dpu.name, dpu.fingerprint): dpu for dpu in boards.list_dpus()}
     with open(TABLE, encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["fingerprint"]]
     for row in rows:
@@ -88,15 +88,15 @@ def test_table_holds_what_the_target_factory_defines() -> None:
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: boards.target("zcu1o2"), ["zcu1o2", "did you mean zcu102", "vek280"]),
-        (lambda: boards.target("toaster"), ["toaster", "known targets are"]),
-        (lambda: boards.target("vek280", "2.0"), ["vek280", "2.0", "3.5"]),
+        (lambda: boards.find_target("zcu1o2"), ["zcu1o2", "did you mean zcu102", "vek280"]),
+        (lambda: boards.find_target("toaster"), ["toaster", "known targets are"]),
+        (lambda: boards.find_target("vek280", "2.0"), ["vek280", "2.0", "3.5"]),
         (lambda: boards.parse_fingerprint("DPU B4096"), ["DPU B4096", "0x101000056010407"]),
         (lambda: boards.parse_fingerprint("-5"), ["-5"]),
         (lambda: boards.parse_fingerprint("0x1" + 16 * "0"), ["expected a fingerprint"]),
-        (lambda: boards.dpu_from_fingerprint(0x6FFFFFFFFFFFFFF), ["DPUCVDX8G"]),
-        (lambda: boards.dpu_from_fingerprint(0xFF00000000000001), ["no known DPU"]),
-        (lambda: boards.dpu_from_fingerprint(0x10100001601040F), ["unknown size"]),
+        (lambda: boards.find_dpu(0x6FFFFFFFFFFFFFF), ["DPUCVDX8G"]),
+        (lambda: boards.find_dpu(0xFF00000000000001), ["no known DPU"]),
+        (lambda: boards.find_dpu(0x10100001601040F), ["unknown size"]),
         (lambda: boards.choose_target(), ["give a target"]),
         (lambda: boards.choose_target(None, "4.0", "0x101000056010407"), ["4.0", "3.5"]),
         (lambda: boards.choose_target("zcu102", None, "0x101000056010407", "a.json"), ["not both"]),
@@ -113,16 +113,16 @@ def test_mistakes_are_told_in_one_line(call: object, words: list[str]) -> None:
 def test_arch_json(tmp_path: Path) -> None:
     path = tmp_path / "arch.json"
     path.write_text(json.dumps({"fingerprint": "0x101000016010404"}))
-    assert boards.target_from_arch(path).dpu.name == "DPUCZDX8G_ISA1_B1600"
+    assert boards.find_target_by_arch(path).dpu.name == "DPUCZDX8G_ISA1_B1600"
     path.write_text(json.dumps({"target": "DPUCZDX8G_ISA1_B4096"}))
     assert boards.choose_target(arch=path, vitis_ai="2.5").fingerprint == 0x101000016010407
     assert boards.choose_target("zcu104", arch=path).cores == 2
     for text in ("{", "[]", '{"fingerprint": []}', '{"target": "DPUX"}'):
         path.write_text(text)
         with pytest.raises(SoftdpuError, match=r"arch\.json"):
-            boards.target_from_arch(path)
+            boards.find_target_by_arch(path)
     with pytest.raises(SoftdpuError, match="missing"):
-        boards.target_from_arch(tmp_path / "missing.json")
+        boards.find_target_by_arch(tmp_path / "missing.json")
 
 
 def test_a_new_board_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,10 +130,10 @@ def test_a_new_board_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     with open(data / "boards.csv", "a", encoding="utf-8") as file:
         file.write("myboard,My own board,DPUCZDX8G_ISA1_B2304,2.5 3.0,3.0,2,325,\n")
     monkeypatch.setattr(boards, "_DATA", data)
-    boards._boards.cache_clear()
+    boards._read_boards.cache_clear()
     try:
-        made = boards.target("myboard")
+        made = boards.find_target("myboard")
         assert (made.fingerprint, made.cores, made.clock_mhz) == (0x101000056010405, 2, 325)
-        assert "myboard" in boards.target_names()
+        assert "myboard" in boards.list_targets()
     finally:
-        boards._boards.cache_clear()
+        boards._read_boards.cache_clear()

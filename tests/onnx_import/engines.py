@@ -43,7 +43,7 @@ def run_on_engines(model: Any, folder: Path, images: int = 2, calibration: int =
     given = [feed[:images] for feed in feeds]
     expected = keras.models.load_model(path, compile=False).predict(given if len(given) > 1 else given[0], verbose=0)
     expected = expected if isinstance(expected, list) else [expected]
-    compiled = compile_keras(read_keras_model(path), boards.target("zcu102"))
+    compiled = compile_keras(read_keras_model(path), boards.find_target("zcu102"))
     graph = compiled.to_xir()
     children = [one for one in graph.get_root_subgraph().toposort_child_subgraph() if one.get_attr("device") != "USER"]
     differences = {}

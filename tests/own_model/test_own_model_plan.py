@@ -10,6 +10,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from softdpu.errors import SoftdpuError
+from softdpu.onnx_import import front
+from softdpu.own_model import scaling_text
 from softdpu.own_model.plan import check_file
 from softdpu.training.batches import keras
 
@@ -94,3 +96,19 @@ def test_what_the_names_do_not_say_is_left_to_the_import(tmp_path: Path) -> None
     two = keras.Sequential([keras.layers.Flatten(input_shape=(8, 8, 1)), keras.layers.Dense(1)])
     two.save(str(tmp_path / "two.h5"))
     check_file(tmp_path / "two.h5", "classification", 2)
+
+
+def test_an_onnx_file_is_read_once_at_planning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, read, graph_of = tmp_path / "once.onnx", [], front.graph_of
+    monkeypatch.setattr(front, "graph_of", lambda *given: read.append(given) or graph_of(*given))
+    model = {"file": str(path), "preprocess": None, "outputs": None, "input_size": 32}
+    for factor in (2.0, 4.0):
+        given = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, 32, 32])
+        made = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 3, 1, 1])
+        nodes = [helper.make_node("Mul", ["x", "f"], ["m"]), helper.make_node("GlobalAveragePool", ["m"], ["y"])]
+        graph = helper.make_graph(nodes, "g", [given], [made], [numpy_helper.from_array(np.float32(factor), "f")])
+        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), path)
+        texts = [scaling_text(model) for _ in range(2)]
+        check_file(path, "none", None, size=(32, 32))
+        assert texts[0] == texts[1] == f"rgb:{1 / factor:g},{1 / factor:g},{1 / factor:g}:0.0,0.0,0.0"
+    assert len(read) == 2

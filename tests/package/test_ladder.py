@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from softdpu.errors import SoftdpuError
-from softdpu.package.ladder import find_exported, ladder
+from softdpu.package.ladder import find_exported, write_ladder
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "ladder.py"
 
@@ -54,7 +54,7 @@ def test_exported_files_are_steps_by_their_format(tmp_path):
 def test_a_file_without_accuracy_is_told(tmp_path, text):
     (tmp_path / "metrics.json").write_text(text)
     with pytest.raises(SoftdpuError, match=r"metrics.json: expected JSON with accuracy and images"):
-        ladder({"float": tmp_path / "metrics.json"}, tmp_path / "out.json", tmp_path, "x")
+        write_ladder({"float": tmp_path / "metrics.json"}, tmp_path / "out.json", tmp_path, "x")
     assert not (tmp_path / "out.json").exists()
 
 
@@ -63,7 +63,7 @@ def test_a_network_at_chance_is_warned_of(tmp_path, capsys, accuracy, warned):
     """One of three classes is right by chance; 60 images leave 12 points of doubt."""
     labels = ["label,predicted,confidence"] + [f"{i % 3},0,0.5" for i in range(60)]
     (tmp_path / "predictions.csv").write_text("\n".join(labels) + "\n")
-    ladder({"float model": write(tmp_path / "metrics.json", accuracy, 60)}, tmp_path / "out.json", tmp_path, "x")
+    write_ladder({"float model": write(tmp_path / "metrics.json", accuracy, 60)}, tmp_path / "out.json", tmp_path, "x")
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning: ")]
     assert len(lines) == warned
     if warned:
@@ -74,5 +74,5 @@ def test_a_network_at_chance_is_warned_of(tmp_path, capsys, accuracy, warned):
 def test_an_uneven_set_has_a_higher_chance(tmp_path, capsys):
     labels = ["label,predicted,confidence"] + [f"{int(i < 6)},0,0.5" for i in range(60)]
     (tmp_path / "predictions.csv").write_text("\n".join(labels) + "\n")
-    ladder({"float model": write(tmp_path / "metrics.json", 0.9, 60)}, tmp_path / "out.json", tmp_path, "x")
+    write_ladder({"float model": write(tmp_path / "metrics.json", 0.9, 60)}, tmp_path / "out.json", tmp_path, "x")
     assert "always the same class gives 90.00 %" in capsys.readouterr().out

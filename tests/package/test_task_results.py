@@ -9,7 +9,7 @@ import pytest
 
 from softdpu import tasks
 from softdpu.errors import SoftdpuError
-from softdpu.package.ladder import ladder
+from softdpu.package.ladder import write_ladder
 from softdpu.package.outputs import match
 
 
@@ -26,7 +26,7 @@ def test_the_ladder_of_outputs(tmp_path: Path, capsys: pytest.CaptureFixture[str
     measured = {"images": 8, "outputs": [{"name": "a", "sqnr": 31.25, "cosine": 0.9991}]}
     (tmp_path / "ptq.json").write_text(json.dumps(measured))
     steps = {"float model": tmp_path / "float.json", "quantized": tmp_path / "ptq.json"}
-    ladder(steps, tmp_path / "ladder.json", tmp_path, "run", tasks.NONE)
+    write_ladder(steps, tmp_path / "ladder.json", tmp_path, "run", tasks.NONE)
     line = capsys.readouterr().out.splitlines()[1]
     assert line.split() == ["quantized", "a", "31.25", "dB", "0.99910", "8"]
     assert json.loads((tmp_path / "ladder.json").read_text())["steps"][1] == {"name": "quantized", **measured}
@@ -37,10 +37,10 @@ def test_the_ladder_of_masks(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         metrics = {"mean_iou": value, "accuracy": 0.97, "images": 8}
         (tmp_path / f"{name}.json").write_text(json.dumps(metrics))
     steps = {"float model": tmp_path / "float.json", "quantized": tmp_path / "ptq.json"}
-    ladder(steps, tmp_path / "ladder.json", tmp_path, "run", tasks.SEGMENTATION)
+    write_ladder(steps, tmp_path / "ladder.json", tmp_path, "run", tasks.SEGMENTATION)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["mean", "IoU", "pixel", "accuracy", "images", "to", "float", "model"]
     assert lines[2].split() == ["quantized", "89.50", "%", "97.00", "%", "8", "-0.50"]
     with pytest.raises(SoftdpuError, match="expected JSON with mean_iou, accuracy and images"):
         (tmp_path / "float.json").write_text("{}")
-        ladder(steps, tmp_path / "ladder.json", tmp_path, "run", tasks.SEGMENTATION)
+        write_ladder(steps, tmp_path / "ladder.json", tmp_path, "run", tasks.SEGMENTATION)

@@ -79,7 +79,7 @@ def test_plain_words(xmodel: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_all_boards(xmodel: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = predicted(capsys, xmodel, "--all-targets")
     by_name = {board["target"]: board for board in found["boards"]}
-    assert sorted(by_name) == boards.target_names()
+    assert sorted(by_name) == boards.list_targets()
     assert {name for name, board in by_name.items() if board["modelled"]} == set(MODELLED)
     assert "not modelled" in by_name["vck190"]["reason"] and "fps" not in by_name["vck190"]
     best = {name: max(row["app"]["value"] for row in by_name[name]["fps"]) for name in MODELLED}

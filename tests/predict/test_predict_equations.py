@@ -12,21 +12,21 @@ import pytest
 
 from softdpu.numbers import boards
 from softdpu.predict import MODELLED, predict_network
-from softdpu.predict.equations import bank_bytes, constants, times_of, work_of
+from softdpu.predict.equations import compute_times, count_bank_bytes, count_work, read_constants
 from softdpu.predict.layers import Layer, sort_by_run
 from softdpu.predict.network import Network
 from softdpu.predict.predict import Prediction
-from softdpu.predict.threads import App, frames_per_second
+from softdpu.predict.threads import App, compute_rate
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 import published_networks
 
-B4096 = boards.target("zcu102", "3.0").dpu
+B4096 = boards.find_target("zcu102", "3.0").dpu
 SIZES = ("B512", "B800", "B1024", "B1152", "B1600", "B2304", "B3136", "B4096")
 
 
 def dpu_of(size: str) -> boards.Dpu:
-    return next(dpu for dpu in boards.dpus() if dpu.name == f"DPUCZDX8G_ISA1_{size}")
+    return next(dpu for dpu in boards.list_dpus() if dpu.name == f"DPUCZDX8G_ISA1_{size}")
 
 
 def counted(layer: Layer, dpu: boards.Dpu) -> int:
@@ -52,7 +52,7 @@ def test_convolution_as_counted(size: str, shape: tuple[int, ...]) -> None:
     layer = Layer(
         "conv", "conv", (height, width, inputs), (height, width, outputs), (kernel, kernel), sources=("before",)
     )
-    work = work_of([before, layer], dpu)
+    work = count_work([before, layer], dpu)
     assert work.multiply[1] == counted(layer, dpu)
     assert work.engine[1] == work.operands[1] == 0
 
@@ -60,25 +60,25 @@ def test_convolution_as_counted(size: str, shape: tuple[int, ...]) -> None:
 def test_engine_for_pooling_as_counted() -> None:
     layer = Layer("pool", "pool", (14, 14, 40), (7, 7, 40), (3, 3), 2, sources=("image",))
     steps = itertools.product(range(0, 7, 4), range(7), range(0, 40, 16), range(9))
-    assert work_of([layer], B4096).engine[0] == sum(1 for _ in steps)
+    assert count_work([layer], B4096).engine[0] == sum(1 for _ in steps)
 
 
 def test_first_layer_packs_its_columns() -> None:
     first = Layer("a", "conv", (16, 16, 3), (16, 16, 16), (5, 5), sources=("image",))
     later = Layer("b", "conv", (16, 16, 3), (16, 16, 16), (5, 5), sources=("a",))
-    work = work_of([first, later], B4096)
+    work = count_work([first, later], B4096)
     assert list(work.multiply) == [2 * 16 * max(1 * 5, 8), 2 * 16 * 25]  # 5 columns of 3 channels are one step of 16
 
 
 def test_feature_maps_stay_only_where_they_fit_and_the_reader_is_next() -> None:
-    assert bank_bytes(B4096) == 512 * 1024
+    assert count_bank_bytes(B4096) == 512 * 1024
     small, large = (32, 32, 64), (128, 128, 64)
     for size, stays in ((small, True), (large, False)):
         chain = [
             Layer("a", "conv", (*size[:2], 3), size, weights=7, sources=("image",)),
             Layer("b", "conv", size, size, weights=9, sources=("a",)),
         ]
-        work = work_of(chain, B4096)
+        work = count_work(chain, B4096)
         whole = math.prod(size)
         assert list(work.load) == [size[0] * size[1] * 3, 0 if stays else whole]
         assert list(work.save) == [0 if stays else whole, whole]  # the last map leaves the DPU
@@ -88,22 +88,26 @@ def test_feature_maps_stay_only_where_they_fit_and_the_reader_is_next() -> None:
         Layer("b", "conv", small, small, sources=("a",)),
         Layer("sum", "eltwise", small, small, sources=("b", "a")),
     ]
-    work = work_of(branched, B4096)
+    work = count_work(branched, B4096)
     assert list(work.save) == [32 * 32 * 64, 0, 32 * 32 * 64]  # a is read twice, so it is saved
     assert list(work.load) == [32 * 32 * 3, 0, 32 * 32 * 64]  # and loaded for the sum
 
 
 def test_time_is_the_slower_of_engines_and_memory() -> None:
     layers = published_networks.networks()["vgg16"]()
-    work, values = work_of(layers, B4096), dict(constants())
-    times = times_of(work, values, 1, 300)
+    work, values = count_work(layers, B4096), dict(read_constants())
+    times = compute_times(work, values, 1, 300)
     expected = []
     for place in range(len(work.layers)):
         busy = (work.multiply[place] / values["multiply_ceiling"] + work.engine[place] * values["engine_share"]) / 300e3
         moved = (work.load[place] + work.save[place] + work.weights[place]) / (values["bandwidth_isa1"] * 1e6)
         expected.append(max(busy, moved) + values["start_isa1"] / 1e3)
     np.testing.assert_allclose(times.total, expected)
-    assert times_of(work, values, 1, 300, 3).total.sum() > times_of(work, values, 1, 300, 2).total.sum() > sum(expected)
+    assert (
+        compute_times(work, values, 1, 300, 3).total.sum()
+        > compute_times(work, values, 1, 300, 2).total.sum()
+        > sum(expected)
+    )
 
 
 def test_the_order_of_the_file_does_not_matter() -> None:
@@ -146,7 +150,7 @@ def predicted(
     layers = tuple(published_networks.networks()[name]())
     side = layers[0].source[0]
     network = Network((layers,), 0, side * side, side * side * 3)
-    return predict_network(name, network, boards.target(board, vitis_ai), threads)
+    return predict_network(name, network, boards.find_target(board, vitis_ai), threads)
 
 
 @pytest.mark.parametrize("vitis_ai", ["1.3", "1.4", "3.0"])
@@ -170,14 +174,14 @@ def test_intervals_hold_their_value_and_threads_never_slow_down(name: str, board
     rows = found.layers()
     assert found.latency_ms is not None
     assert sum(row["milliseconds"] for row in rows) == pytest.approx(found.latency_ms.value, rel=1e-3)
-    assert all(0 < row["utilisation"] <= constants()["multiply_ceiling"] for row in rows if row["kind"] == "conv")
+    assert all(0 < row["utilisation"] <= read_constants()["multiply_ceiling"] for row in rows if row["kind"] == "conv")
 
 
 def test_threads_meet_the_smallest_bound() -> None:
     slow = App(processor=10.0, locked=4.0)
-    assert frames_per_second(lambda cores: 5.0, 3, 1, App()) == 200
-    assert frames_per_second(lambda cores: 5.0, 3, 1, slow) == pytest.approx(1000 / 15)
-    assert frames_per_second(lambda cores: 5.0, 3, 8, App()) == 600
-    assert frames_per_second(lambda cores: 5.0, 3, 8, App(processor=10.0)) == 400  # four processors
-    assert frames_per_second(lambda cores: 5.0, 3, 8, slow) == 250  # one thread at a time
-    assert frames_per_second(lambda cores: 5.0 * cores**2, 3, 8, App()) == 200  # a further core never does harm
+    assert compute_rate(lambda cores: 5.0, 3, 1, App()) == 200
+    assert compute_rate(lambda cores: 5.0, 3, 1, slow) == pytest.approx(1000 / 15)
+    assert compute_rate(lambda cores: 5.0, 3, 8, App()) == 600
+    assert compute_rate(lambda cores: 5.0, 3, 8, App(processor=10.0)) == 400  # four processors
+    assert compute_rate(lambda cores: 5.0, 3, 8, slow) == 250  # one thread at a time
+    assert compute_rate(lambda cores: 5.0 * cores**2, 3, 8, App()) == 200  # a further core never does harm

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import tf_keras as keras
 
-from softdpu.quantizer import deploy, positions_report, refine, vitis_quantize
+from softdpu.quantizer import finalize, positions_report, refine, vitis_quantize
 
 L = keras.layers
 
@@ -118,7 +118,7 @@ def test_legality_is_reached_where_one_pass_of_the_rules_is_not_enough():
     x = L.MaxPooling2D(name="p")(L.ReLU(name="r")(L.Conv2D(2, 1, name="c")(inputs)))
     model = quantized(x, inputs)
     put(model, quant_in=6, quant_c__kernel=8, quant_c__bias=9, quant_r=5, quant_p=-6)
-    deploy.make_legal(model)
+    finalize.make_legal(model)
     entry = positions_report(model)["quant_c"]
     assert outputs_of(model, "quant_r", "quant_p") == [-6, -6]
     assert entry["shift_cut"] == 16

@@ -17,7 +17,7 @@ from record_tools import write_records
 
 from softdpu.dataset import images
 from softdpu.errors import SoftdpuError
-from softdpu.output.pictures import HATCHES, bar_style, line_style, printable
+from softdpu.output.pictures import HATCHES, choose_bar_style, choose_line_style, printable
 from softdpu.package.ladder import Step
 from softdpu.report import confusion, costs, curves, dag, flips, ladder, provenance, sections, speed, stages
 from softdpu.training import results
@@ -72,7 +72,7 @@ def measured(built: Path) -> dict[str, list[Path]]:
 
 def test_the_accuracy_section_is_whole_and_the_same_bytes_again(built: Path, tmp_path: Path) -> None:
     for name in ("a", "b"):
-        sections.accuracy(measured(built), built / "val", tmp_path / name)
+        sections.draw_accuracy(measured(built), built / "val", tmp_path / name)
     files = sorted(path.name for path in (tmp_path / "a").iterdir())
     assert files == [
         "change_ptq.svg", "change_qat.svg", "classes.html", "confusion_float.svg", "confusion_ptq.svg",
@@ -90,19 +90,19 @@ def test_the_accuracy_section_is_whole_and_the_same_bytes_again(built: Path, tmp
 def test_a_missing_stage_is_told_where_its_pictures_would_be(built: Path, tmp_path: Path) -> None:
     files = {**measured(built), "qat": [], "float": [p for p in measured(built)["float"] if p.suffix == ".json"]}
     files["float"].append(built / "float_model/predictions.csv")
-    sections.accuracy(files, built / "val", tmp_path)
+    sections.draw_accuracy(files, built / "val", tmp_path)
     for name in ("confusion_qat.svg", "change_qat.svg", "flips_qat.svg"):
         assert "This build has no such stage (fine-tuned)" in " ".join(texts(tmp_path / name)), name
     for name in ("training_float.svg", "training_qat.svg"):
         assert "Nothing was trained" in " ".join(texts(tmp_path / name)), name
     assert "fine-tuned, %" not in cells(tmp_path / "classes.html")[0]
-    sections.accuracy({stage: [] for stage in STAGES}, built / "val", tmp_path / "none")
+    sections.draw_accuracy({stage: [] for stage in STAGES}, built / "val", tmp_path / "none")
     assert "no such stage (float model)" in " ".join(texts(tmp_path / "none/change_ptq.svg"))
 
 
 def test_the_matrix_counts_images(tmp_path: Path) -> None:
     found = predictions(4, 200, 0.4, 5)
-    counts = confusion.matrix(found, 4)
+    counts = confusion.count_pairs(found, 4)
     for true in range(4):
         for said in range(4):
             assert counts[true, said] == sum(
@@ -148,8 +148,8 @@ def test_a_thousand_classes_stay_readable(tmp_path: Path) -> None:
         assert shown.count("all others") == 2
         assert any(re.search("the 20 classes with the most .*, of 1,000", text) for text in shown)
         assert (tmp_path / name).stat().st_size < 500_000
-    counts = confusion.matrix(before, 1000)
-    chosen = confusion.worst_classes(counts.sum(axis=0))
+    counts = confusion.count_pairs(before, 1000)
+    chosen = confusion.find_worst_classes(counts.sum(axis=0))
     assert confusion.fold(counts, chosen).sum() == 5000
     assert confusion.fold(counts, chosen)[3, 5] == counts[chosen[3], chosen[5]]
     confusion.write_table(tmp_path / "t.html", {"float": before, "ptq": after}, names, 1000)
@@ -288,9 +288,9 @@ def test_predictions_come_back(tmp_path: Path) -> None:
 
 
 def test_series_differ_without_colour() -> None:
-    lines = [(line_style(i)["marker"], line_style(i)["linestyle"]) for i in range(6)]
+    lines = [(choose_line_style(i)["marker"], choose_line_style(i)["linestyle"]) for i in range(6)]
     assert len({marker for marker, _ in lines}) == 6 and len({dash for _, dash in lines[:4]}) == 4
-    assert len({bar_style(i)["hatch"] for i in range(len(HATCHES))}) == len(HATCHES)
+    assert len({choose_bar_style(i)["hatch"] for i in range(len(HATCHES))}) == len(HATCHES)
 
 
 GRAPH = """digraph snakemake_dag {

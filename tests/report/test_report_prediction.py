@@ -29,7 +29,7 @@ def page(folder: Path, value: dict[str, Any] | None) -> str:
 def test_numbers_layers_and_advice(tmp_path: Path) -> None:
     layer = Layer("first <conv>", "conv", (64, 64, 3), (64, 64, 24), (3, 3), weights=672, sources=("image",))
     network = Network(((layer,),), 0, 64 * 64, 64 * 64 * 3)
-    value = as_dict(predict_network("small.xmodel", network, boards.target("zcu102"), (1, 6)))
+    value = as_dict(predict_network("small.xmodel", network, boards.find_target("zcu102"), (1, 6)))
     text = page(tmp_path, value)
     assert "first &lt;conv&gt;" in text and "24 output channels cost as much as 32" in text
     assert f"{value['layers'][0]['cycles']:,}" in text
@@ -38,7 +38,7 @@ def test_numbers_layers_and_advice(tmp_path: Path) -> None:
 
 
 def test_a_board_that_is_not_modelled_and_a_build_without_prediction(tmp_path: Path) -> None:
-    assert "not modelled" in page(tmp_path, as_dict(Prediction("small.xmodel", boards.target("vck190"))))
+    assert "not modelled" in page(tmp_path, as_dict(Prediction("small.xmodel", boards.find_target("vck190"))))
     assert "no prediction" in page(tmp_path, None)
     (tmp_path / "broken.json").write_text("{")
     with pytest.raises(SoftdpuError, match=r"broken\.json"):

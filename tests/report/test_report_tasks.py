@@ -74,11 +74,11 @@ def test_masks_are_drawn_beside_the_images_with_the_share_that_is_right(
 def test_a_pixel_has_the_colour_of_its_class() -> None:
     painted = masks._paint(np.array([[0, 1], [IGNORED, 200]], np.uint8))
     assert painted.shape == (2, 2, 3) and tuple(painted[1, 0]) == (255, 255, 255)
-    assert [tuple(pixel) for pixel in painted[0]] == [masks._colour(0), masks._colour(1)]
+    assert [tuple(pixel) for pixel in painted[0]] == [masks._choose_colour(0), masks._choose_colour(1)]
 
 
 def test_many_classes_have_colours_of_their_own(tmp_path: Path, records: Path) -> None:
-    assert len({masks._colour(label) for label in range(64)}) == 64
+    assert len({masks._choose_colour(label) for label in range(64)}) == 64
     truth = (np.arange(3 * 100) % 60).reshape(3, 10, 10).astype(np.uint8)
     masks.draw({"qat": write_masks(tmp_path / "q.npz", truth, truth)}, records, tmp_path / "m.svg")
     shown = texts(tmp_path / "m.svg")
@@ -243,7 +243,7 @@ def test_the_section_of_segmentation_is_what_the_table_of_figures_says(
         (tmp_path / name / "metrics.json").write_text(json.dumps({"iou": [0.5, 0.5, 0.5]}))
     results.write_history(tmp_path / "float/history.csv", HISTORY, 2)
     measured = {name: sorted((tmp_path / name).iterdir()) for name in ("float", "ptq")}
-    sections.accuracy({**measured, "qat": []}, records, tmp_path / "out", tasks.SEGMENTATION)
+    sections.draw_accuracy({**measured, "qat": []}, records, tmp_path / "out", tasks.SEGMENTATION)
     assert drawn(tmp_path / "out") == planned("segmentation")
     assert "pixel accuracy, %" in texts(tmp_path / "out/training_float.svg")
     assert "Nothing was trained" in " ".join(texts(tmp_path / "out/training_qat.svg"))
@@ -262,7 +262,7 @@ def test_the_mean_overlap_of_every_epoch_is_kept_and_drawn(tmp_path: Path) -> No
 
 def test_the_section_of_the_task_none_is_what_the_table_of_figures_says(tmp_path: Path) -> None:
     (tmp_path / "similarity.csv").write_text("image,output,sqnr,cosine\n0,a,20.0,0.9\n")
-    sections.accuracy({"ptq": [tmp_path / "similarity.csv"]}, tmp_path, tmp_path / "out", tasks.NONE)
+    sections.draw_accuracy({"ptq": [tmp_path / "similarity.csv"]}, tmp_path, tmp_path / "out", tasks.NONE)
     assert drawn(tmp_path / "out") == planned("none")
 
 

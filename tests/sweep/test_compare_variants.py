@@ -14,7 +14,7 @@ import pytest
 from softdpu.errors import SoftdpuError
 from softdpu.sweep import compare
 from softdpu.sweep.compare import COSTS, Row
-from softdpu.sweep.variants import results
+from softdpu.sweep.variants import list_results
 from softdpu.tasks import SEGMENTATION
 
 
@@ -45,7 +45,7 @@ def test_the_front_is_what_no_other_row_beats(cost: str) -> None:
             row(str(i), draw.randint(0, 5) / 5, draw.randint(1, 5), draw.randint(1, 5), draw.randint(1, 5))
             for i in range(draw.randint(1, 9))
         ]
-        assert compare.pareto(rows, cost) == front_by_definition(rows, cost)
+        assert compare.find_front(rows, cost) == front_by_definition(rows, cost)
 
 
 ROWS = [
@@ -105,7 +105,7 @@ def test_noise_is_not_called_best(cost: str) -> None:
 
 def test_ties_are_said_and_equal_points_have_one_label(tmp_path: Path) -> None:
     standings = {cost: compare.stand(NOISY, cost) for cost in COSTS}
-    lines = compare._text(NOISY, standings).splitlines()
+    lines = compare._show_text(NOISY, standings).splitlines()
     assert lines[1].endswith("size (= a again zcu102), operations (= a again zcu102), throughput (= a again zcu102)")
     assert lines[3].endswith("2,000") and "0.59 points" in lines[-1]
     compare.draw(tmp_path / "sweep.svg", NOISY, standings)
@@ -120,7 +120,7 @@ def test_ties_are_said_and_equal_points_have_one_label(tmp_path: Path) -> None:
 
 
 def test_other_tasks_are_compared_by_their_first_metric(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ladder, run, _ = map(Path, results(str(tmp_path), "wide/zcu102"))
+    ladder, run, _ = map(Path, list_results(str(tmp_path), "wide/zcu102"))
     steps = [("float model", 0.9), ("quantized", 0.875), ("on target", 0.75)]
     ladder.parent.mkdir(parents=True)
     ladder.write_text(

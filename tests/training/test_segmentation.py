@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from softdpu.dataset import make, shapes
+from softdpu.dataset import drawn_shapes, make
 from softdpu.errors import SoftdpuError
 from softdpu.numbers.segmentation import count_pixels, measure
 from softdpu.training import tasks
@@ -42,7 +42,7 @@ def test_metrics_of_an_epoch_are_those_of_evaluation(numbers: tuple[np.ndarray, 
 
 
 def test_evaluation_counts_all_pixels_and_keeps_some_masks(tmp_path: Path) -> None:
-    shapes.draw("segmentation", tmp_path / "shapes", 2, 3, size=72)
+    drawn_shapes.draw("segmentation", tmp_path / "shapes", 2, 3, size=72)
     make.make(make.Choice("mask_folder", str(tmp_path / "shapes"), "val"), tmp_path / "val")
     task = tasks.find("segmentation", Data(tmp_path / "val", task="segmentation"))
     model = task.build(Network(4, 32, 0.25))

@@ -12,9 +12,9 @@ from record_tools import write_colours
 from softdpu.errors import SoftdpuError
 from softdpu.training import model as models
 from softdpu.training.batches import KerasBatches, keras
+from softdpu.training.course import Course
 from softdpu.training.fit import fit, save
 from softdpu.training.float_model import train
-from softdpu.training.recipe import Recipe
 from softdpu.training.tasks.classification import cross_entropy, evaluate
 
 ROOT = Path(__file__).parents[2]
@@ -36,9 +36,9 @@ def tiny_network() -> keras.Model:
 
 
 def test_fit_learns_and_keeps_the_best_epoch(records: Path, tmp_path: Path) -> None:
-    recipe = Recipe(epochs=6, batch_size=16, optimizer="sgd", learning_rate=20.0, schedule="constant")
+    course = Course(epochs=6, batch_size=16, optimizer="sgd", learning_rate=20.0, schedule="constant")
     network, val = tiny_network(), KerasBatches(records / "val", 32, 7)
-    history = fit(network, KerasBatches(records / "train", 32, 16, seed=1), val, recipe, tmp_path / "logs")
+    history = fit(network, KerasBatches(records / "train", 32, 16, seed=1), val, course, tmp_path / "logs")
     assert evaluate(network, val)["accuracy"] == pytest.approx(max(history["val_accuracy"]))
     assert max(history["val_accuracy"]) > 0.9
     assert list((tmp_path / "logs").rglob("events.out.tfevents*"))
@@ -47,19 +47,19 @@ def test_fit_learns_and_keeps_the_best_epoch(records: Path, tmp_path: Path) -> N
 def test_training_never_makes_it_worse_where_the_start_counts(records: Path) -> None:
     network, val = tiny_network(), KerasBatches(records / "val", 32, 7)
     data = KerasBatches(records / "train", 32, 16, seed=1)
-    fit(network, data, val, Recipe(epochs=30, learning_rate=0.1, schedule="constant"))
+    fit(network, data, val, Course(epochs=30, learning_rate=0.1, schedule="constant"))
     before = network.get_weights()
     assert evaluate(network, val)["accuracy"] == 1.0
-    fit(network, data, val, Recipe(epochs=1, learning_rate=5.0, schedule="constant"), keep_start=True)
+    fit(network, data, val, Course(epochs=1, learning_rate=5.0, schedule="constant"), keep_start=True)
     for old, new in zip(before, network.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
 
 
 def test_a_diverged_training_is_told(records: Path) -> None:
-    recipe = Recipe(epochs=2, optimizer="sgd", learning_rate=float("inf"), schedule="constant")
+    course = Course(epochs=2, optimizer="sgd", learning_rate=float("inf"), schedule="constant")
     batches = KerasBatches(records / "train", 32, 16)
     with pytest.raises(SoftdpuError, match=r"training diverged.*learning_rate"):
-        fit(tiny_network(), batches, batches, recipe)
+        fit(tiny_network(), batches, batches, course)
 
 
 def test_evaluate_against_keras(records: Path) -> None:
@@ -90,7 +90,7 @@ def test_saved_models_are_equal_bytes_and_keras_2(tmp_path: Path) -> None:
 
 
 def test_the_network_is_the_tutorials() -> None:
-    network = models.mobilenet(10, 32, alpha=0.25, bn_momentum=0.9)
+    network = models.build_mobilenet(10, 32, alpha=0.25, bn_momentum=0.9)
     norms = [layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)]
     assert len(norms) == 27 and {layer.get_config()["momentum"] for layer in norms} == {0.9}
     assert network.input_shape == (None, 32, 32, 3) and network.output_shape == (None, 10)
@@ -114,7 +114,7 @@ def test_the_network_is_the_tutorials() -> None:
 )
 def test_what_mobilenet_has_not(options: dict, message: str) -> None:
     with pytest.raises(SoftdpuError, match=message) as error:
-        models.mobilenet(**{"classes": 10, "size": 32, "alpha": 0.25, **options})
+        models.build_mobilenet(**{"classes": 10, "size": 32, "alpha": 0.25, **options})
     assert "\n" not in " ".join(str(error.value).split())
 
 
@@ -122,19 +122,19 @@ def test_weights_of_another_alpha_are_told(tmp_path: Path) -> None:
     base = keras.applications.MobileNet(input_shape=(32, 32, 3), alpha=0.5, include_top=False, weights=None)
     base.save_weights(str(tmp_path / "base.h5"))
     with pytest.raises(SoftdpuError, match=r"does not take the weights .*base\.h5.*alpha is 0\.25"):
-        models.mobilenet(10, 32, alpha=0.25, weights=str(tmp_path / "base.h5"))
+        models.build_mobilenet(10, 32, alpha=0.25, weights=str(tmp_path / "base.h5"))
 
 
 def test_a_frozen_base_trains_its_head_on_cached_features(records: Path, tmp_path: Path) -> None:
     base = keras.applications.MobileNet(input_shape=(32, 32, 3), alpha=0.25, include_top=False, weights=None)
     base.set_weights([6 * w if w.ndim == 4 else w for w in base.get_weights()])  # untrained features are nearly 0
     base.save_weights(str(tmp_path / "base.h5"))
-    network = models.mobilenet(3, 32, alpha=0.25, weights=str(tmp_path / "base.h5"), freeze_base=True)
+    network = models.build_mobilenet(3, 32, alpha=0.25, weights=str(tmp_path / "base.h5"), freeze_base=True)
     before = network.get_weights()
     val = KerasBatches(records / "train", 32, 30)  # untrained features tell no more than what was learnt by heart
-    recipe = Recipe(epochs=40, batch_size=16, learning_rate=0.05)
+    course = Course(epochs=40, batch_size=16, learning_rate=0.05)
     data = KerasBatches(records / "train", 32, 16, seed=1)
-    train(network, data, val, recipe, cache_features=True, logs=tmp_path / "logs")
+    train(network, data, val, course, cache_features=True, logs=tmp_path / "logs")
     for old, new in zip(before[:-2], network.get_weights()[:-2], strict=True):
         np.testing.assert_array_equal(old, new)
     assert (before[-2] != network.get_weights()[-2]).any()

@@ -25,7 +25,7 @@ def test_there_is_something_to_check() -> None:
 
 
 def test_it_runs_on_the_oldest_python() -> None:
-    versions = [entry["python"] for entry in vitis_ai.table()["versions"].values()]
+    versions = [entry["python"] for entry in vitis_ai.read_table()["versions"].values()]
     assert min(versions) == "3.7"
     command = [str(Path(sys.executable).parent / "vermin"), "-t=3.7-", "--no-tips", "--violations", *FILES]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
@@ -61,7 +61,7 @@ def imported(node: ast.AST, guarded: bool = False) -> Iterator[tuple[str, int]]:
 
 
 def test_it_imports_only_what_the_containers_have() -> None:
-    there = (*vitis_ai.table()["packages"], "softdpu", *sys.stdlib_module_names)
+    there = (*vitis_ai.read_table()["packages"], "softdpu", *sys.stdlib_module_names)
     # softdpu's own quantizer is not run there: AMD's is.
     for file in (file for file in FILES if not file.startswith("src/softdpu/quantizer/")):
         for name, line in imported(ast.parse((ROOT / file).read_text())):

@@ -46,7 +46,7 @@ def test_every_board_has_the_three_names(project):
     run = snakemake(project, "--list-rules")
     assert run.returncode == 0, run.stdout
     names = set(run.stdout.split())
-    assert {f"{name}_{target}" for name in NEEDS for target in boards.target_names()} <= names
+    assert {f"{name}_{target}" for name in NEEDS for target in boards.list_targets()} <= names
 
 
 def test_a_board_that_does_not_exist(project):

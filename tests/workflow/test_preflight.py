@@ -14,7 +14,7 @@ from workflow_tools import ROOT, copy_project, snakemake
 from softdpu.build import preflight, vitis_ai
 from softdpu.errors import SoftdpuError
 
-IMAGE = vitis_ai.table()["versions"]["3.0"]["cpu"]
+IMAGE = vitis_ai.read_table()["versions"]["3.0"]["cpu"]
 ARCH = '{"fingerprint":"0x101000056010407"}'
 
 
@@ -38,7 +38,7 @@ class Described(preflight.Machine):
 
 
 def config(**changes: Any) -> dict[str, Any]:
-    return preflight.settings('{"toolchain": "vitis-ai", "targets": ["zcu102"]}') | changes
+    return preflight.read_settings('{"toolchain": "vitis-ai", "targets": ["zcu102"]}') | changes
 
 
 def states(config: dict[str, Any], machine: preflight.Machine) -> dict[str, str]:
@@ -62,7 +62,7 @@ DOCKER = Described(
 def test_everything_is_there_with_docker() -> None:
     rows = preflight.examine(config(), DOCKER)
     assert preflight.find_missing(rows) == []
-    told = preflight.text(rows)
+    told = preflight.show_text(rows)
     assert "Vitis AI 3.0 for quantize, finetune, compile" in told
     assert "DPUCZDX8G_ISA1_B4096 0x101000056010407, board image xilinx-zcu102-dpu-v2022.2-v3.0.0" in told
     preflight.require(config(), DOCKER)
@@ -71,26 +71,26 @@ def test_everything_is_there_with_docker() -> None:
 def test_nothing_is_needed_without_amds_tools() -> None:
     machine = Described()
     rows = preflight.examine(config(toolchain="softdpu"), machine)
-    assert preflight.find_missing(rows) == [] and "not needed" in preflight.text(rows)
+    assert preflight.find_missing(rows) == [] and "not needed" in preflight.show_text(rows)
 
 
 def test_an_empty_machine() -> None:
     with pytest.raises(SoftdpuError, match=r"missing: container engine; the table above says how to get it"):
         preflight.require(config(), Described())
-    told = preflight.text(preflight.examine(config(), Described()))
+    told = preflight.show_text(preflight.examine(config(), Described()))
     assert "no docker and no podman" in told and "-> install docker, or Apptainer" in told
 
 
 def test_docker_without_its_service_and_without_the_image() -> None:
     stopped = Described(programs=("docker",))
     assert states(config(), stopped)["container engine"] == preflight.MISSING
-    told = preflight.text(preflight.examine(config(), stopped))
+    told = preflight.show_text(preflight.examine(config(), stopped))
     assert "its service does not answer" in told and "systemctl start docker" in told
     no_image = dataclasses.replace(DOCKER, prints=DOCKER.prints[:1], room=20.0)
     found = states(config(), no_image)
     assert found["container engine"] == preflight.OK
     assert found[f"image {IMAGE}"] == found["free disk for the image"] == preflight.MISSING
-    assert f"-> docker pull {IMAGE}" in preflight.text(preflight.examine(config(), no_image))
+    assert f"-> docker pull {IMAGE}" in preflight.show_text(preflight.examine(config(), no_image))
 
 
 def test_a_full_disk() -> None:
@@ -102,7 +102,7 @@ def test_the_arch_json_must_name_the_targets_dpu() -> None:
         machine = dataclasses.replace(DOCKER, prints=(*DOCKER.prints[:2], ("docker run", content)))
         rows = preflight.examine(config(), machine)
         assert preflight.find_missing(rows) == ["zcu102: arch.json"]
-        assert "choose the compiler of Vitis AI 3.0" in preflight.text(rows)
+        assert "choose the compiler of Vitis AI 3.0" in preflight.show_text(rows)
     named = dataclasses.replace(
         DOCKER, prints=(*DOCKER.prints[:2], ("docker run", '{"target": "DPUCZDX8G_ISA1_B4096"}'))
     )
@@ -121,7 +121,7 @@ def test_the_arch_json_must_name_the_targets_dpu() -> None:
     ],
 )
 def test_a_gpu(driver: str, runtimes: str, expected: list[str]) -> None:
-    image = vitis_ai.table()["versions"]["3.0"]["gpu"]
+    image = vitis_ai.read_table()["versions"]["3.0"]["gpu"]
     prints = (
         ("docker info --format {{json .Runtimes}}", runtimes),
         ("docker info", "ok"),
@@ -132,18 +132,18 @@ def test_a_gpu(driver: str, runtimes: str, expected: list[str]) -> None:
     machine = Described(programs=("docker",), prints=prints)
     assert preflight.find_missing(preflight.examine(config(vitis_ai=gpu()), machine)) == expected
     absent = dataclasses.replace(machine, prints=(prints[0], prints[1], prints[4]))
-    told = preflight.text(preflight.examine(config(vitis_ai=gpu()), absent))
+    told = preflight.show_text(preflight.examine(config(vitis_ai=gpu()), absent))
     assert "./docker_build.sh -t gpu -f tf2 in AMD's repository" in told  # no such image is published
 
 
 def test_apptainer(tmp_path: Path) -> None:
     machine = Described(apptainer=True, pulled=tmp_path / "none", programs=("apptainer", "docker"))
     rows = preflight.examine(config(), machine)
-    assert preflight.find_missing(rows) == [] and "Snakemake pulls it" in preflight.text(rows)
+    assert preflight.find_missing(rows) == [] and "Snakemake pulls it" in preflight.show_text(rows)
     assert preflight.find_missing(preflight.examine(config(), dataclasses.replace(machine, programs=("docker",))))
     wanted = {"engine": "apptainer", "device": "cpu", "image": None}
     told = preflight.examine(config(vitis_ai=wanted), dataclasses.replace(machine, apptainer=False))
-    assert "run snakemake with --sdm apptainer" in preflight.text(told) and preflight.find_missing(told)
+    assert "run snakemake with --sdm apptainer" in preflight.show_text(told) and preflight.find_missing(told)
 
 
 def test_native_tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,7 +156,7 @@ def test_native_tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     arch.write_text(ARCH)
     rows = preflight.examine(config(), machine)
     assert preflight.find_missing(rows) == []
-    assert "/usr/bin/vai_c_tensorflow2, /opt/amd/bin/python" in preflight.text(rows)
+    assert "/usr/bin/vai_c_tensorflow2, /opt/amd/bin/python" in preflight.show_text(rows)
     native = {"engine": "native", "device": "cpu", "image": None}
     lacking = preflight.examine(config(vitis_ai=native), Described(prints=(place,)))
     assert "native tools" in preflight.find_missing(lacking)
@@ -164,17 +164,17 @@ def test_native_tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_versions_in_lock_step() -> None:
     old = config(compile={"vitis_ai": "2.5"})
-    told = preflight.text(preflight.examine(old, Described()))
+    told = preflight.show_text(preflight.examine(old, Described()))
     assert "0x101000016010407, board image xilinx-zcu102-dpu-v2022.1-v2.5.0" in told
     own = config(vitis_ai={"engine": "auto", "device": "cpu", "image": "mine/vitis:latest"})
     assert states(own, Described())["zcu102: versions"] == preflight.NOTE
     without = config(targets=["kr260"])
-    told = preflight.text(preflight.examine(without, Described()))
+    told = preflight.show_text(preflight.examine(without, Described()))
     assert "AMD has no SD-card image with that DPU" in told and "written by the build" in told
 
 
 def test_each_configuration_of_a_sweep_once(capsys: pytest.CaptureFixture[str]) -> None:
-    preflight.before_build([config(toolchain="softdpu"), config(), config()], DOCKER, "build")
+    preflight.check_before_build([config(toolchain="softdpu"), config(), config()], DOCKER, "build")
     assert capsys.readouterr().out.count("AMD's tools") == 1
 
 

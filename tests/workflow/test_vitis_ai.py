@@ -16,7 +16,7 @@ from softdpu.numbers import boards
 
 GOLDEN = Path(__file__).parent / "vitis_ai_commands.txt"
 WRAPPER = ROOT / "envs/vitis_ai.sh"
-VERSIONS = list(vitis_ai.table()["versions"])
+VERSIONS = list(vitis_ai.read_table()["versions"])
 
 EVERY_STAGE = "{train: vitis-ai, quantize: vitis-ai, finetune: vitis-ai, compile: vitis-ai}"
 
@@ -59,7 +59,7 @@ def commands(project: Path, version: str, device: str) -> list[str]:
 
     What follows the name of a script is left out, for that is the plain build's (see the test below); so is the log.
     """
-    names = [name for name in boards.target_names() if version in boards_versions(name)]
+    names = [name for name in boards.list_targets() if version in boards_versions(name)]
     files = [f"build/compiled_model_{name}/mobilenet.xmodel" for name in names]
     run = snakemake(
         project, "-n", "-p", "build/quant_model/quant_model.h5", *files,
@@ -77,7 +77,7 @@ def boards_versions(name: str) -> list[str]:
 
 def known(name: str, version: str) -> bool:
     try:
-        boards.target(name, version)
+        boards.find_target(name, version)
     except SoftdpuError:
         return False
     return True
@@ -109,7 +109,7 @@ def test_the_golden_text_has_amds_documented_form() -> None:
         " --arch /opt/vitis_ai/compiler/arch/DPUCZDX8G/ZCU102/arch.json"
         " --output_dir build/compiled_model_zcu102 --net_name mobilenet" in text
     )
-    for entry in vitis_ai.table()["versions"].values():
+    for entry in vitis_ai.read_table()["versions"].values():
         assert f"--image {entry['cpu']} " in text
 
 
@@ -260,36 +260,37 @@ def config(**changes: object) -> dict[str, object]:
 
 
 def test_images_for_snakemake() -> None:
-    assert vitis_ai.container(config(toolchain="softdpu"), "compile") is None
-    assert vitis_ai.container(config(), "train") is None
-    assert vitis_ai.container(config(), "compile") == "docker://" + vitis_ai.table()["versions"]["3.0"]["cpu"]
+    assert vitis_ai.find_container(config(toolchain="softdpu"), "compile") is None
+    assert vitis_ai.find_container(config(), "train") is None
+    assert vitis_ai.find_container(config(), "compile") == "docker://" + vitis_ai.read_table()["versions"]["3.0"]["cpu"]
     gpu = {"engine": "auto", "device": "gpu", "image": None}
     assert (
-        vitis_ai.container(config(vitis_ai=gpu), "quantize") == "docker-daemon://xilinx/vitis-ai-tensorflow2-gpu:latest"
+        vitis_ai.find_container(config(vitis_ai=gpu), "quantize")
+        == "docker-daemon://xilinx/vitis-ai-tensorflow2-gpu:latest"
     )
     own = {"engine": "auto", "device": "cpu", "image": "/data/vitis.sif"}
-    assert vitis_ai.container(config(vitis_ai=own), "quantize") == "/data/vitis.sif"
-    assert "--image /data/vitis.sif " in " ".join(vitis_ai.command(config(vitis_ai=own), "quantize"))
+    assert vitis_ai.find_container(config(vitis_ai=own), "quantize") == "/data/vitis.sif"
+    assert "--image /data/vitis.sif " in " ".join(vitis_ai.make_command(config(vitis_ai=own), "quantize"))
 
 
 def test_each_target_has_the_container_of_its_version() -> None:
     boards_of = config(targets=["zcu102", "vek280", "ultra96v2"])
-    found = [vitis_ai.version(boards_of, name) for name in ("zcu102", "vek280", "ultra96v2")]
+    found = [vitis_ai.find_version(boards_of, name) for name in ("zcu102", "vek280", "ultra96v2")]
     assert found == ["3.0", "3.5", "2.5"]
 
 
 def test_amds_quantizer_is_not_asked_for_recipes() -> None:
-    options = vitis_ai.quantizer_options(config(), "quantize")
+    options = vitis_ai.make_quantizer_options(config(), "quantize")
     assert options == {"calib_images": 8, "calib_batch": 4, "quantizer": "vitis-ai"}
     mixed = config(toolchain={"compile": "vitis-ai"})
-    assert vitis_ai.quantizer_options(mixed, "quantize")["recipe"] == "rescue"
+    assert vitis_ai.make_quantizer_options(mixed, "quantize")["recipe"] == "rescue"
 
 
 def test_a_version_without_an_image_is_told_in_one_line(project: Path) -> None:
     with pytest.raises(SoftdpuError, match=r"zcu102 has no DPU for Vitis AI 4.0"):
-        vitis_ai.version(config(compile={"vitis_ai": "4.0"}))
+        vitis_ai.find_version(config(compile={"vitis_ai": "4.0"}))
     with pytest.raises(SoftdpuError, match=r"no container image is known for Vitis AI 1\.3"):
-        vitis_ai.version(config(compile={"vitis_ai": "1.3"}))
+        vitis_ai.find_version(config(compile={"vitis_ai": "1.3"}))
     run = snakemake(project, "-n", "target_zcu102", "--config", "toolchain={compile: vitis_ai}")
     assert run.returncode != 0 and "Traceback" not in run.stdout
     assert "error: config: toolchain.compile: expected one of softdpu, vitis-ai, got 'vitis_ai'" in run.stdout

@@ -92,7 +92,7 @@ def test_show_genuine_files(path: Path) -> None:
     found = show.describe(path)
     graph = load.load(path)
     assert sum(len(part["ops"]) for part in found["subgraphs"]) == found["ops"] == graph.get_op_num()
-    text = "\n".join(show.text(found))
+    text = "\n".join(show.show_text(found))
     assert all(op["name"] in text for part in found["subgraphs"] for op in part["ops"] if "const" not in op["type"])
     devices = [part["device"] for part in found["subgraphs"]]
     assert devices == ([""] if "frontend" in path.name else ["USER", "DPU", "CPU", "DPU", "CPU"])
@@ -155,23 +155,23 @@ def test_weights(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
 
 
 def test_weights_in_an_unknown_layout_are_named(tmp_path: Path) -> None:
-    found, hidden = weights.constants(load.load(compiled(tmp_path / "a.xmodel", 0x501000000160C2F)))
+    found, hidden = weights.list_constants(load.load(compiled(tmp_path / "a.xmodel", 0x501000000160C2F)))
     assert (found, hidden) == ([], ["w"])
     ours = compiled(tmp_path / "b.xmodel", 0x501000000160C2F, runner="softdpu")
-    assert [constant.name for constant in weights.constants(load.load(ours))[0]] == ["w"]
+    assert [constant.name for constant in weights.list_constants(load.load(ours))[0]] == ["w"]
 
 
 @pytest.mark.parametrize("address", [27, 32, -1, 2**31 - 1])
 def test_weights_outside_the_blob_are_named(address: int, tmp_path: Path) -> None:
     with pytest.raises(SoftdpuError, match=f"op 'w': its 6 bytes at {address} lie outside the 32 bytes of REG_0"):
-        weights.constants(load.load(compiled(tmp_path / "a.xmodel", address=address)))
+        weights.list_constants(load.load(compiled(tmp_path / "a.xmodel", address=address)))
 
 
 @golden
 @pytest.mark.parametrize("version", ["zcu102.v2.0", "zcu102.v2.5", "zcu102.v3.0"])
 def test_weights_of_genuine_files_are_those_of_the_model(version: str) -> None:
     """round(weight * 2**position) of AMD's quantized Keras file, in the compiled order."""
-    found = {c.name.removesuffix("_new"): c for c in weights.constants(load.load(genuine(version)))[0]}
+    found = {c.name.removesuffix("_new"): c for c in weights.list_constants(load.load(genuine(version)))[0]}
     with h5py.File(GOLDEN / "vai_q" / "tf2_custom_op_quantized.h5") as file:
         for layer in ("quant_conv2d", "quant_conv2d_1", "quant_conv2d_2"):
             variables = file[f"model_weights/{layer}/{layer}"]
@@ -186,8 +186,8 @@ def test_weights_of_genuine_files_are_those_of_the_model(version: str) -> None:
 @pytest.mark.parametrize("version", ["vck190.v3.0", "vek280.v3.5"])
 def test_weights_of_other_dpus_are_put_back_in_order(version: str) -> None:
     """AMD compiled one model for several DPUs, whose engines want its kernels in different orders."""
-    expected = {c.name: c for c in weights.constants(load.load(genuine("zcu102.v3.0")))[0]}
-    found, hidden = weights.constants(load.load(genuine(version)))
+    expected = {c.name: c for c in weights.list_constants(load.load(genuine("zcu102.v3.0")))[0]}
+    found, hidden = weights.list_constants(load.load(genuine(version)))
     assert hidden == [] and {c.name for c in found} == set(expected)
     for constant in found:
         np.testing.assert_array_equal(constant.data, expected[constant.name].data)
@@ -238,11 +238,11 @@ def test_fingerprint(capsys: pytest.CaptureFixture[str]) -> None:
     assert not any("argmax" in feature for feature in found["features"])
 
 
-@pytest.mark.parametrize("dpu", boards.dpus(), ids=lambda dpu: f"{dpu.fingerprint:x}")
+@pytest.mark.parametrize("dpu", boards.list_dpus(), ids=lambda dpu: f"{dpu.fingerprint:x}")
 def test_every_known_dpu_is_explained(dpu: boards.Dpu) -> None:
     (found,) = fingerprint.explain(f"{dpu.fingerprint:#x}")
     assert found["known"] and found["operations_per_cycle"] == dpu.operations_per_cycle and found["type"] == dpu.type
-    assert any(str(dpu.operations_per_cycle) in line for line in fingerprint.text("x", [found]))
+    assert any(str(dpu.operations_per_cycle) in line for line in fingerprint.show_text("x", [found]))
 
 
 def test_an_unknown_dpu_is_described_as_far_as_it_goes(capsys: pytest.CaptureFixture[str]) -> None:
@@ -372,9 +372,9 @@ def test_odd_attributes_are_an_answer_or_one_line(changes: list, dims: list[int]
     path = tmp_path / "b.xmodel"
     graph.serialize(path)
     for action in (
-        lambda: list(show.text(show.describe(path), constants=True)),
-        lambda: list(diff.text("a", "b", diff.compare(tmp_path / "a.xmodel", path), 3)),
-        lambda: weights.write_npz(tmp_path / "w.npz", weights.constants(load.load(path))[0], real=True),
+        lambda: list(show.show_text(show.describe(path), constants=True)),
+        lambda: list(diff.show_text("a", "b", diff.compare(tmp_path / "a.xmodel", path), 3)),
+        lambda: weights.write_npz(tmp_path / "w.npz", weights.list_constants(load.load(path))[0], real=True),
         lambda: fingerprint.explain(str(path)),
     ):
         try:

@@ -111,9 +111,9 @@ def complete(config: dict[str, Any], schema_path: Path) -> None:
         of_images = config["dataset"]["kind"] != tasks.ARRAYS
         check_file(Path(model["file"]), config["task"], count_classes(config), model["outputs"], size, of_images)
     for name in config["targets"]:
-        boards.target(name, config["compile"]["vitis_ai"])
-        if vitis_ai.VITIS_AI in vitis_ai.stages(config["toolchain"]).values():
-            vitis_ai.version(config, name)
+        boards.find_target(name, config["compile"]["vitis_ai"])
+        if vitis_ai.VITIS_AI in vitis_ai.find_toolchains(config["toolchain"]).values():
+            vitis_ai.find_version(config, name)
 
 
 def check(config: dict[str, Any], schema_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from softdpu import tasks
 from softdpu.dataset.folder import count_folders
-from softdpu.dataset.imagenet import val_shards
+from softdpu.dataset.imagenet import count_val_shards
 from softdpu.errors import SoftdpuError
 from softdpu.output import files
 from softdpu.own_model import scaling_text
@@ -67,7 +67,7 @@ def count_shards(dataset: Mapping[str, Any], split: str) -> int:
         return int(dataset[f"{split}_shards"])
     if split == "train":
         return int(dataset["classes"])
-    return val_shards(GROUND_TRUTH, dataset["classes"], dataset["images_per_shard"])
+    return count_val_shards(GROUND_TRUTH, dataset["classes"], dataset["images_per_shard"])
 
 
 def check_task(config: Mapping[str, Any]) -> None:
@@ -128,10 +128,10 @@ def count_classes(config: Mapping[str, Any]) -> int | None:
     """Return how many classes the images are of; None where that is not known before the records are made."""
     dataset = config["dataset"]
     if config["task"] == tasks.SEGMENTATION.name:
-        from softdpu.dataset import mask_folder, shapes  # slow to import, and few builds need them
+        from softdpu.dataset import drawn_shapes, mask_folder  # slow to import, and few builds need them
 
         if dataset["kind"] == "shapes":
-            return len(shapes.MASK_CLASSES)
+            return len(drawn_shapes.MASK_CLASSES)
         return config["segmentation"]["classes"] or mask_folder.count_classes(Path(dataset["path"]))
     if config["task"] != tasks.CLASSIFICATION.name:
         return None

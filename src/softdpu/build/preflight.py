@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import re
@@ -68,18 +67,18 @@ class Machine:
         return shutil.disk_usage(path).free / 1e9
 
 
-def settings(text: str) -> dict[str, Any]:
+def read_settings(text: str) -> dict[str, Any]:
     """Read the JSON of a command line; what is left out has its default.
 
     Raises:
-        argparse.ArgumentTypeError: no JSON, or not these keys.
+        SoftdpuError: no JSON, or not these keys.
     """
     try:
         given = json.loads(text)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"expected JSON, got {text}: {error}") from None
+        raise SoftdpuError(f"expected JSON, got {text}: {error}") from None
     if not isinstance(given, dict) or not {"toolchain", "targets"} <= set(given) <= set(SETTINGS):
-        raise argparse.ArgumentTypeError(f"expected an object with the keys {', '.join(SETTINGS)}, got {text}")
+        raise SoftdpuError(f"expected an object with the keys {', '.join(SETTINGS)}, got {text}")
     return {**given, **{key: {**default, **given.get(key, {})} for key, default in _DEFAULTS.items()}}
 
 
@@ -87,18 +86,20 @@ def examine(config: Mapping[str, Any], machine: Machine, build: str = "build") -
     """Return the table for a completed config; `build` is the folder that is built into.
 
     Raises:
-        SoftdpuError: as vitis_ai.version.
+        SoftdpuError: as vitis_ai.find_version.
     """
     space = machine.free_gb(build)
     rows = [_space("free disk for the build", space, BUILD_GB, build)]
-    stages = [name for name, tool in vitis_ai.stages(config["toolchain"]).items() if tool == vitis_ai.VITIS_AI]
+    stages = [name for name, tool in vitis_ai.find_toolchains(config["toolchain"]).items() if tool == vitis_ai.VITIS_AI]
     if not stages:
         return [Row("AMD's tools", OK, "not needed: toolchain softdpu for every stage"), *rows]
-    rows.insert(0, Row("AMD's tools", OK, f"Vitis AI {vitis_ai.version(config)} for {', '.join(stages)}"))
+    rows.insert(0, Row("AMD's tools", OK, f"Vitis AI {vitis_ai.find_version(config)} for {', '.join(stages)}"))
     engine = _engine(config, machine, stages)
     rows.append(engine.row)
     if engine.name in ("docker", "podman", "apptainer"):
-        versions = {vitis_ai.image(config, name): vitis_ai.version(config, name) for name in config["targets"]}
+        versions = {
+            vitis_ai.name_image(config, name): vitis_ai.find_version(config, name) for name in config["targets"]
+        }
         for image, version in versions.items():
             rows.extend(_image(config, machine, engine.name, image, version))
     if config["vitis_ai"]["device"] == "gpu":
@@ -110,7 +111,7 @@ def examine(config: Mapping[str, Any], machine: Machine, build: str = "build") -
     return rows
 
 
-def text(rows: Iterable[Row]) -> str:
+def show_text(rows: Iterable[Row]) -> str:
     """Return the table for people."""
     rows = list(rows)
     width = max(len(row.what) for row in rows)
@@ -134,7 +135,7 @@ def require(config: Mapping[str, Any], machine: Machine, build: str = "build") -
         SoftdpuError: naming what is missing.
     """
     rows = examine(config, machine, build)
-    print(text(rows), flush=True)
+    print(show_text(rows), flush=True)
     if find_missing(rows):
         raise SoftdpuError(f"missing: {', '.join(find_missing(rows))}; the table above says how to get it")
 
@@ -144,7 +145,7 @@ def narrow(config: Mapping[str, Any], targets: Iterable[str]) -> dict[str, Any]:
     return {**config, "targets": sorted({config["targets"][0], *targets})}
 
 
-def before_build(configs: Iterable[Mapping[str, Any]], machine: Machine, build: str) -> None:
+def check_before_build(configs: Iterable[Mapping[str, Any]], machine: Machine, build: str) -> None:
     """`require` for every config that AMD's tools are for; equal ones once.
 
     Raises:
@@ -153,7 +154,7 @@ def before_build(configs: Iterable[Mapping[str, Any]], machine: Machine, build: 
     seen: list[dict[str, Any]] = []
     for config in configs:
         wanted = {key: config[key] for key in SETTINGS}
-        if wanted not in seen and vitis_ai.VITIS_AI in vitis_ai.stages(config["toolchain"]).values():
+        if wanted not in seen and vitis_ai.VITIS_AI in vitis_ai.find_toolchains(config["toolchain"]).values():
             require(wanted, machine, build)
         seen.append(wanted)
 
@@ -221,7 +222,7 @@ def _native(machine: Machine, stages: list[str]) -> dict[str, str | None]:
 
 def _image(config: Mapping[str, Any], machine: Machine, engine: str, name: str, version: str) -> Iterator[Row]:
     """Yield the rows on one image: whether it is there, room for it if not, and what AMD published since."""
-    entry = vitis_ai.table()["versions"][version]
+    entry = vitis_ai.read_table()["versions"][version]
     build = f"{entry['build_gpu']} in AMD's repository Xilinx/Vitis-AI at the tag of Vitis AI {version}"
     by_hand = config["vitis_ai"]["device"] == "gpu" and name == entry["gpu"]
     if engine == "apptainer":
@@ -249,7 +250,7 @@ def _space(what: str, free: float, needed: float, folder: str | Path) -> Row:
 
 
 def _gpu(config: Mapping[str, Any], machine: Machine, engine: str) -> Iterator[Row]:
-    needed = vitis_ai.table()["versions"][vitis_ai.version(config)]["driver"]
+    needed = vitis_ai.read_table()["versions"][vitis_ai.find_version(config)]["driver"]
     told = machine.run("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader")
     if not told or not told.strip():
         how = f"install NVIDIA's driver {needed} or newer, or set vitis_ai.device to cpu"
@@ -275,7 +276,7 @@ def _lock_step(config: Mapping[str, Any], name: str) -> Row:
     """Tell container, DPU and board image of a target; they must be of one version."""
     from softdpu.xmodel import fingerprint as fingerprints  # reads .xmodel files: too much for Snakemake's start
 
-    target = boards.target(name, vitis_ai.version(config, name))
+    target = boards.find_target(name, vitis_ai.find_version(config, name))
     dpu = f"{target.dpu.name} {target.fingerprint:#x}"
     entries = fingerprints.explain(f"{target.fingerprint:#x}")[0]["boards"]
     images: list[str] = next((entry["images"] for entry in entries if entry["target"] == target.name), [])
@@ -291,11 +292,11 @@ def _lock_step(config: Mapping[str, Any], name: str) -> Row:
 
 def _arch(config: Mapping[str, Any], machine: Machine, engine: str, name: str) -> Row:
     """Look at the compiler's arch.json of a target; one that can be read must name the target's DPU."""
-    what, path = f"{name}: arch.json", vitis_ai.arch_file(name)
-    target = boards.target(name, vitis_ai.version(config, name))
+    what, path = f"{name}: arch.json", vitis_ai.find_arch_file(name)
+    target = boards.find_target(name, vitis_ai.find_version(config, name))
     if path is None:
         return Row(what, OK, f"written by the build, with the fingerprint {target.fingerprint:#x}")
-    image = vitis_ai.image(config, name)
+    image = vitis_ai.name_image(config, name)
     if engine == "native":
         if not os.path.isfile(path):
             return Row(what, MISSING, f"no {path}", f"link AMD's folder vaic/arch to {vitis_ai.ARCH_FOLDER}")

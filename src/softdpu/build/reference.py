@@ -21,15 +21,15 @@ wrong type or out of range is an error that names the key, before anything runs.
 """
 
 
-def reference(schema_path: Path) -> str:
+def make_reference(schema_path: Path) -> str:
     """Return the page for a schema."""
     schema = yaml.safe_load(schema_path.read_text(encoding="utf-8"))
     sections: list[str] = []
-    rows = list(_rows(schema["properties"], "", sections, schema))
-    return "\n".join([_INTRODUCTION, _table(rows), *sections])
+    rows = list(_make_rows(schema["properties"], "", sections, schema))
+    return "\n".join([_INTRODUCTION, _make_table(rows), *sections])
 
 
-def _rows(keys: dict[str, Any], prefix: str, sections: list[str], root: dict[str, Any]) -> Iterator[list[str]]:
+def _make_rows(keys: dict[str, Any], prefix: str, sections: list[str], root: dict[str, Any]) -> Iterator[list[str]]:
     for key, schema in keys.items():
         schema = _resolve(schema, root)
         inner = schema.get("properties")
@@ -37,13 +37,13 @@ def _rows(keys: dict[str, Any], prefix: str, sections: list[str], root: dict[str
         if inner and not prefix:
             place = len(sections)
             sections.append("")
-            rows = list(_rows(inner, f"{key}.", sections, root))
-            sections[place] = f"## {key}\n\n{meaning[:1].upper()}{meaning[1:]}.\n\n{_table(rows)}"
+            rows = list(_make_rows(inner, f"{key}.", sections, root))
+            sections[place] = f"## {key}\n\n{meaning[:1].upper()}{meaning[1:]}.\n\n{_make_table(rows)}"
         elif inner:
-            yield from _rows(inner, f"{prefix}{key}.", sections, root)
+            yield from _make_rows(inner, f"{prefix}{key}.", sections, root)
         else:
             default = "" if "default" not in schema else f"`{json.dumps(schema['default'])}`"
-            yield [f"`{prefix}{key}`", meaning, _values(schema), default]
+            yield [f"`{prefix}{key}`", meaning, _describe_values(schema), default]
 
 
 def _resolve(schema: dict[str, Any], root: dict[str, Any]) -> dict[str, Any]:
@@ -56,7 +56,7 @@ def _resolve(schema: dict[str, Any], root: dict[str, Any]) -> dict[str, Any]:
     return {**found, **{key: value for key, value in schema.items() if key != "$ref"}}
 
 
-def _values(schema: dict[str, Any]) -> str:
+def _describe_values(schema: dict[str, Any]) -> str:
     """Return what a key may be, in words."""
     if "enum" in schema:
         return ", ".join(json.dumps(value).strip('"') for value in schema["enum"])
@@ -64,7 +64,7 @@ def _values(schema: dict[str, Any]) -> str:
         return str(schema["const"])
     for alternatives in ("anyOf", "oneOf"):
         if alternatives in schema:
-            return " or ".join(dict.fromkeys(_values(one) for one in schema[alternatives]))
+            return " or ".join(dict.fromkeys(_describe_values(one) for one in schema[alternatives]))
     kinds = schema.get("type", "any")
     names: dict[str, str] = {"string": "text", "integer": "whole number", "array": "list", "object": "keys and values"}
     kind = " or ".join(names.get(str(one), str(one)) for one in (kinds if isinstance(kinds, list) else [kinds]))
@@ -72,7 +72,7 @@ def _values(schema: dict[str, Any]) -> str:
     return " ".join([kind, *(f"{word} {schema[key]}" for key, word in limits.items() if key in schema)])
 
 
-def _table(rows: list[list[str]]) -> str:
+def _make_table(rows: list[list[str]]) -> str:
     if not rows:
         return ""
     lines = ["| key | meaning | values | default |", "|---|---|---|---|"]

@@ -28,5 +28,5 @@ def require(value: object, otherwise: str) -> list[str]:
 def require_target(name: str) -> list[str]:
     """Return the inputs of a rule for a board, none; end with a line that names the boards if this is none."""
     with one_line():
-        boards.target(name)
+        boards.find_target(name)
     return []

@@ -7,7 +7,7 @@ import argparse
 from softdpu.commands.fields import pick
 from softdpu.commands.options import add_trust
 from softdpu.commands.values import positive
-from softdpu.training import quantizers
+from softdpu.training import whose_quantizer
 from softdpu.training.quantization import Calibration
 
 
@@ -15,8 +15,8 @@ def add_quantizer(parser: argparse.ArgumentParser) -> None:
     """Add the option that chooses the quantizer."""
     parser.add_argument(
         "--quantizer",
-        choices=quantizers.CHOICES,
-        default=quantizers.SOFTDPU,
+        choices=whose_quantizer.CHOICES,
+        default=whose_quantizer.SOFTDPU,
         help="whose quantizer: softdpu's, or AMD's vai_q_tensorflow2, in AMD's environment (default: softdpu)",
     )
     add_trust(parser)

@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Inspect as the arguments say and print the result."""
-    from softdpu.compiler.inspector import inspect_model, report, summary
+    from softdpu.compiler.inspector import inspect_model, report, summarize
 
     target = choose_target(args)
     with as_h5(args.model) as model:
@@ -38,5 +38,5 @@ def run(args: argparse.Namespace) -> int:
     print(json.dumps(found, indent=1) if args.json else f"{target.title}, {target.dpu.name}\n{report(places)}")
     if args.output:
         files.write_json(args.output, found)
-        logging.info("note: %s", summary(places))  # what a build shows of the rule's log
+        logging.info("note: %s", summarize(places))  # what a build shows of the rule's log
     return 0

@@ -16,7 +16,7 @@ from softdpu.dataset import preprocess
 from softdpu.dataset.pipeline import Augmentation
 from softdpu.training import devices
 from softdpu.training.common import Data
-from softdpu.training.recipe import OPTIMIZERS, SCHEDULES, Recipe
+from softdpu.training.course import OPTIMIZERS, SCHEDULES, Course
 from softdpu.training.setup import Surroundings
 
 
@@ -55,7 +55,7 @@ def read_data(args: argparse.Namespace) -> Data:
 
 
 def add_threads(parser: argparse.ArgumentParser) -> None:
-    """Add the number of threads of a program without a recipe."""
+    """Add the number of threads of a program without a course."""
     parser.add_argument("--threads", type=positive, default=1, help="threads to compute with (default: 1)")
 
 
@@ -97,8 +97,8 @@ def read_surroundings(args: argparse.Namespace) -> Surroundings:
     return pick(Surroundings, args, mixed_precision=getattr(args, "mixed_precision", None))
 
 
-def add_recipe(parser: argparse.ArgumentParser, defaults: Recipe) -> None:
-    """Add one option for each number of a recipe."""
+def add_course(parser: argparse.ArgumentParser, defaults: Course) -> None:
+    """Add one option for each number of a course."""
 
     def add(name: str, kind: Callable[[str], object], text: str, **more: object) -> None:
         value = getattr(defaults, name, None)
@@ -129,15 +129,15 @@ def add_recipe(parser: argparse.ArgumentParser, defaults: Recipe) -> None:
         )
 
 
-def read_recipe(args: argparse.Namespace) -> Recipe:
-    """Return the recipe that a command line asks for."""
+def read_course(args: argparse.Namespace) -> Course:
+    """Return the course that a command line asks for."""
     augmentation = {field.name: getattr(args, "augment_" + field.name) for field in fields(Augmentation)}
-    return pick(Recipe, args, lr_steps=tuple(args.lr_steps), augmentation=Augmentation(**augmentation))
+    return pick(Course, args, lr_steps=tuple(args.lr_steps), augmentation=Augmentation(**augmentation))
 
 
 def read_training(args: argparse.Namespace) -> dict[str, object]:
     """Return by field what a stage that trains is made of, as the options of all functions here say."""
-    return {"data": read_data(args), "recipe": read_recipe(args), "surroundings": read_surroundings(args)}
+    return {"data": read_data(args), "course": read_course(args), "surroundings": read_surroundings(args)}
 
 
 def _read_step(text: str) -> tuple[int, float]:

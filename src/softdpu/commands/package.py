@@ -36,4 +36,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Make the card folder."""
-    card.build(pick(card.Order, args))
+    card.build_card(pick(card.Order, args))

@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = parser.epilog or _EXAMPLE
     add = parser.add_argument
     add("model", help="an .xmodel; or a Keras .h5, float or quantized, or a float .keras, which is compiled in memory")
-    add("--target", help=f"board: {', '.join(boards.target_names())}")
+    add("--target", help=f"board: {', '.join(boards.list_targets())}")
     add("--all-targets", action="store_true", help="compare the boards instead: latency and frames/s of each")
     add("--vitis-ai", metavar="VERSION", help="of the board's image (default: the .xmodel's, or the board's usual one)")
     add("--fingerprint", help="of another DPU than the board's usual one: not modelled, says so")
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Predict as the arguments say and print the result."""
     if args.target:
-        boards.target(args.target, args.vitis_ai)  # a misspelt board is told before the model is read
+        boards.find_target(args.target, args.vitis_ai)  # a misspelt board is told before the model is read
     if bool(args.target) == args.all_targets:
         raise SoftdpuError("give a board with --target, or --all-targets to compare them")
     threads, batch = _counts(args.threads), _batch(args.batch)
@@ -58,21 +58,21 @@ def _predict(
     args: argparse.Namespace, path: str, threads: list[int], batch: int | None
 ) -> tuple[dict[str, Any], list[str]]:
     """Return the prediction for JSON and as lines; `path` is where the model is read from."""
-    from softdpu.predict import MODELLED, open_model, predict_model, target_for, text
+    from softdpu.predict import MODELLED, find_target, open_model, predict_model, text
 
     model = replace(open_model(path), path=Path(args.model))
     if args.all_targets:
-        targets = [target_for(name, None, model) for name in boards.target_names()]
+        targets = [find_target(name, None, model) for name in boards.list_targets()]
         predictions = predict_model(model, targets, threads, same_dpu=False)
-        return text.boards_dict(predictions), list(text.board_lines(predictions))
+        return text.describe_boards(predictions), list(text.show_boards(predictions))
     if args.fingerprint or args.arch:
         target = boards.choose_target(args.target, args.vitis_ai, args.fingerprint, args.arch)
     else:
-        target = target_for(args.target, args.vitis_ai, model)
+        target = find_target(args.target, args.vitis_ai, model)
     (prediction,) = predict_model(model, [target], threads)
-    targets = [target_for(name, None, model) for name in MODELLED] if prediction.modelled else []
+    targets = [find_target(name, None, model) for name in MODELLED] if prediction.modelled else []
     others = predict_model(model, targets, threads, same_dpu=False)
-    return text.as_dict(prediction, batch), list(text.lines(prediction, others, batch))
+    return text.as_dict(prediction, batch), list(text.show_lines(prediction, others, batch))
 
 
 def _counts(given: str) -> list[int]:

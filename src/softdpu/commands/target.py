@@ -10,7 +10,7 @@ from softdpu.numbers import boards
 def add_target_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what names a DPU; `choose_target` reads it."""
     add = parser.add_argument
-    add("--target", help=f"board: {', '.join(boards.target_names())}")
+    add("--target", help=f"board: {', '.join(boards.list_targets())}")
     add("--vitis-ai", metavar="VERSION", help="of the board's image, such as 3.0 (default: the board's usual one)")
     add("--fingerprint", help="of another DPU than the board's usual one, such as 0x101000056010407")
     add("--arch", metavar="JSON", help="arch.json of another DPU than the board's usual one")

@@ -8,9 +8,9 @@ from softdpu.commands import options
 from softdpu.commands.fields import pick
 from softdpu.commands.values import count_lines, positive, share
 from softdpu.training import copies
+from softdpu.training.course import Course
 from softdpu.training.float_model import FloatTraining, train_float
 from softdpu.training.model import BN_MOMENTUM, Network
-from softdpu.training.recipe import Recipe
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="compute in 16 bits on a GPU; the model itself stays float32 (default: float32)",
     )
     options.add_surroundings(parser)
-    options.add_recipe(parser, Recipe())
+    options.add_course(parser, Course())
     parser.set_defaults(run=run)
 
 

@@ -101,7 +101,7 @@ def _show(args: argparse.Namespace) -> int:
     from softdpu.xmodel import show
 
     found = show.describe(args.file)
-    _print(args, found, show.text(found, args.constants))
+    _print(args, found, show.show_text(found, args.constants))
     return 0
 
 
@@ -112,14 +112,14 @@ def _diff(args: argparse.Namespace) -> int:
     if args.section:
         found = {section: lines for section, lines in found.items() if section in args.section}
     equal = not any(found.values())
-    _print(args, {"equal": equal, **found}, diff.text(args.first, args.second, found, args.limit))
+    _print(args, {"equal": equal, **found}, diff.show_text(args.first, args.second, found, args.limit))
     return 0 if equal else 1
 
 
 def _weights(args: argparse.Namespace) -> int:
     from softdpu.xmodel import load, weights
 
-    found, hidden = weights.constants(load.load(args.file))
+    found, hidden = weights.list_constants(load.load(args.file))
     weights.write_npz(args.output, found, args.real)
     value = {
         "output": args.output,
@@ -137,9 +137,9 @@ def _fingerprint(args: argparse.Namespace) -> int:
 
     if args.other is None:
         found = fingerprint.explain(args.what)
-        _print(args, found, fingerprint.text(args.what, found))
+        _print(args, found, fingerprint.show_text(args.what, found))
         return 0
-    same, lines = fingerprint.comparison(args.what, args.other)
+    same, lines = fingerprint.compare(args.what, args.other)
     _print(
         args, {"same": same, "first": fingerprint.explain(args.what), "second": fingerprint.explain(args.other)}, lines
     )

@@ -3,6 +3,6 @@
 `compile.PASSES` lists the steps in order; each is a function from a graph to a graph in a file of its own.
 """
 
-from softdpu.compiler.compile import compile_keras, compile_model, summary
+from softdpu.compiler.compile import compile_keras, compile_model, summarize
 
-__all__ = ["compile_keras", "compile_model", "summary"]
+__all__ = ["compile_keras", "compile_model", "summarize"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import xir
-from softdpu.compiler.graph import Graph, Op
 from softdpu.compiler.memory import Memory, plan_memory
+from softdpu.compiler.op_graph import Graph, Op
 from softdpu.compiler.partition import CPU, DPU, Group, main_op
-from softdpu.compiler.workload import uses_augmentation, workload
+from softdpu.compiler.workload import compute_workload, uses_augmentation
 from softdpu.compiler.xir_io import to_xir
 from softdpu.numbers.boards import Target
 from softdpu.numbers.dpu import CPU_RUNNER, SOFTDPU_RUNNER
@@ -20,7 +20,7 @@ _SEGMENT = {0: "W0", 1: "D0", 2: "D0", 3: "D0"}
 
 def assemble(graph: Graph, groups: list[Group], target: Target) -> xir.Graph:
     """Return the xir graph of a partitioned graph, with registers, addresses and workloads."""
-    work = {op: workload(op, target.dpu) or (0, 0) for op in graph.ops}
+    work = {op: compute_workload(op, target.dpu) or (0, 0) for op in graph.ops}
     memories = {index: plan_memory(group, target) for index, group in enumerate(groups) if group.device == DPU}
     places = {op: place for memory in memories.values() for op, place in memory.places.items()}
     of_tensors = {op: {**_fix_of(op), **places.get(op, {})} for op in graph.ops}
@@ -50,7 +50,7 @@ def _attributes(op: Op, target: Target) -> dict[str, Any]:
     """Return what is known of an operation once it is placed: its device and, on the DPU, its work."""
     attrs: dict[str, Any] = {"device": op.device}
     if op.device == DPU:
-        work = workload(op, target.dpu)
+        work = compute_workload(op, target.dpu)
         if work:
             attrs["workload"], attrs["workload_on_arch"] = work
         if uses_augmentation(op, target.dpu):

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from softdpu.compiler.graph import Graph, Op
+from softdpu.compiler.constants import as_float
 from softdpu.compiler.limits import ADVICE
 from softdpu.compiler.names import MOVED, RESHAPED
-from softdpu.compiler.parameters import as_float
+from softdpu.compiler.op_graph import Graph, Op
 from softdpu.compiler.rules.operations import explicit_pad
 
 
@@ -26,14 +26,14 @@ def insert_borders(graph: Graph) -> Graph:
     for op in graph.ops:
         if not op.is_integer:
             op.inputs = {
-                name: [_float(producer, op, converted, ops) for producer in producers]
+                name: [_read_as_float(producer, op, converted, ops) for producer in producers]
                 for name, producers in op.inputs.items()
             }
         ops.append(op)
     final: dict[Op, Op] = {}
     for op in graph.outputs:
         if op not in final:
-            final[op] = _final(op, ops) if op.is_integer else _ended(op, ops) if op in read else op
+            final[op] = _end_in_float(op, ops) if op.is_integer else _end_as_is(op, ops) if op in read else op
     outputs = [final[op] for op in graph.outputs]
     return Graph(graph.name, ops, outputs, graph.attrs).copy().drop_unused()
 
@@ -68,11 +68,11 @@ def spell_out_padded_average(graph: Graph) -> Graph:
             continue
         pad = explicit_pad(pool)
         if any(pad) and not pool.attrs["count_include_pad"]:
-            replaced[op] = _padded_average(op, pool, pad)
+            replaced[op] = _sum_and_divide(op, pool, pad)
     return graph.rewire(replaced).drop_unused()
 
 
-def _padded_average(op: Op, pool: Op, pad: list[int]) -> Op:
+def _sum_and_divide(op: Op, pool: Op, pad: list[int]) -> Op:
     (width, height), source = pool.attrs["kernel"], pool.input
     factor = op.inputs["input"][1].data
     assert factor is not None
@@ -81,7 +81,7 @@ def _padded_average(op: Op, pool: Op, pad: list[int]) -> Op:
     weights = Op(f"{pool.name}_window", "const", shape=each.shape, data=each)
     attrs = {"kernel": [width, height], "stride": pool.attrs["stride"], "pad_mode": "FLOOR", "pad": pad}
     sums = Op(f"{pool.name}_sums", "depthwise-conv2d", {"input": [source], "weights": [weights]}, attrs, pool.shape)
-    lacking = (height * width / _covered(pool, pad)).astype(np.float32)
+    lacking = (height * width / _count_covered(pool, pad)).astype(np.float32)
     borders = Op(f"{pool.name}_borders", "const", shape=lacking.shape, data=lacking)
     result = Op(op.name, "mul", {"input": [sums, borders]}, dict(op.attrs), op.shape, op.tensor)
     for part in (weights, sums, borders, result):
@@ -89,7 +89,7 @@ def _padded_average(op: Op, pool: Op, pad: list[int]) -> Op:
     return result
 
 
-def _covered(pool: Op, pad: list[int]) -> np.ndarray:
+def _count_covered(pool: Op, pad: list[int]) -> np.ndarray:
     """Return how many pixels of the image each window covers, [1, rows, columns, 1]."""
     counts = []
     for axis in (1, 0):  # rows, columns
@@ -99,33 +99,33 @@ def _covered(pool: Op, pad: list[int]) -> np.ndarray:
     return np.outer(*counts).reshape(1, len(counts[0]), len(counts[1]), 1)
 
 
-def _float(producer: Op, reader: Op, converted: dict[Op, Op], ops: list[Op]) -> Op:
+def _read_as_float(producer: Op, reader: Op, converted: dict[Op, Op], ops: list[Op]) -> Op:
     if not producer.is_integer:
         return producer
     if producer not in converted:
         if producer.is_constant:
             converted[producer] = as_float(producer)
         else:
-            converted[producer] = _fix2float(producer, f"{producer.tensor}_{reader.name}", "")
+            converted[producer] = _make_fix2float(producer, f"{producer.tensor}_{reader.name}", "")
         ops.append(converted[producer])
     return converted[producer]
 
 
-def _final(producer: Op, ops: list[Op]) -> Op:
+def _end_in_float(producer: Op, ops: list[Op]) -> Op:
     name = producer.name + MOVED if producer.name.endswith(MOVED + RESHAPED) else producer.tensor
-    op = _fix2float(producer, name + "_", producer.tensor + "_")
+    op = _make_fix2float(producer, name + "_", producer.tensor + "_")
     ops.append(op)
     return op
 
 
-def _ended(producer: Op, ops: list[Op]) -> Op:
+def _end_as_is(producer: Op, ops: list[Op]) -> Op:
     op = Op(f"{producer.name}_", "identity", {"input": [producer]}, {}, producer.shape, f"{producer.tensor}_")
     op.layer, op.reason = producer.layer, producer.reason
     ops.append(op)
     return op
 
 
-def _fix2float(producer: Op, name: str, tensor: str) -> Op:
+def _make_fix2float(producer: Op, name: str, tensor: str) -> Op:
     assert producer.fix is not None
     attrs: dict[str, Any] = {**producer.fix.attributes(), **producer.quant}
     return Op(name, "fix2float", {"input": [producer]}, attrs, producer.shape, tensor, layer=producer.layer)

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from softdpu.compiler.graph import Fix, Op
 from softdpu.compiler.keras_model import KerasModel, Layer
+from softdpu.compiler.op_graph import Fix, Op
 from softdpu.errors import SoftdpuError
 
 

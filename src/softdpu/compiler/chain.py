@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from softdpu.compiler.graph import Fix, Op
+from softdpu.compiler.op_graph import Fix, Op
 from softdpu.numbers import fixed_point
 from softdpu.numbers.boards import Dpu
 

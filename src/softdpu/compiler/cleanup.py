@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from softdpu.compiler.graph import Graph, Op
 from softdpu.compiler.limits import pad_fits
 from softdpu.compiler.names import MOVED, RESHAPED
+from softdpu.compiler.op_graph import Graph, Op
 from softdpu.numbers.boards import Dpu
 
 _WINDOWED = ("conv2d-fix", "depthwise-conv2d-fix")

@@ -11,17 +11,17 @@ import xir
 from softdpu.compiler.assemble import assemble
 from softdpu.compiler.borders import insert_borders, spell_out_padded_average, spell_out_prelu
 from softdpu.compiler.cleanup import fold_pads, fuse_hard_sigmoid, sink_reshapes
-from softdpu.compiler.frontend import front_end
-from softdpu.compiler.graph import Graph, Op
-from softdpu.compiler.keras_h5 import damage_in_one_line, read_keras_model
+from softdpu.compiler.constants import fold_parameters
+from softdpu.compiler.frontend import build_graph
+from softdpu.compiler.keras_h5 import read_keras_model, report_damage
 from softdpu.compiler.keras_model import KerasModel
 from softdpu.compiler.lower import lower
 from softdpu.compiler.names import give_names
-from softdpu.compiler.parameters import fold_parameters
-from softdpu.compiler.partition import DPU, Group, partition
-from softdpu.compiler.placement import Place, placement
+from softdpu.compiler.op_graph import Graph, Op
+from softdpu.compiler.partition import DPU, Group, split_graph
+from softdpu.compiler.placement import Place, list_places
 from softdpu.compiler.rules.moves import join_blocks
-from softdpu.compiler.workload import workload
+from softdpu.compiler.workload import compute_workload
 from softdpu.compiler.xir_io import to_xir
 from softdpu.errors import SoftdpuError
 from softdpu.numbers import boards
@@ -71,16 +71,16 @@ class Compiled:
 
     def places(self) -> list[Place]:
         """Return where each layer runs, and why."""
-        return placement(self.model, self.front, self.graph)
+        return list_places(self.model, self.front, self.graph)
 
 
 def compile_keras(model: KerasModel, target: Target) -> Compiled:
     """Compile a quantized Keras model that has been read."""
-    graph = front = front_end(model)
+    graph = front = build_graph(model)
     for _, step in PASSES:
         graph = step(graph, target.dpu)
     graph = give_names(graph, target.vitis_ai)
-    graph, groups = partition(graph, target.dpu)
+    graph, groups = split_graph(graph, target.dpu)
     return Compiled(model, front, graph, groups, target)
 
 
@@ -102,27 +102,27 @@ def compile_model(
         vitis_ai: version to compile for, such as "3.0"; None takes the board's usual one.
 
     Returns:
-        What `summary` returns.
+        What `summarize` returns.
 
     Raises:
         SoftdpuError: unknown target, unreadable or unquantized model, nothing in it that the DPU can run.
     """
     if emit not in EMITS:
         raise SoftdpuError(f"expected emit to be one of {', '.join(EMITS)}, got '{emit}'")
-    chosen = boards.target(target, vitis_ai) if isinstance(target, str) else target
+    chosen = boards.find_target(target, vitis_ai) if isinstance(target, str) else target
     keras = read_keras_model(model)
     if emit == "frontend":
-        with damage_in_one_line(model):
-            front = front_end(keras)
+        with report_damage(model):
+            front = build_graph(keras)
         _write(to_xir(front), output)
         return {"model": keras.path.name, "emit": emit, "ops": len(front.ops)}
-    with damage_in_one_line(model):
+    with report_damage(model):
         compiled = compile_keras(keras, chosen)
     if not any(group.device == DPU for group in compiled.groups):
         reasons = "; ".join(f"{place.layer}: {place.reason}" for place in compiled.places() if place.reason)
         raise SoftdpuError(f"{model}: no layer can run on the DPU of {chosen.name}: {reasons[:400]}")
     _write(compiled.to_xir(), output)
-    return summary(compiled)
+    return summarize(compiled)
 
 
 def _write(graph: xir.Graph, output: str | Path) -> None:
@@ -132,11 +132,11 @@ def _write(graph: xir.Graph, output: str | Path) -> None:
         raise SoftdpuError(f"{output}: {error}") from error
 
 
-def summary(compiled: Compiled) -> dict[str, Any]:
+def summarize(compiled: Compiled) -> dict[str, Any]:
     """Return what was made: target, subgraphs, inputs and outputs with positions, and where each layer runs and why."""
     graph, target = compiled.graph, compiled.target
     on_dpu = [op for op in graph.ops if op.device == DPU]
-    work = [workload(op, target.dpu) or (0, 0) for op in on_dpu]
+    work = [compute_workload(op, target.dpu) or (0, 0) for op in on_dpu]
     return {
         "model": compiled.model.path.name,
         "emit": "compiled",
@@ -154,12 +154,12 @@ def summary(compiled: Compiled) -> dict[str, Any]:
         "workload": sum(plain for plain, _ in work),
         "workload_on_arch": sum(on_arch for _, on_arch in work),
         "parameter_bytes": sum(op.data.nbytes for op in on_dpu if op.data is not None),
-        "inputs": [_tensor(op) for op in graph.ops if op.kind in ("data", "data-fix")],
-        "outputs": [_tensor(op.input if op.kind == "fix2float" else op) for op in graph.outputs],
+        "inputs": [_describe_tensor(op) for op in graph.ops if op.kind in ("data", "data-fix")],
+        "outputs": [_describe_tensor(op.input if op.kind == "fix2float" else op) for op in graph.outputs],
         "layers": [place.as_dict() for place in compiled.places()],
     }
 
 
-def _tensor(op: Op) -> dict[str, Any]:
+def _describe_tensor(op: Op) -> dict[str, Any]:
     position = op.fix.position if op.fix else None
     return {"name": op.tensor, "shape": list(op.shape), "position": position}

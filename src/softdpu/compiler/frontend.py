@@ -11,14 +11,14 @@ import hashlib
 import numpy as np
 
 from softdpu.compiler.builder import Builder
-from softdpu.compiler.graph import Graph, Op
 from softdpu.compiler.keras_model import KerasModel
 from softdpu.compiler.layers import LAYERS
 from softdpu.compiler.layers.basic import custom_layer
+from softdpu.compiler.op_graph import Graph, Op
 from softdpu.errors import SoftdpuError
 
 
-def front_end(model: KerasModel) -> Graph:
+def build_graph(model: KerasModel) -> Graph:
     """Return the graph of a quantized Keras model, before any compilation.
 
     Raises:

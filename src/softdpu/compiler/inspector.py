@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from softdpu.compiler.compile import compile_keras
-from softdpu.compiler.keras_h5 import damage_in_one_line, read_keras_model
+from softdpu.compiler.keras_h5 import read_keras_model, report_damage
 from softdpu.compiler.keras_model import Call, KerasModel, Layer
 from softdpu.compiler.layers.activation import activation_name
 from softdpu.compiler.placement import Place
@@ -35,7 +35,7 @@ def inspect_model(model: str | Path, target: Target) -> list[Place]:
         SoftdpuError: unreadable model, an input of unknown size, or a layer without any meaning here.
     """
     keras = read_keras_model(model)
-    with damage_in_one_line(model):
+    with report_damage(model):
         if keras.is_quantized:
             return compile_keras(keras, target).places()
         dressing = _Dressing(keras)
@@ -63,7 +63,7 @@ class _Dressing:
         self.model = model = _split_calls(model)
         self.layers: list[Layer] = []
         # By the names of Keras' layers, as they are before the quantizer puts its own in their place.
-        self._quantized = {kinds.plain(name): kind for name, kind in kinds.QUANTIZED.items()}
+        self._quantized = {kinds.strip_quantize(name): kind for name, kind in kinds.QUANTIZED.items()}
         self.folded: list[tuple[str, str, str]] = []  # layers that vanish: name, class, into which
         self.order = {layer.name: index for index, layer in enumerate(model.layers)}
         self._as: dict[tuple[str, int], tuple[str, int]] = {}
@@ -318,10 +318,10 @@ def report(places: list[Place]) -> str:
         lines.append(f"{place.layer:<{wide}}  {place.kind:<{kind_wide}}  {device:<4}  {place.operation}".rstrip())
         if place.reason:
             lines.append(f"{'':<{wide}}  -> {place.reason}")
-    return "\n".join([*lines, summary(places)])
+    return "\n".join([*lines, summarize(places)])
 
 
-def summary(places: list[Place]) -> str:
+def summarize(places: list[Place]) -> str:
     """Return in one line how many layers run where."""
     count = Counter(place.device for place in places)
     return f"{count['DPU']} layers on the DPU, {count['CPU']} on the CPU"

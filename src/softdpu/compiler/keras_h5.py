@@ -44,7 +44,7 @@ def read_keras_model(path: str | Path) -> KerasModel:
 
 
 @contextlib.contextmanager
-def damage_in_one_line(path: str | Path) -> Iterator[None]:
+def report_damage(path: str | Path) -> Iterator[None]:
     """Turn what a damaged model makes the compiler's own code raise (a missing weight, a wrong rank) into one line."""
     try:
         yield

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from softdpu.compiler.graph import DPU_ROUND, PY3_ROUND, Fix
+from softdpu.compiler.op_graph import DPU_ROUND, PY3_ROUND, Fix
 
 _NO_NUMBERS = ("_pos", "_min", "_max", "optimizer_step")  # ends of the names of what only the quantizer reads
 

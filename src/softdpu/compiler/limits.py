@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from softdpu.compiler.graph import Op
+from softdpu.compiler.op_graph import Op
 from softdpu.compiler.registry import CHECKS, check
 from softdpu.numbers.boards import Dpu
 

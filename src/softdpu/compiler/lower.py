@@ -11,8 +11,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from softdpu.compiler.chain import ACTIVATIONS, Chain, NotForDpu, check_slope
-from softdpu.compiler.graph import Graph, Op
 from softdpu.compiler.limits import ADVICE
+from softdpu.compiler.op_graph import Graph, Op
 from softdpu.compiler.rules import FUSING, MOVERS, RULES
 from softdpu.numbers.boards import Dpu
 
@@ -64,7 +64,7 @@ class Lowering:
                 return self._shift(op)
             core = self._collect(op)[-1]
             if core.kind not in RULES:
-                raise NotForDpu(no_form(core))
+                raise NotForDpu(explain_no_form(core))
             return RULES[core.kind](self._make_chain(op))
         except NotForDpu as problem:
             self.new[source].reason = self.new[source].reason or str(problem)
@@ -72,7 +72,7 @@ class Lowering:
                 self.new[old].reason = self.new[old].reason or str(problem)
             kept = self._keep(op)
             kept.kind = "float2fix"
-            kept.quant = _quant(op)
+            kept.quant = _read_quant(op)
             return kept
 
     def _shift(self, op: Op) -> Op:
@@ -81,14 +81,24 @@ class Lowering:
         if source.fix == op.fix:
             return source
         attrs = {"type": "ADD", "nonlinear": "NONE"}
-        return Op(op.name, "eltwise-fix", {"input": [source]}, attrs, op.shape, "", op.fix, None, op.layer, _quant(op))
+        return Op(
+            op.name, "eltwise-fix", {"input": [source]}, attrs, op.shape, "", op.fix, None, op.layer, _read_quant(op)
+        )
 
     def _lower_input(self, op: Op) -> Op:
         data = op.input
         marks = {key: value for key, value in data.attrs.items() if key.startswith("quant_")}
         attrs = {"shape": list(data.shape), "data_type": "XINT8", **marks}
         return Op(
-            data.name, "data-fix", {}, attrs, data.shape, tensor=op.name, fix=op.fix, layer=data.layer, quant=_quant(op)
+            data.name,
+            "data-fix",
+            {},
+            attrs,
+            data.shape,
+            tensor=op.name,
+            fix=op.fix,
+            layer=data.layer,
+            quant=_read_quant(op),
         )
 
     def _make_chain(self, op: Op) -> Chain:
@@ -101,13 +111,13 @@ class Lowering:
         for producers in inputs.values():
             for producer in producers:
                 if not producer.is_integer:
-                    raise NotForDpu(no_integer(core, producer))
+                    raise NotForDpu(explain_no_integer(core, producer))
         activation = ACTIVATIONS[parts[0].kind] if parts[0].kind in ACTIVATIONS and len(parts) > 1 else "NONE"
         if activation == "LEAKYRELU":
             check_slope(parts[0])
         factor = float(parts[0].inputs["input"][1].data[0]) if _is_factor(parts[0]) else 1.0  # type: ignore[index]
         assert op.fix is not None
-        return Chain(core, inputs, activation, factor, op.fix, op.name, _quant(op), self.dpu)
+        return Chain(core, inputs, activation, factor, op.fix, op.name, _read_quant(op), self.dpu)
 
     def _collect(self, op: Op) -> list[Op]:
         """Return what `op` rounds, last operation first, core last."""
@@ -127,21 +137,21 @@ def _is_factor(op: Op) -> bool:
     return other.kind == "const" and other.data is not None and other.data.size == 1
 
 
-def no_form(op: Op) -> str:
+def explain_no_form(op: Op) -> str:
     """Return why an operation of this kind never runs on a DPU, and what to use instead."""
     if op.kind in RULES:
         return "its result is not quantized before the next layer reads it: it runs on the CPU in float"
     return ADVICE.get(op.kind, f"{op.kind} is no operation of the DPU: it runs on the CPU")
 
 
-def no_integer(core: Op, producer: Op) -> str:
+def explain_no_integer(core: Op, producer: Op) -> str:
     """Return the reason for an operation that reads a float value."""
     if producer.kind == "const":
         return "has a float constant as an operand: fold it into a convolution, as the DPU needs quantized tensors"
     return f"reads '{producer.name}', which is not quantized: the layer before it runs on the CPU in float"
 
 
-def _quant(op: Op) -> dict[str, object]:
+def _read_quant(op: Op) -> dict[str, object]:
     return {key: value for key, value in op.attrs.items() if key.startswith("quant_")}
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from softdpu.compiler.graph import Op
+from softdpu.compiler.op_graph import Op
 from softdpu.compiler.partition import Group
 from softdpu.numbers import boards
 from softdpu.numbers.boards import Target
@@ -46,7 +46,7 @@ def plan_memory(group: Group, target: Target) -> Memory:
     places: dict[Op, Place] = {}
     parameters = _pack_parameters(group, target, places)
     granule = 16 if target.dpu.type == "DPUCZDX8G" else 64
-    home = _storage(group)
+    home = _find_storage(group)
     sizes = {PARAMETERS: len(parameters)} if parameters else {}
     uploads = [op for op in group.ops if op.kind == "upload"]
     sizes[INPUTS] = _line_up(uploads, INPUTS, granule, places)
@@ -61,11 +61,11 @@ def plan_memory(group: Group, target: Target) -> Memory:
     places |= {op: dict(places[owner]) for op, owner in home.items() if op is not owner}
     for op in home:
         if places[op]["location"] == 1:
-            places[op]["stride"] = dense_stride(op.shape)
+            places[op]["stride"] = compute_stride(op.shape)
     return Memory(parameters, dict(sorted(sizes.items())), places)
 
 
-def dense_stride(shape: tuple[int, ...]) -> list[int]:
+def compute_stride(shape: tuple[int, ...]) -> list[int]:
     """Return the distance in elements from one index to the next, by dimension."""
     return [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
 
@@ -86,7 +86,7 @@ def _pack_parameters(group: Group, target: Target, places: dict[Op, Place]) -> b
     return bytes(blob)
 
 
-def _storage(group: Group) -> dict[Op, Op]:
+def _find_storage(group: Group) -> dict[Op, Op]:
     """Return for each tensor the one that owns its bytes: a reshape shares those of its input.
 
     A reshape of an input that is also an output has bytes of its own, as registers do not overlap; so has one of two
@@ -112,11 +112,11 @@ def _line_up(ops: Iterable[Op], register: int, granule: int, places: dict[Op, Pl
     address = 0
     for op in ops:
         places[op] = {"reg_id": register, "ddr_addr": address, "location": 1}
-        address += _size(op, granule)
+        address += _count_bytes(op, granule)
     return address
 
 
-def _size(op: Op, granule: int) -> int:
+def _count_bytes(op: Op, granule: int) -> int:
     return -(-math.prod(op.shape) // granule) * granule
 
 
@@ -135,11 +135,11 @@ def _place_intermediates(group: Group, home: dict[Op, Op], granule: int, places:
     top = 0
     for index, op in enumerate(group.ops):
         if home.get(op) is op and op not in places:
-            address, top = _take(free, _size(op, granule), top)
+            address, top = _take(free, _count_bytes(op, granule), top)
             places[op] = {"reg_id": WORKSPACE, "ddr_addr": address, "location": 1}
             ends.setdefault(last.get(op, index), []).append(op)
         for dead in ends.get(index, ()):
-            _give(free, places[dead]["ddr_addr"], _size(dead, granule))
+            _give(free, places[dead]["ddr_addr"], _count_bytes(dead, granule))
     return top
 
 

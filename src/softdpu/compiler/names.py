@@ -12,7 +12,7 @@ The rules are read off files, logs and applications of AMD's compiler; where its
 
 from __future__ import annotations
 
-from softdpu.compiler.graph import Graph, Op
+from softdpu.compiler.op_graph import Graph, Op
 
 DENSE = "(TransferMatMulToConv2d)"
 MOVED = "(MoveReshape)"

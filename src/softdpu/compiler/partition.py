@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from softdpu.compiler.graph import Graph, Op
 from softdpu.compiler.limits import why_not
-from softdpu.compiler.lower import no_form
+from softdpu.compiler.lower import explain_no_form
+from softdpu.compiler.op_graph import Graph, Op
 from softdpu.numbers.boards import Dpu
 
 USER, DPU, CPU = "USER", "DPU", "CPU"
@@ -45,7 +45,7 @@ def main_op(ops: list[Op]) -> Op:
     return next((op for op in ops if op.kind not in skipped), ops[-1])
 
 
-def partition(graph: Graph, dpu: Dpu) -> tuple[Graph, list[Group]]:
+def split_graph(graph: Graph, dpu: Dpu) -> tuple[Graph, list[Group]]:
     """Return the graph with devices, uploads and downloads, and its groups in an order in which they can run."""
     graph = graph.copy()
     _assign_devices(graph, dpu)
@@ -57,7 +57,7 @@ def partition(graph: Graph, dpu: Dpu) -> tuple[Graph, list[Group]]:
     _add_downloads(graph, groups)
     for group in groups:
         if group.device == DPU:
-            group.leaves = _super_layers(group)
+            group.leaves = _group_layers(group)
     ops = [op for group in groups for op in group.ops]
     return Graph(graph.name, ops, graph.outputs, graph.attrs), groups
 
@@ -75,7 +75,7 @@ def _assign_devices(graph: Graph, dpu: Dpu) -> None:
             op.reason = op.reason or why_not(op, dpu)
             op.device = CPU if op.reason else DPU
         else:
-            op.reason = op.reason or no_form(op)
+            op.reason = op.reason or explain_no_form(op)
             op.device = CPU
     for op in graph.ops:
         if op.kind in _FREE:
@@ -121,13 +121,13 @@ def _add_uploads(group: Group, uploaded: Counter[Op]) -> None:
                 if producer in inside:
                     continue
                 if producer not in uploads:
-                    uploads[producer] = _transfer(producer, "upload", uploaded[producer])
+                    uploads[producer] = _make_transfer(producer, "upload", uploaded[producer])
                     uploaded[producer] += 1
                 op.inputs[name][index] = uploads[producer]
     group.ops[:0] = uploads.values()
 
 
-def _transfer(producer: Op, kind: str, number: int) -> Op:
+def _make_transfer(producer: Op, kind: str, number: int) -> Op:
     name, tensor = f"{producer.name}_{kind}_{number}", f"{producer.tensor}_{kind}_{number}"
     op = Op(name, kind, {"input": [producer]}, {}, producer.shape, tensor, producer.fix, None, producer.layer)
     op.quant, op.device = dict(producer.quant), DPU
@@ -154,12 +154,12 @@ def _add_downloads(graph: Graph, groups: list[Group]) -> None:
 
 
 def _download(producer: Op) -> Op:
-    op = _transfer(producer, "download", 0)
+    op = _make_transfer(producer, "download", 0)
     producer.tensor, op.tensor = op.tensor, producer.tensor
     return op
 
 
-def _super_layers(group: Group) -> list[list[Op]]:
+def _group_layers(group: Group) -> list[list[Op]]:
     """Return the leaves of a DPU group: one an operation; pooling joins the convolution before it."""
     readers: dict[Op, list[Op]] = {}
     for op in group.ops:

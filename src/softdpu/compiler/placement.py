@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from softdpu.compiler.graph import Graph, Op
 from softdpu.compiler.keras_model import KerasModel
+from softdpu.compiler.op_graph import Graph, Op
 
 _MOVES = ("reshape-fix", "reshape", "flatten", "pad-fix")  # beside what does a layer's work
 _BORDERS = ("upload", "download", "fix2float", "float2fix")
@@ -35,7 +35,7 @@ class Place:
         return {key: value for key, value in vars(self).items() if value}
 
 
-def placement(model: KerasModel, front: Graph, compiled: Graph) -> list[Place]:
+def list_places(model: KerasModel, front: Graph, compiled: Graph) -> list[Place]:
     """Return where each layer of `model` runs, in the model's order.
 
     Args:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from softdpu.compiler.builder import Builder
 from softdpu.compiler.chain import Chain
-from softdpu.compiler.graph import Op
 from softdpu.compiler.keras_model import Call, Layer
+from softdpu.compiler.op_graph import Op
 from softdpu.extensions import enter
 from softdpu.numbers.boards import Dpu
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 
-from softdpu.compiler.graph import Op
+from softdpu.compiler.op_graph import Op
 from softdpu.numbers.boards import Dpu
 
 
@@ -21,7 +21,7 @@ def uses_augmentation(op: Op, dpu: Dpu) -> bool:
     return channels < dpu.input_channel and op.attrs["kernel"][0] * channels <= dpu.augmentation
 
 
-def workload(op: Op, dpu: Dpu) -> tuple[int, int] | None:
+def compute_workload(op: Op, dpu: Dpu) -> tuple[int, int] | None:
     """Return (workload, workload_on_arch) of an operation; None for one that has none."""
     if op.kind in ("conv2d-fix", "transposed-conv2d-fix"):
         return _convolution(op, dpu)

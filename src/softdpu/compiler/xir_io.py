@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import xir
-from softdpu.compiler.graph import Graph, Op
+from softdpu.compiler.op_graph import Graph, Op
 from xir import op_defs
 
 Attributes = Mapping[Op, Mapping[str, Any]]

@@ -23,7 +23,7 @@ _MAX_BARS = 2000
 _TILE = 96  # pixels
 
 
-def contact_sheet(folder: PathLike, output: PathLike, images: int = 8, seed: int = 1) -> str:
+def draw_sheet(folder: PathLike, output: PathLike, images: int = 8, seed: int = 1) -> str:
     """Draw the sheet as PNG and return one line about the records.
 
     Args:
@@ -43,14 +43,14 @@ def contact_sheet(folder: PathLike, output: PathLike, images: int = 8, seed: int
         raise SoftdpuError(
             f"{reader.place(int(labels.argmax()))}: the label must be 0 to {MOST_CLASSES - 1}, it is {labels.max()}"
         )
-    names = _names(folder, int(labels.max()) + 1)
+    names = _read_names(folder, int(labels.max()) + 1)
     counts = np.bincount(labels, minlength=len(names))
     shown = range(min(len(names), MAX_CLASSES))
     random = np.random.default_rng(seed)
     figure, (sheet, bars) = plt.subplots(
         1, 2, figsize=(images + 5, len(shown) + 1), width_ratios=(images, 4), constrained_layout=True
     )
-    rows = [_row(reader, random.permutation(np.flatnonzero(labels == label))[:images], images) for label in shown]
+    rows = [_draw_row(reader, random.permutation(np.flatnonzero(labels == label))[:images], images) for label in shown]
     sheet.imshow(np.concatenate(rows), aspect="auto")  # so that the bars stand beside their rows
     sheet.set_xticks([])
     sheet.set_yticks([_TILE * (label + 0.5) for label in shown], [f"{label} {names[label]}" for label in shown])
@@ -69,12 +69,12 @@ def contact_sheet(folder: PathLike, output: PathLike, images: int = 8, seed: int
     return f"{output}: {len(labels)} images of {len(names)} classes, {counts.min()} to {counts.max()} a class"
 
 
-def _names(folder: PathLike, classes: int) -> list[str]:
+def _read_names(folder: PathLike, classes: int) -> list[str]:
     names = class_names.read_beside(folder)
     return names + [""] * (classes - len(names))
 
 
-def _row(reader: Reader, chosen: np.ndarray, images: int) -> np.ndarray:
+def _draw_row(reader: Reader, chosen: np.ndarray, images: int) -> np.ndarray:
     """Return uint8[tile, images * tile, 3]: the chosen images side by side, white where there are too few."""
     row = np.full((_TILE, images * _TILE, 3), 255, np.uint8)
     for column, i in enumerate(chosen):

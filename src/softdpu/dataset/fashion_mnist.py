@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from softdpu.dataset import images as image_files
-from softdpu.dataset.source import RawImage, SourceFile, shard_range
+from softdpu.dataset.source import RawImage, SourceFile, split_range
 from softdpu.errors import SoftdpuError
 from softdpu.output import files
 from softdpu.output.files import PathLike, sha256, whole_file
@@ -201,11 +201,11 @@ class FashionMnist:
 
     def count(self, shard: int) -> int:
         """Return how many images a shard holds."""
-        return len(shard_range(self._count, shard, self.shards))
+        return len(split_range(self._count, shard, self.shards))
 
     def read(self, shard: int) -> Iterator[RawImage]:
         """Yield the images of one shard."""
-        for i in shard_range(self._count, shard, self.shards):
+        for i in split_range(self._count, shard, self.shards):
             image = cv2.cvtColor(self._pixels[i], cv2.COLOR_GRAY2BGR)
             data = image_files.encode_jpeg(image, self._quality)
             yield RawImage(f"{self._split}_{i:05d}", int(self._labels[i]), data)

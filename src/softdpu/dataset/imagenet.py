@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from softdpu.dataset.source import RawImage, SourceFile
-from softdpu.dataset.tar import Member, Window, members, open_file
+from softdpu.dataset.tar import Member, Window, list_members, open_file
 from softdpu.errors import SoftdpuError
 from softdpu.output.files import PathLike, sha256, write_text
 from softdpu.output.progress import tqdm
@@ -29,14 +29,14 @@ _SYNSET_TAR = re.compile(r"(?:\./)?(n\d{8})\.tar")
 _TIMEOUT = 30  # seconds without a byte
 
 
-def synset_tars(path: PathLike) -> dict[str, Window]:
+def list_synset_tars(path: PathLike) -> dict[str, Window]:
     """Return where the tar of each synset lies in the training tar, sorted by synset.
 
     Raises:
         SoftdpuError: if it is no whole tar, holds anything else, or a synset twice.
     """
     found: dict[str, Window] = {}
-    for member in members(open_file(Path(path))):
+    for member in list_members(open_file(Path(path))):
         match = _SYNSET_TAR.fullmatch(member.name)
         if match is None or member.problem:
             raise SoftdpuError(
@@ -51,7 +51,7 @@ def synset_tars(path: PathLike) -> dict[str, Window]:
     return dict(sorted(found.items()))
 
 
-def first_classes(synsets: dict[str, Window], classes: int | None, path: PathLike) -> list[str]:
+def choose_classes(synsets: dict[str, Window], classes: int | None, path: PathLike) -> list[str]:
     """Return the first so many synsets, all if None.
 
     Raises:
@@ -68,15 +68,15 @@ class ImagenetTrain:
     def __init__(self, path: PathLike, classes: int | None) -> None:
         """Open the training tar and take its first so many classes."""
         self._path = Path(path)
-        synsets = synset_tars(path)
-        self.classes = first_classes(synsets, classes, path)
+        synsets = list_synset_tars(path)
+        self.classes = choose_classes(synsets, classes, path)
         self.shards = len(self.classes)
         self._tars = [synsets[name] for name in self.classes]
 
     def count(self, shard: int) -> int:
         """Return about how many images a class has, by the size of its first ones."""
         sizes = []
-        for member in members(self._tars[shard]):
+        for member in list_members(self._tars[shard]):
             sizes.append(member.window.size + 1024)
             if len(sizes) == 50:
                 break
@@ -84,8 +84,8 @@ class ImagenetTrain:
 
     def read(self, shard: int) -> Iterator[RawImage]:
         """Yield the images of one class in the order of its tar."""
-        for member in members(self._tars[shard]):
-            yield _raw(member, shard)
+        for member in list_members(self._tars[shard]):
+            yield _make_raw(member, shard)
 
     def files(self, shard: int) -> list[SourceFile]:
         """Return the class's tar."""
@@ -112,8 +112,8 @@ class ImagenetVal:
             SoftdpuError: if the labels of val.txt and the classes of the training tar do not agree.
         """
         self._path, self._ground_truth = Path(path), Path(ground_truth)
-        synsets = synset_tars(train_path)
-        self.classes = first_classes(synsets, classes, train_path)
+        synsets = list_synset_tars(train_path)
+        self.classes = choose_classes(synsets, classes, train_path)
         labels = read_ground_truth(ground_truth)
         present = sorted(set(labels.values()))
         if present[0] != 0 or present[-1] != len(synsets) - 1:
@@ -141,7 +141,7 @@ class ImagenetVal:
         wanted = set(self._shard(shard))
         places: dict[str, Member] = {}
         seen: set[str] = set()
-        for member in members(open_file(self._path)):
+        for member in list_members(open_file(self._path)):
             name = member.name[2:] if member.name.startswith("./") else member.name
             if name not in self._labels:
                 raise SoftdpuError(f"{self._ground_truth} has no entry for {name}, which is in {self._path}")
@@ -153,7 +153,7 @@ class ImagenetVal:
         for name in self._shard(shard):
             if name not in places:
                 raise SoftdpuError(f"{self._path} holds no {name}, which is in {self._ground_truth}")
-            yield _raw(places[name], self._labels[name])._replace(name=name)
+            yield _make_raw(places[name], self._labels[name])._replace(name=name)
 
     def files(self, shard: int) -> list[SourceFile]:
         """Return the tar and the ground truth for the first shard; the others are read from the same files."""
@@ -162,7 +162,7 @@ class ImagenetVal:
         return [SourceFile(path.name, path.stat().st_size, sha256(path)) for path in (self._path, self._ground_truth)]
 
 
-def val_shards(ground_truth: PathLike | None, classes: int, images_per_shard: int) -> int:
+def count_val_shards(ground_truth: PathLike | None, classes: int, images_per_shard: int) -> int:
     """Return the number of validation shards; where val.txt is not there yet, from ILSVRC's 50 images per class."""
     count = VAL_IMAGES_A_CLASS * classes
     if ground_truth is not None and Path(ground_truth).is_file():
@@ -249,5 +249,5 @@ def _download() -> dict[str, int]:
         return read_ground_truth(file.name)
 
 
-def _raw(member: Member, label: int) -> RawImage:
+def _make_raw(member: Member, label: int) -> RawImage:
     return RawImage(member.name, label, b"" if member.problem else member.window.read(), member.problem)

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from softdpu.dataset.source import RawImage, SourceFile, shard_range
+from softdpu.dataset.source import RawImage, SourceFile, split_range
 from softdpu.output.files import PathLike
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
@@ -22,12 +22,12 @@ class ListedImages:
 
     def count(self, shard: int) -> int:
         """Return how many images a shard holds."""
-        return len(shard_range(len(self._images), shard, self.shards))
+        return len(split_range(len(self._images), shard, self.shards))
 
     def read(self, shard: int) -> Iterator[RawImage]:
         """Yield the images of one shard, by class and name."""
         self._read[shard] = []
-        for i in shard_range(len(self._images), shard, self.shards):
+        for i in split_range(len(self._images), shard, self.shards):
             path, label = self._images[i]
             name = path.relative_to(self._root).as_posix()
             try:

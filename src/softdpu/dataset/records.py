@@ -21,7 +21,7 @@ from softdpu.output.files import PathLike, expecting, whole_file, write_json
 MANIFEST = "manifest.json"
 
 
-def shard_path(folder: PathLike, shard: int, suffix: str = ".tfrecord") -> Path:
+def name_shard(folder: PathLike, shard: int, suffix: str = ".tfrecord") -> Path:
     """Return the path of a shard's records, or with suffix ".json" of its report."""
     return Path(folder) / f"data_{shard}{suffix}"
 
@@ -49,13 +49,13 @@ def write_shard(
     Raises:
         SoftdpuError: if the source is broken, or the disk is full.
     """
-    path = shard_path(folder, shard)
+    path = name_shard(folder, shard)
     try:
         for old in path.parent.glob(f".part-*-data_{shard}.*"):  # of a build that was killed
             old.unlink()
         with whole_file(path) as part, open(part, "wb", buffering=1 << 20) as file:
             report = _write_records(source, shard, file, verify, seen, max_pixels)
-        write_json(shard_path(folder, shard, ".json"), {"records": path.name, **report})
+        write_json(name_shard(folder, shard, ".json"), {"records": path.name, **report})
     except OSError as error:
         raise SoftdpuError(f"cannot write {path}: {error.strerror}; nothing is left half written") from None
 
@@ -118,7 +118,7 @@ def merge(folder: PathLike, shards: int, max_skipped: float = 0.01) -> dict[str,
     }  # fmt: skip
     sources: dict[str, dict[str, Any]] = {}
     for shard in range(shards):
-        path = shard_path(folder, shard, ".json")
+        path = name_shard(folder, shard, ".json")
         try:
             report = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError) as error:

@@ -48,6 +48,6 @@ class Source(Protocol):
         """Return the files that the shard was read from, with their checksums; call it after `read`."""
 
 
-def shard_range(count: int, shard: int, shards: int) -> range:
+def split_range(count: int, shard: int, shards: int) -> range:
     """Return which of `count` items belong to a shard: consecutive ones, sizes differ by one at most."""
     return range(count * shard // shards, count * (shard + 1) // shards)

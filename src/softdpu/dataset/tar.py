@@ -68,7 +68,7 @@ def open_file(path: Path) -> Window:
     return Window(file, 0, os.fstat(file).st_size, str(path))
 
 
-def members(archive: Window) -> Iterator[Member]:
+def list_members(archive: Window) -> Iterator[Member]:
     """Yield the members of an archive in their order, without folders; memory does not grow with their number.
 
     Raises:

@@ -24,7 +24,7 @@ _PYTHON, _PYTHON_OF_LITERT = (3, 8), (3, 10)
 _NEEDED = {"numpy": "numpy", "cv2": "opencv-python-headless", "google.protobuf.internal.builder": "protobuf>=3.20"}
 
 
-def entries(scratch: Path) -> dict[str, Entry]:
+def list_entries(scratch: Path) -> dict[str, Entry]:
     """Return the runtime's files by their names on the board, copied to the folder `scratch` first."""
     packages = Path(softdpu.__file__).parents[1]
     found = {}
@@ -54,7 +54,7 @@ def check_board(board: Board) -> None:
         )
 
 
-def settings(board: Board | None = None) -> str:
+def read_settings(board: Board | None = None) -> str:
     """Return what stands before the app's command line: the fast engine for a board that is known to have LiteRT."""
     fast = board is not None and "ai_edge_litert" in board.modules and board.python >= _PYTHON_OF_LITERT
     return f"PYTHONPATH={FOLDER} SOFTDPU_ENGINE={'litert' if fast else 'reference'} "

@@ -36,7 +36,7 @@ class Model:
     for_dpu: bool
 
 
-def entries(folder: Path) -> dict[str, Entry]:
+def list_entries(folder: Path) -> dict[str, Entry]:
     """Return the files of a card folder by name, the manifest last.
 
     Raises:
@@ -69,8 +69,8 @@ def read_model(path: Path) -> Model:
         SoftdpuError: it cannot be read, or has no DPU subgraph.
     """
     graph = xmodel.load(path)
-    parts = dpu.dpu_subgraphs(graph, path)
-    return Model(path, dpu.fingerprint(parts[0]), all(map(dpu.has_instructions, parts)))
+    parts = dpu.find_dpu_subgraphs(graph, path)
+    return Model(path, dpu.read_fingerprint(parts[0]), all(map(dpu.has_instructions, parts)))
 
 
 def check_model(model: Model, target: str, allow_softdpu: bool) -> bool:
@@ -88,12 +88,12 @@ def check_model(model: Model, target: str, allow_softdpu: bool) -> bool:
     )
 
 
-def megabytes(size: int) -> str:
+def show_megabytes(size: int) -> str:
     """Return a number of bytes for people."""
     return f"{size / 1e6:.1f} MB"
 
 
-def shell_safe(name: str | os.PathLike[str]) -> str:
+def quote_name(name: str | os.PathLike[str]) -> str:
     """Return a file name that needs no quoting in a shell on the board.
 
     Raises:

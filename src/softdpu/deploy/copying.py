@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO
 
 from softdpu.deploy.connection import MOST, Connection, collect, last_line
-from softdpu.deploy.content import Entry, list_leftovers, megabytes, shell_safe
+from softdpu.deploy.content import Entry, list_leftovers, quote_name, show_megabytes
 from softdpu.errors import SoftdpuError
 from softdpu.output.text import one_line
 
@@ -39,9 +39,9 @@ class Copied:
 
     def text(self) -> str:
         """Return the line for people."""
-        there = f", {megabytes(self.resumed_bytes)} had arrived before" if self.resumed_bytes else ""
+        there = f", {show_megabytes(self.resumed_bytes)} had arrived before" if self.resumed_bytes else ""
         return (
-            f"{self.files} files: {self.sent} copied with {self.means} ({megabytes(self.sent_bytes)}{there})"
+            f"{self.files} files: {self.sent} copied with {self.means} ({show_megabytes(self.sent_bytes)}{there})"
             f" in {self.seconds:.1f} s, {self.files - self.sent} were there"
         )
 
@@ -77,7 +77,7 @@ def copy(connection: Connection, contents: Mapping[str, Entry], folder: str, rsy
 
 
 def _make_folder(connection: Connection, folder: str) -> None:
-    place = shlex.quote(shell_safe(folder))
+    place = shlex.quote(quote_name(folder))
     done = connection.run(f"mkdir -p {place} && cd {place} && test -w .")
     if done.returncode:
         raise SoftdpuError(_explain_folder(connection, folder, done.stderr))
@@ -103,8 +103,8 @@ def _full(connection: Connection, folder: str, needed: int) -> str:
     place = shlex.quote(folder)
     reply = connection.run(f'df -Pk {place} || df -Pk "$(dirname {place})"').stdout
     free_blocks = re.search(r"^[^\n]*\n\S+ +\d+ +\d+ +(\d{1,15}) ", reply, re.A)
-    free = f", {megabytes(1024 * int(free_blocks[1]))} are free" if free_blocks else ""
-    wanted = f": the folder needs {megabytes(needed)}{free}" if needed else free
+    free = f", {show_megabytes(1024 * int(free_blocks[1]))} are free" if free_blocks else ""
+    wanted = f": the folder needs {show_megabytes(needed)}{free}" if needed else free
     return f"the disk of {connection.address} is full{wanted}; delete something there, and deploy again"
 
 
@@ -168,7 +168,7 @@ def _stream(connection: Connection, contents: Mapping[str, Entry], folder: str) 
 
 def _list_different(connection: Connection, contents: Mapping[str, Entry], folder: str) -> list[str]:
     """Return the names whose file on the board is missing or has another content."""
-    names = "\n".join(shell_safe(name) for name in contents) + "\n"
+    names = "\n".join(quote_name(name) for name in contents) + "\n"
     done = connection.run(f"cd {shlex.quote(folder)} && xargs sha256sum 2>/dev/null; true", names)
     there = dict(line.split(maxsplit=1)[::-1] for line in done.stdout.splitlines() if len(line.split()) == 2)
     return [name for name, entry in contents.items() if there.get(name) != entry.sha256]

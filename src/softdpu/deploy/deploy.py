@@ -101,14 +101,14 @@ def board_run(card: Card, address: Address, trial: Trial) -> None:
         on_arm = not model.for_dpu
         command = _app_command(find_app(card.folder), card.target, trial, board, on_arm, pc["images"])
         report, faults = _run_app(connection, folder, command, card.target)
-    found = {**results.compare(report, pc), "throughput": results.throughput(report), "check": report.get("check")}
+    found = {**results.compare(report, pc), "throughput": results.list_throughput(report), "check": report.get("check")}
     rows, network = [], "this network"
     if trial.alpha and trial.input_size:
         network = f"MobileNet v1 {trial.alpha:g} at {trial.input_size}x{trial.input_size}"
         rows = [] if on_arm else results.read_published(card.target, trial.alpha, trial.input_size)
     amd = results.find_closest(rows, board.vitis_ai)
     found.update(board=board.text(), runs_on="Arm CPU" if on_arm else "DPU", published=results.as_json(amd))
-    print("\n".join(results.text(found, network, card.target, amd)))
+    print("\n".join(results.show_text(found, network, card.target, amd)))
     files.write_json(trial.output, found)
     if faults:
         raise SoftdpuError(f"the board's --check finds {', '.join(faults)} at fault; docs/board.md says what it means")
@@ -125,14 +125,14 @@ def write_card(card: Card, mount: Path) -> None:
     Raises:
         SoftdpuError: a model that the board cannot run, no such card, no room, no permission, a damaged card.
     """
-    contents = content.entries(card.folder)
+    contents = content.list_entries(card.folder)
     on_arm = content.check_model(content.read_model(card.folder / MODEL), card.target, card.allow_softdpu)
     with tempfile.TemporaryDirectory() as scratch:
-        contents.update(arm.entries(Path(scratch)) if on_arm else {})
+        contents.update(arm.list_entries(Path(scratch)) if on_arm else {})
         folder = sdcard.find_home(mount) / card.folder.resolve().name
         written = sdcard.write(contents, folder)
     print(f"{folder}: {len(contents)} files, {written} written, all verified; unmount the card before you take it out")
-    command = f"{arm.settings() if on_arm else ''}python3 {find_app(card.folder)}"
+    command = f"{arm.read_settings() if on_arm else ''}python3 {find_app(card.folder)}"
     print(f"Next, on the board: cd ~/{folder.name} && {command}")
 
 
@@ -141,8 +141,8 @@ def _deploy_for_a_run(
     card: Card, address: Address, for_run: bool = False
 ) -> Iterator[tuple[Connection, query.Board, content.Model, str]]:
     """Connect, see that the folder fits the board, copy it, and yield what a run needs."""
-    boards.target(card.target)
-    contents = content.entries(card.folder)
+    boards.find_target(card.target)
+    contents = content.list_entries(card.folder)
     model = content.read_model(card.folder / MODEL)
     on_arm = content.check_model(model, card.target, card.allow_softdpu)
     folder = address.board_folder or card.folder.resolve().name
@@ -152,7 +152,7 @@ def _deploy_for_a_run(
         print(f"{address.board}: {board.text()}", flush=True)
         if on_arm:
             arm.check_board(board)
-            contents.update(arm.entries(Path(scratch)))
+            contents.update(arm.list_entries(Path(scratch)))
         else:
             _check_dpu(model, board, card.target, for_run)
         copied = copying.copy(connection, contents, folder, board.rsync)
@@ -174,12 +174,12 @@ def _check_dpu(model: content.Model, board: query.Board, target: str, for_run: b
 
 def _app_command(app: str, target: str, trial: Trial, board: query.Board, on_arm: bool, images: int) -> str:
     """Return the app's command line for the board's shell."""
-    threads = trial.threads or (1 if on_arm else 2 * boards.target(target).cores)
+    threads = trial.threads or (1 if on_arm else 2 * boards.find_target(target).cores)
     words = ["python3", app, "--threads", str(min(threads, images)), "--json", RESULT]
     counts = [str(count) for count in trial.sweep if count <= images]
     words += ["--sweep", ",".join(counts)] if counts and not on_arm else []
     words += [] if trial.no_check else ["--check"]
-    return (arm.settings(board) if on_arm else "") + " ".join(words)
+    return (arm.read_settings(board) if on_arm else "") + " ".join(words)
 
 
 def _run_app(connection: Connection, folder: str, command: str, target: str) -> tuple[dict[str, Any], list[str]]:

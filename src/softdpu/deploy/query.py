@@ -66,7 +66,7 @@ class Board:
 
     def text(self) -> str:
         """Return the line for people."""
-        dpus = ", ".join(f"{_name(number)} ({number:#x})" for number in self.fingerprints)
+        dpus = ", ".join(f"{_name_board(number)} ({number:#x})" for number in self.fingerprints)
         dpu = f"{self.cores} DPU core{'s' * (self.cores != 1)}: {dpus}" if dpus else "it tells of no DPU"
         vitis_ai = f", Vitis AI {self.vitis_ai}" if self.vitis_ai else ""
         python = ".".join(map(str, self.python)) if any(self.python) else "none"
@@ -110,13 +110,13 @@ def read_dpu(reply: str) -> tuple[tuple[int, ...], int, str]:
     """
     found = re.findall(r'fingerprint["\s]*[=:][\s"]*(0x[0-9a-fA-F]{1,16})(?![0-9a-fA-F])', reply)
     numbers = [number for number in (int(text, 16) for text in found[:_MOST_CORES]) if number]  # softmax has none
-    versions = _json(reply).get("VAI Version")
+    versions = _parse_json(reply).get("VAI Version")
     library = versions.get("libvart-runner.so") if isinstance(versions, dict) else None
     version = re.search(r"Version: (\d{1,2}\.\d{1,2})(?!\d)", library, re.A) if isinstance(library, str) else None
     return tuple(dict.fromkeys(numbers)), len(numbers), version[1] if version else ""
 
 
-def _json(reply: str) -> dict[str, Any]:
+def _parse_json(reply: str) -> dict[str, Any]:
     for start in itertools.islice(re.finditer(r"^\{", reply, re.M), 100):  # between lines of logging
         try:
             value = json.JSONDecoder().raw_decode(reply, start.start())[0]
@@ -149,14 +149,15 @@ def explain_mismatch(model: int, board: int, name: str) -> str:
     """Return the one line for a model that was compiled for another DPU than the board's."""
     ways = [*_compile_again(board, name), *_write_image(model, name)]
     return (
-        f"the model is for the DPU {_name(model)} ({_where(model, name)}), the board has {_name(board)}"
-        f" ({_where(board, name)}); they differ in {fingerprints.differing_bits(model, board)}: {', or '.join(ways)}"
+        f"the model is for the DPU {_name_board(model)} ({_say_where(model, name)}), the board has {_name_board(board)}"
+        f" ({_say_where(board, name)}); they differ in"
+        f" {fingerprints.describe_difference(model, board)}: {', or '.join(ways)}"
     )
 
 
 def _compile_again(board: int, name: str) -> Iterator[str]:
     """Yield how to compile for the board's DPU."""
-    versions = dict(boards.boards_of(board)).get(name)
+    versions = dict(boards.find_boards(board)).get(name)
     if versions:
         yield f'compile again with compile.vitis_ai: "{versions[-1]}" and the compiler of that version'
     else:
@@ -171,15 +172,15 @@ def _write_image(model: int, name: str) -> Iterator[str]:
         yield f"write the image {images[-1]} to the SD card"
 
 
-def _where(number: int, name: str) -> str:
+def _say_where(number: int, name: str) -> str:
     """Return a fingerprint with where it is found: in which Vitis AI versions of the board, else on which boards."""
-    found = dict(boards.boards_of(number))
+    found = dict(boards.find_boards(number))
     where = f"Vitis AI {', '.join(found[name])}" if name in found else ", ".join(found)
     return f"{number:#x}" + (f", {where}" if where else "")
 
 
-def _name(number: int) -> str:
+def _name_board(number: int) -> str:
     try:
-        return boards.dpu_from_fingerprint(number).name
+        return boards.find_dpu(number).name
     except SoftdpuError:
         return "an unknown DPU"

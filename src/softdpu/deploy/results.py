@@ -48,7 +48,7 @@ def check(report: Any, name: str) -> dict[str, Any]:
     Raises:
         SoftdpuError: it has not.
     """
-    problem = _problem(report)
+    problem = _find_problem(report)
     if problem:
         raise SoftdpuError(
             f"{name}: expected the app's results with '{problem}'; run the app of this card folder again"
@@ -56,7 +56,7 @@ def check(report: Any, name: str) -> dict[str, Any]:
     return dict(report)
 
 
-def _problem(report: Any) -> str:
+def _find_problem(report: Any) -> str:
     """Return the key whose value is missing or none that the app writes, "" if all are as they should be."""
     if not isinstance(report, dict):
         return "accuracy"
@@ -121,14 +121,14 @@ def compare(board: Mapping[str, Any], pc: Mapping[str, Any]) -> dict[str, Any]:
     first = different[0] if different else None
     return {
         "compared": key,
-        **(_accuracies(board, pc) if key == "classes" else {}),
+        **(_compare_accuracies(board, pc) if key == "classes" else {}),
         "different": different,
         "first_different": {"image": first, "board": mine[first], "pc": theirs[first]} if first else None,
         "images": len(mine),
     }
 
 
-def _accuracies(board: Mapping[str, Any], pc: Mapping[str, Any]) -> dict[str, Any]:
+def _compare_accuracies(board: Mapping[str, Any], pc: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "accuracy": {"board": board["accuracy"], "pc": pc["accuracy"]},
         "accuracy_equal": board["accuracy"] == pc["accuracy"],
@@ -153,7 +153,7 @@ def read_published(board: str, alpha: float, input_size: int) -> list[Published]
     return [row for row in rows if (row.board, row.alpha, row.input_size) == (board, alpha, input_size)]
 
 
-def throughput(report: Mapping[str, Any]) -> list[dict[str, float]]:
+def list_throughput(report: Mapping[str, Any]) -> list[dict[str, float]]:
     """Return [{"threads", "fps"}]: the rows of the app's sweep, or its one run where there was none."""
     return list(report.get("sweep") or [{"threads": report["threads"], "fps": report["fps"]}])
 
@@ -163,7 +163,7 @@ def find_closest(rows: list[Published], vitis_ai: str) -> Published | None:
     return next((row for row in rows if row.vitis_ai == vitis_ai), rows[-1] if rows else None)
 
 
-def text(found: Mapping[str, Any], network: str, target: str, amd: Published | None) -> Iterator[str]:
+def show_text(found: Mapping[str, Any], network: str, target: str, amd: Published | None) -> Iterator[str]:
     """Yield the lines for people: accuracies, the first image that differs, throughput beside AMD's."""
     if "accuracy" in found:
         accuracy = found["accuracy"]
@@ -183,7 +183,7 @@ def text(found: Mapping[str, Any], network: str, target: str, amd: Published | N
         yield f"Classes: all {found['images']} images get the same class"
     yield "Threads        FPS  AMD's FPS"
     rows = found["throughput"]
-    cores = boards.target(target).cores
+    cores = boards.find_target(target).cores
     many = max(rows, key=lambda row: row["fps"]) if amd else None
     for row in rows:
         number = amd and (amd.one_thread if row["threads"] == 1 else amd.many_threads if row is many else None)

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from softdpu.deploy.content import Entry, list_leftovers, megabytes
+from softdpu.deploy.content import Entry, list_leftovers, show_megabytes
 from softdpu.errors import SoftdpuError
 from softdpu.output import files
 
@@ -47,8 +47,8 @@ def write(contents: Mapping[str, Entry], folder: Path) -> int:
     needed, free = sum(entry.size for entry in changed.values()), shutil.disk_usage(folder.parent).free
     if changed and needed + _SPARE > free:
         raise SoftdpuError(
-            f"{folder} has no room: {megabytes(needed + _SPARE)} are needed and {megabytes(free)} free; delete"
-            " something on the card, or package fewer images (package.images)"
+            f"{folder} has no room: {show_megabytes(needed + _SPARE)} are needed and {show_megabytes(free)} free;"
+            " delete something on the card, or package fewer images (package.images)"
         )
     try:
         for name, entry in changed.items():

@@ -73,7 +73,7 @@ class Examination:
     output_sqnr: tuple[float, float]
 
 
-def decibels(signal: float, noise: float) -> float:
+def compute_decibels(signal: float, noise: float) -> float:
     """Return a power ratio in dB, within -99..99."""
     return float(np.clip(10 * np.log10(max(signal, 1e-30) / max(noise, 1e-30)), -99, 99))
 
@@ -125,7 +125,7 @@ def examine(model: keras.Model, images: Any) -> Examination:
     """
     recipe = _Examiner()
     vitis_quantize.VitisQuantizer(model, recipe=recipe).quantize_model(calib_dataset=images)
-    before, after = (decibels(1.0, error) for error in recipe.errors)
+    before, after = (compute_decibels(1.0, error) for error in recipe.errors)
     return Examination(recipe.before, recipe.after, recipe.dead, recipe.starved_by, recipe.report, (before, after))
 
 
@@ -164,7 +164,7 @@ def _compare(results: list[Any], targets: list[Any], clip: tuple[float, float]) 
         signal += float(np.sum(x * x, dtype=np.float64))
         power += float(np.sum(y * y, dtype=np.float64))
         product += float(np.sum(x * y, dtype=np.float64))
-    return decibels(signal, noise), product / max(np.sqrt(signal * power), 1e-30)
+    return compute_decibels(signal, noise), product / max(np.sqrt(signal * power), 1e-30)
 
 
 def _state(item: Weighted, alone: float, output_sqnr: float, cosine: float) -> LayerState:
@@ -178,10 +178,10 @@ def _state(item: Weighted, alone: float, output_sqnr: float, cosine: float) -> L
         bias_pos=None if item.bias_slot is None else get_position(item.bias_slot.quantizer),
         input_pos=None if source is None else source.value,
         output_pos=None if result is None else result.value,
-        weight_sqnr=decibels(float(np.sum(kernel**2)), noise),
+        weight_sqnr=compute_decibels(float(np.sum(kernel**2)), noise),
         output_sqnr=output_sqnr,
         cosine=cosine,
-        alone_sqnr=decibels(1.0, alone),
+        alone_sqnr=compute_decibels(1.0, alone),
         bias_max=0.0 if bias is None else float(np.abs(bias).max()),
         sample=np.clip(statistics.sample, *statistics.clip).ravel(),
     )

@@ -17,7 +17,7 @@ def find_worst(found: Examination) -> list[str]:
     return sorted(found.before, key=lambda name: found.before[name].alone_sqnr)[:WORST]
 
 
-def stretching_dead(found: Examination) -> list[str]:
+def find_stretching_dead(found: Examination) -> list[str]:
     """Return the layers whose dead channels need a larger range than their live ones, most lost bits first."""
     names = [name for name, dead in found.dead.items() if dead.largest > dead.rest]
     return sorted(names, key=lambda name: found.dead[name].rest / found.dead[name].largest)
@@ -25,14 +25,14 @@ def stretching_dead(found: Examination) -> list[str]:
 
 def is_healthy(found: Examination) -> bool:
     """Return whether AMD's recipe alone serves this network: no dead channel costs bits, and the output has 20 dB."""
-    return not stretching_dead(found) and found.output_sqnr[0] >= HEALTHY
+    return not find_stretching_dead(found) and found.output_sqnr[0] >= HEALTHY
 
 
-def diagnosis(found: Examination) -> list[str]:
+def diagnose(found: Examination) -> list[str]:
     """Return the network's diagnosis, one sentence per item."""
     before, after = found.output_sqnr
     lines = [f"The output's signal-to-noise ratio is {before:.1f} dB with AMD's recipe and {after:.1f} dB rescued."]
-    stretching = stretching_dead(found)
+    stretching = find_stretching_dead(found)
     if is_healthy(found):
         lines.insert(
             0, "Nothing is wrong: this network can be quantized as it is. The layers named cost most, but little."
@@ -60,7 +60,7 @@ def diagnosis(found: Examination) -> list[str]:
     return lines
 
 
-def reasons(found: Examination, name: str) -> list[str]:
+def list_reasons(found: Examination, name: str) -> list[str]:
     """Return why a layer loses accuracy, in words."""
     layer, lines = found.before[name], []
     dead = found.dead.get(name)

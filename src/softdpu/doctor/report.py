@@ -13,7 +13,7 @@ from softdpu.output.files import PathLike, write_json
 from softdpu.output.pages import heading, note, table, write_page
 
 
-def _layer(state: LayerState) -> dict[str, Any]:
+def _describe_layer(state: LayerState) -> dict[str, Any]:
     return {
         "weight_range": float(state.ranges.max()),
         "weight_range_median_channel": float(np.median(state.ranges)),
@@ -42,13 +42,14 @@ def as_data(found: Examination) -> dict[str, Any]:
     }
     steps = [{key: value for key, value in step.items() if key != "seconds"} for step in found.steps]
     return {
-        "diagnosis": reasons.diagnosis(found),
+        "diagnosis": reasons.diagnose(found),
         "output_sqnr_db": {"vitis": found.output_sqnr[0], "rescue": found.output_sqnr[1]},
-        "worst": [{"layer": name, "reasons": reasons.reasons(found, name)} for name in reasons.find_worst(found)],
+        "worst": [{"layer": name, "reasons": reasons.list_reasons(found, name)} for name in reasons.find_worst(found)],
         "dead_channels": dead,
         "steps": steps,
         "layers": {
-            name: {"vitis": _layer(found.before[name]), "rescue": _layer(found.after[name])} for name in found.before
+            name: {"vitis": _describe_layer(found.before[name]), "rescue": _describe_layer(found.after[name])}
+            for name in found.before
         },
     }
 
@@ -69,8 +70,8 @@ def as_text(found: Examination) -> str:
     lines += ["(weights, output, alone: signal to quantization noise in dB; alone: of the network's output if only", ""]
     lines[-2] += " this layer were quantized)"
     for number, name in enumerate(reasons.find_worst(found), 1):
-        lines.append(f"{number}. {name}: {'; '.join(reasons.reasons(found, name))}.")
-    return "\n".join([*lines, "", *reasons.diagnosis(found)])
+        lines.append(f"{number}. {name}: {'; '.join(reasons.list_reasons(found, name))}.")
+    return "\n".join([*lines, "", *reasons.diagnose(found)])
 
 
 def write_table(found: Examination, path: PathLike) -> None:
@@ -83,14 +84,14 @@ def write_table(found: Examination, path: PathLike) -> None:
         cells = [f"{state.ranges.max():.3g}", state.stretching_channel, dead, state.kernel_pos]
         cells += [f"{state.weight_sqnr:.1f}", f"{state.output_sqnr:.1f}", f"{state.cosine:.4f}"]
         rows.append([name, *cells, f"{state.alone_sqnr:.1f}", after.kernel_pos, f"{after.output_sqnr:.1f}"])
-    worst = [(name, "; ".join(reasons.reasons(found, name))) for name in reasons.find_worst(found)]
+    worst = [(name, "; ".join(reasons.list_reasons(found, name))) for name in reasons.find_worst(found)]
     explained = (
         "dB: signal to quantization noise, of the weights, of the layer's output with all layers before it quantized"
         " too, and of the network's output if this layer alone were quantized. Where nothing else is said, by AMD's"
         " recipe."
     )
     blocks = [
-        *map(note, reasons.diagnosis(found)),
+        *map(note, reasons.diagnose(found)),
         heading("The layers that cost most"),
         table(["layer", "why"], worst),
     ]
@@ -101,10 +102,10 @@ def write_table(found: Examination, path: PathLike) -> None:
 def write(found: Examination, folder: PathLike) -> list[str]:
     """Write doctor.json, a page with tables and the pictures into a folder and return the names of the files."""
     folder = Path(folder)
-    names = [plots.sqnr_profile(found, folder), plots.costs(found, folder), plots.all_ranges(found, folder)]
-    names.append(plots.details(found, reasons.find_worst(found), folder))
-    for name in dict.fromkeys([*reasons.find_worst(found), *reasons.stretching_dead(found)]):
-        names += [plots.weight_ranges(found, name, folder), plots.activations(found, name, folder)]
+    names = [plots.draw_profile(found, folder), plots.draw_costs(found, folder), plots.draw_ranges(found, folder)]
+    names.append(plots.draw_details(found, reasons.find_worst(found), folder))
+    for name in dict.fromkeys([*reasons.find_worst(found), *reasons.find_stretching_dead(found)]):
+        names += [plots.draw_weights(found, name, folder), plots.draw_activations(found, name, folder)]
     write_json(folder / "doctor.json", {**as_data(found), "pictures": names})
     write_table(found, folder / "layers.html")
     return ["doctor.json", "layers.html", *names]

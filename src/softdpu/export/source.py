@@ -55,7 +55,7 @@ def read_source(model: str | Path, target: str = TARGET) -> Source:
         graph, board = load(path), path.stem
     else:
         board = target
-        graph = compile_keras(read_keras_model(path), boards.target(target)).to_xir()
+        graph = compile_keras(read_keras_model(path), boards.find_target(target)).to_xir()
     program = read_graph(graph)
     loose = next((node for node in program.nodes if node.kind == "fix"), None)
     if loose is not None:

@@ -14,18 +14,18 @@ _NEW_KEYS = {"module", "class_name", "config", "registered_name"}
 _SINCE_2_3 = {"keepdims": False, "synchronized": False}
 
 
-def legacy_config(value: Any) -> Any:
+def make_legacy_config(value: Any) -> Any:
     """Return `value`, a configuration of any depth, in the form of Keras 2.12."""
     if isinstance(value, (list, tuple)):
-        return [legacy_config(item) for item in value]
+        return [make_legacy_config(item) for item in value]
     if not isinstance(value, dict):
         return value
     if set(value) >= _NEW_KEYS:
         if value["class_name"] == "function":
             return value["config"]
         name = value["registered_name"] or value["class_name"]
-        return {"class_name": name, "config": legacy_config(value["config"])}
-    result = {key: legacy_config(item) for key, item in value.items() if key != "shared_object_id"}
+        return {"class_name": name, "config": make_legacy_config(value["config"])}
+    result = {key: make_legacy_config(item) for key, item in value.items() if key != "shared_object_id"}
     if result.get("class_name") == "InputLayer":
         result["config"].pop("optional", None)
     result.pop("build_config", None)
@@ -52,4 +52,4 @@ def make_legacy(path: PathLike) -> None:
     """Bring the configuration in a Keras .h5 file to the form that Keras 2.3 to 2.12 read, in place."""
     with h5py.File(str(path), "r+") as file:
         config = json.loads(file.attrs["model_config"])
-        file.attrs["model_config"] = json.dumps(drop_new_defaults(legacy_config(config))).encode("utf-8")
+        file.attrs["model_config"] = json.dumps(drop_new_defaults(make_legacy_config(config))).encode("utf-8")

@@ -159,6 +159,6 @@ def strip_package(name: str) -> str:
     return name.split(">")[-1]
 
 
-def plain(name: str) -> str:
+def strip_quantize(name: str) -> str:
     """Return the name of Keras' layer that a layer of the quantizer stands for."""
     return strip_package(name).replace("VitisGlobal", "Global").replace("VitisAverage", "Average")

@@ -6,7 +6,7 @@ board's image, and so does the fingerprint. Adding a board is adding its line.
 
 A fingerprint is `type << 56 | isa << 48 | feature code`: the DPU's architecture, its instruction set, its options.
 
->>> hex(target("zcu102", "3.0").fingerprint), target("zcu102", "2.0").dpu.name
+>>> hex(find_target("zcu102", "3.0").fingerprint), find_target("zcu102", "2.0").dpu.name
 ('0x101000056010407', 'DPUCZDX8G_ISA0_B4096_MAX_BG2')
 """
 
@@ -23,7 +23,8 @@ from types import MappingProxyType
 from typing import Any
 
 from softdpu.errors import SoftdpuError
-from softdpu.numbers.dpu import DPU_TYPES, dpu_type
+from softdpu.numbers.dpu import DPU_TYPES, name_type
+from softdpu.output.files import open_file
 
 _DATA = Path(__file__).parent / "data"
 
@@ -77,7 +78,7 @@ class Dpu:
     @property
     def type(self) -> str:
         """The architecture, such as DPUCZDX8G."""
-        return dpu_type(self.fingerprint)
+        return name_type(self.fingerprint)
 
     @property
     def isa(self) -> int:
@@ -134,65 +135,64 @@ class _Board:
     image: str
 
 
-def target_names() -> list[str]:
+def list_targets() -> list[str]:
     """Return the names of all boards, sorted."""
-    return sorted(_boards())
+    return sorted(_read_boards())
 
 
-def target(name: str, vitis_ai: str | None = None) -> Target:
+def find_target(name: str, vitis_ai: str | None = None) -> Target:
     """Return the board `name` with the DPU that its image of Vitis AI `vitis_ai` carries.
 
     Args:
-        name: see `target_names`; upper case and dashes are accepted.
+        name: see `list_targets`; upper case and dashes are accepted.
         vitis_ai: such as "3.0"; None takes the version that is usual for the board.
 
     Raises:
         SoftdpuError: unknown board, or a version that the board was never made for.
     """
     key = name.strip().lower().replace("-", "_")
-    board = _boards().get(key)
+    board = _read_boards().get(key)
     if board is None:
-        near = difflib.get_close_matches(key, _boards(), n=1)
+        near = difflib.get_close_matches(key, _read_boards(), n=1)
         hint = f"did you mean {near[0]}? " if near else ""
-        raise SoftdpuError(f"unknown target '{name}': {hint}known targets are {', '.join(target_names())}")
+        raise SoftdpuError(f"unknown target '{name}': {hint}known targets are {', '.join(list_targets())}")
     version = vitis_ai or board.default
     if version not in board.vitis_ai:
         raise SoftdpuError(f"{key} has no DPU for Vitis AI {version}: choose one of {', '.join(board.vitis_ai)}")
-    dpu = next(d for wanted in board.dpus for d in dpus() if d.name == wanted and version in d.vitis_ai)
+    dpu = next(d for wanted in board.dpus for d in list_dpus() if d.name == wanted and version in d.vitis_ai)
     return Target(board.name, board.title, version, dpu, board.cores, board.clock_mhz, board.image)
 
 
-def target_from_fingerprint(fingerprint: int, vitis_ai: str | None = None) -> Target:
+def find_target_by_fingerprint(fingerprint: int, vitis_ai: str | None = None) -> Target:
     """Return a target for a bare fingerprint, without a board.
 
     Raises:
         SoftdpuError: the number is no known DPU, or there is no such version.
     """
-    dpu = dpu_from_fingerprint(fingerprint)
+    dpu = find_dpu(fingerprint)
     if vitis_ai not in (None, *VITIS_AI_VERSIONS):
         raise SoftdpuError(f"unknown Vitis AI version '{vitis_ai}': choose one of {', '.join(VITIS_AI_VERSIONS)}")
     version = vitis_ai or (dpu.vitis_ai[-1] if dpu.vitis_ai else VITIS_AI_VERSIONS[-1])
     return Target(f"{fingerprint:#x}", f"{dpu.name} by fingerprint", version, dpu, 1, 0, "")
 
 
-def target_from_arch(path: str | Path, vitis_ai: str | None = None) -> Target:
+def find_target_by_arch(path: str | Path, vitis_ai: str | None = None) -> Target:
     """Return a target for an arch.json file, which holds `{"fingerprint": "0x..."}` or `{"target": "DPU name"}`.
 
     Raises:
         SoftdpuError: no such file, not JSON, neither key, or an unknown DPU.
     """
-    if Path(path).exists() and not Path(path).is_file():  # to read a pipe would wait for ever
-        raise SoftdpuError(f"{path}: expected an arch.json with a fingerprint, got what is no file")
     try:
-        value = json.loads(Path(path).read_text(encoding="utf-8"))
+        with open(open_file(path), encoding="utf-8") as file:
+            value = json.load(file)
     except (OSError, ValueError, RecursionError) as error:
         raise SoftdpuError(f"{path}: expected an arch.json with a fingerprint, got {error}") from error
     if isinstance(value, dict) and isinstance(value.get("fingerprint"), (str, int)):
-        return target_from_fingerprint(parse_fingerprint(value["fingerprint"]), vitis_ai)
+        return find_target_by_fingerprint(parse_fingerprint(value["fingerprint"]), vitis_ai)
     if isinstance(value, dict) and isinstance(value.get("target"), str):
-        matches = [d for d in dpus() if d.name == value["target"] and vitis_ai in (None, *d.vitis_ai)]
+        matches = [d for d in list_dpus() if d.name == value["target"] and vitis_ai in (None, *d.vitis_ai)]
         if matches:
-            return target_from_fingerprint(matches[-1].fingerprint, vitis_ai)
+            return find_target_by_fingerprint(matches[-1].fingerprint, vitis_ai)
         raise SoftdpuError(f"{path}: unknown DPU {value['target'][:80]!r}; give its fingerprint instead")
     raise SoftdpuError(f'{path}: expected {{"fingerprint": "0x..."}} or {{"target": "DPU name"}}')
 
@@ -213,16 +213,16 @@ def choose_target(
     if fingerprint and arch:
         raise SoftdpuError("give a fingerprint or an arch.json, not both")
     if not (name or fingerprint or arch):
-        raise SoftdpuError(f"give a target ({', '.join(target_names())}), a fingerprint or an arch.json")
+        raise SoftdpuError(f"give a target ({', '.join(list_targets())}), a fingerprint or an arch.json")
     if not (fingerprint or arch):
-        return target(str(name), vitis_ai)
+        return find_target(str(name), vitis_ai)
     if fingerprint:
-        chosen = target_from_fingerprint(parse_fingerprint(fingerprint), vitis_ai)
+        chosen = find_target_by_fingerprint(parse_fingerprint(fingerprint), vitis_ai)
     else:
-        chosen = target_from_arch(str(arch), vitis_ai)
+        chosen = find_target_by_arch(str(arch), vitis_ai)
     if name is None:
         return chosen
-    board = target(name)
+    board = find_target(name)
     return replace(board, dpu=chosen.dpu, vitis_ai=chosen.vitis_ai)
 
 
@@ -246,41 +246,41 @@ def is_at_least(version: str, first: str) -> bool:
     return VITIS_AI_VERSIONS.index(version) >= VITIS_AI_VERSIONS.index(first)
 
 
-def dpu_from_fingerprint(fingerprint: int) -> Dpu:
+def find_dpu(fingerprint: int) -> Dpu:
     """Return the DPU of a fingerprint; a DPUCZDX8G that is not in the table is decoded from its bits.
 
     Raises:
         SoftdpuError: unknown architecture or option bits.
     """
-    for dpu in dpus():
+    for dpu in list_dpus():
         if dpu.fingerprint == fingerprint:
             return dpu
-    if dpu_type(fingerprint) == "DPUCZDX8G":
+    if name_type(fingerprint) == "DPUCZDX8G":
         return _decode_zynq(fingerprint)
     kind = DPU_TYPES.get(fingerprint >> 56)
     what = f"a {kind} with options that are not in the table" if kind else "no known DPU architecture"
     raise SoftdpuError(f"fingerprint {fingerprint:#x} is {what}; `softdpu xmodel fingerprint` reads an arch.json too")
 
 
-def boards_of(fingerprint: int) -> list[tuple[str, tuple[str, ...]]]:
+def find_boards(fingerprint: int) -> list[tuple[str, tuple[str, ...]]]:
     """Return the boards that carry a DPU with this fingerprint, each with the Vitis AI versions for which it does."""
     found = []
-    for board in _boards().values():
-        versions = tuple(v for v in board.vitis_ai if target(board.name, v).fingerprint == fingerprint)
+    for board in _read_boards().values():
+        versions = tuple(v for v in board.vitis_ai if find_target(board.name, v).fingerprint == fingerprint)
         if versions:
             found.append((board.name, versions))
     return found
 
 
 @functools.lru_cache(maxsize=1)
-def dpus() -> tuple[Dpu, ...]:
+def list_dpus() -> tuple[Dpu, ...]:
     """Return every DPU configuration of the table."""
     with open(_DATA / "dpus.csv", encoding="utf-8", newline="") as file:
-        return tuple(_dpu(row) for row in csv.DictReader(file))
+        return tuple(_parse_dpu(row) for row in csv.DictReader(file))
 
 
 @functools.lru_cache(maxsize=1)
-def _boards() -> dict[str, _Board]:
+def _read_boards() -> dict[str, _Board]:
     with open(_DATA / "boards.csv", encoding="utf-8", newline="") as file:
         boards = [
             _Board(
@@ -298,7 +298,7 @@ def _boards() -> dict[str, _Board]:
     return {board.name: board for board in boards}
 
 
-def _dpu(row: dict[str, str]) -> Dpu:
+def _parse_dpu(row: dict[str, str]) -> Dpu:
     engines = ("conv", "dwconv", "max", "avg")
     return Dpu(
         name=row["name"],
@@ -317,11 +317,11 @@ def _dpu(row: dict[str, str]) -> Dpu:
         eltwise=frozenset(row["eltwise"].split()),
         eltwise_relu=frozenset(row["eltwise_relu"].split()),
         other=frozenset(row["other"].split()),
-        limits=MappingProxyType({e: _range(row[f"{e}_limit"]) for e in engines if row[f"{e}_limit"]}),
+        limits=MappingProxyType({e: _parse_range(row[f"{e}_limit"]) for e in engines if row[f"{e}_limit"]}),
     )
 
 
-def _range(text: str) -> Range:
+def _parse_range(text: str) -> Range:
     """Read "1-16/1-8" or "1-3;7/1-8": kernel sizes, strides."""
 
     def numbers(part: str) -> tuple[int, ...]:
@@ -348,7 +348,7 @@ def _decode_zynq(fingerprint: int) -> Dpu:
     if size >= len(_ZYNQ_SIZES) or isa > 1:
         raise SoftdpuError(f"fingerprint {fingerprint:#x} is a DPUCZDX8G of unknown size or instruction set")
     family = f"DPUCZDX8G_ISA{isa}_{_ZYNQ_SIZES[size]}" + ("_MAX" if isa == 0 else "")
-    like = next(dpu for dpu in reversed(dpus()) if dpu.name == family)
+    like = next(dpu for dpu in reversed(list_dpus()) if dpu.name == family)
     conv = {"relu"} | ({"leakyrelu"} if bit(28) else set())
     options: dict[str, Any] = {
         "name": f"{like.name}_{fingerprint:016X}",

@@ -32,12 +32,12 @@ DPU_TYPES = MappingProxyType(
 Value = TypeVar("Value")
 
 
-def dpu_type(fingerprint: int) -> str:
+def name_type(fingerprint: int) -> str:
     """Return the architecture that a fingerprint begins with, such as DPUCZDX8G; "unknown" for any other number."""
     return DPU_TYPES.get(fingerprint >> 56, "unknown")
 
 
-def attribute(holder: Any, name: str, kind: type[Value]) -> Value | None:
+def read_attribute(holder: Any, name: str, kind: type[Value]) -> Value | None:
     """Return attribute `name` of a graph, op, tensor or subgraph; None where there is none.
 
     Raises:
@@ -51,37 +51,37 @@ def attribute(holder: Any, name: str, kind: type[Value]) -> Value | None:
     return value
 
 
-def fingerprint(subgraph: Any) -> int | None:
+def read_fingerprint(subgraph: Any) -> int | None:
     """Return the fingerprint of the DPU that a subgraph was compiled for, None where it has none."""
-    return attribute(subgraph, "dpu_fingerprint", int)
+    return read_attribute(subgraph, "dpu_fingerprint", int)
 
 
-def runner(subgraph: Any) -> str | None:
+def read_runner(subgraph: Any) -> str | None:
     """Return the library that runs a subgraph, None where it names none."""
-    return (attribute(subgraph, "runner", dict) or {}).get("run")
+    return (read_attribute(subgraph, "runner", dict) or {}).get("run")
 
 
 def is_of_softdpu(subgraph: Any) -> bool:
     """Whether softdpu compiled a subgraph, and not AMD's compiler: any of its libraries is ours."""
-    return any("softdpu" in str(library) for library in (attribute(subgraph, "runner", dict) or {}).values())
+    return any("softdpu" in str(library) for library in (read_attribute(subgraph, "runner", dict) or {}).values())
 
 
 def has_instructions(subgraph: Any) -> bool:
     """Whether a subgraph holds machine code for a real DPU."""
-    return bool(attribute(subgraph, "mc_code", bytes)) and not is_of_softdpu(subgraph)
+    return bool(read_attribute(subgraph, "mc_code", bytes)) and not is_of_softdpu(subgraph)
 
 
 # operations behind a network's last layer on the DPU that leave the largest output where it is
 _ENDS = ("fix2float", "softmax", "reshape", "flatten", "const", "const-fix")
 
 
-def dpu_subgraphs(graph: Any, path: str | Path) -> list[Any]:
+def find_dpu_subgraphs(graph: Any, path: str | Path) -> list[Any]:
     """Return the DPU subgraphs of a compiled graph, in an order in which they can run.
 
     Raises:
         SoftdpuError: it has none.
     """
-    found = _children(graph, "DPU")
+    found = _find_children(graph, "DPU")
     if not found:
         raise SoftdpuError(f"{path} has no DPU subgraphs; compile it for a board")
     return found
@@ -89,11 +89,11 @@ def dpu_subgraphs(graph: Any, path: str | Path) -> list[Any]:
 
 def is_in_pieces(graph: Any) -> bool:
     """Whether a graph needs the graph runner: it has several DPU subgraphs, or the CPU does more than end it."""
-    on_cpu = (op.get_type() for child in _children(graph, "CPU") for op in child.get_ops())
-    return len(_children(graph, "DPU")) > 1 or any(kind not in _ENDS for kind in on_cpu)
+    on_cpu = (op.get_type() for child in _find_children(graph, "CPU") for op in child.get_ops())
+    return len(_find_children(graph, "DPU")) > 1 or any(kind not in _ENDS for kind in on_cpu)
 
 
-def _children(graph: Any, device: str) -> list[Any]:
+def _find_children(graph: Any, device: str) -> list[Any]:
     root = graph.get_root_subgraph()
     children = [] if root.is_leaf else root.toposort_child_subgraph()
-    return [child for child in children if (attribute(child, "device", str) or "").upper() == device]
+    return [child for child in children if (read_attribute(child, "device", str) or "").upper() == device]

@@ -1,18 +1,35 @@
-"""What a network does to its pixels before its first layer, read without TensorFlow."""
+"""What a network does to its pixels before its first layer, and what it gives, read without TensorFlow."""
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from softdpu.onnx_import.convert import graph_of
-from softdpu.onnx_import.onnx_graph import Graph, Node
+from softdpu.onnx_import.ends import find_logits
+from softdpu.onnx_import.onnx_graph import Graph, Node, Shape
 from softdpu.onnx_import.patterns import Finder
 
 
-def scalings(path: Path, outputs: list[str] | None, size: tuple[int, int]) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return the factors and offsets, x * factor + offset, of an ONNX file's first operations, one after another.
+class Ends(NamedTuple):
+    """Both ends of a network.
+
+    Attributes:
+        scalings: factors and offsets, x * factor + offset, of its first operations, one after another.
+        shapes: of its outputs, with the batch; None where one is not known.
+        logits: as ends.find_logits.
+    """
+
+    scalings: list[tuple[np.ndarray, np.ndarray]]
+    shapes: list[Shape | None]
+    logits: str | None
+
+
+def read_ends(path: Path, outputs: list[str] | None, size: tuple[int, int]) -> Ends:
+    """Return the ends of the network in an ONNX file; of a file that is asked for again, and is the same, those found.
 
     Args:
         path: of the file.
@@ -22,8 +39,19 @@ def scalings(path: Path, outputs: list[str] | None, size: tuple[int, int]) -> li
     Raises:
         SoftdpuError: as convert.graph_of.
     """
-    graph = graph_of(path, outputs, size)
-    return _find_leading(graph) if len(graph.inputs) == 1 else []
+    try:
+        about = path.stat()
+        stamp = (about.st_ino, about.st_mtime_ns, about.st_size)
+    except OSError:
+        stamp = None  # the reading says it
+    return _read_ends(path, None if outputs is None else tuple(outputs), size, stamp)
+
+
+@functools.lru_cache(maxsize=2)  # the whole network, and the one that ends where it is cut
+def _read_ends(path: Path, outputs: tuple[str, ...] | None, size: tuple[int, int], stamp: object) -> Ends:
+    graph = graph_of(path, None if outputs is None else list(outputs), size)
+    scalings = _find_leading(graph) if len(graph.inputs) == 1 else []
+    return Ends(scalings, [graph.shapes.get(name) for name in graph.outputs], find_logits(graph))
 
 
 def _find_leading(graph: Graph) -> list[tuple[np.ndarray, np.ndarray]]:

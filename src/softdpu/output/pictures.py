@@ -69,27 +69,27 @@ def picture(path: PathLike, width: float, height: float) -> Iterator[Figure]:
                 figure.savefig(part, format="svg", metadata={"Date": None, "Creator": None})
 
 
-def placeholder(path: PathLike, title: str, why: str) -> None:
+def draw_placeholder(path: PathLike, title: str, why: str) -> None:
     """Write a picture that only says what would be here, and why it is not."""
     with picture(path, 7, 1.2) as figure:
         figure.text(0.02, 0.66, title, fontsize=11, weight="bold")
         figure.text(0.02, 0.24, why, color=GREY)
 
 
-def logarithmic(axis: Any, base: int = 10) -> None:
+def set_logarithmic(axis: Any, base: int = 10) -> None:
     """Make an axis, such as `axes.yaxis`, logarithmic, with plain numbers beside it."""
     getattr(axis.axes, f"set_{axis.axis_name}scale")("log", base=base)
     axis.set_major_formatter("{x:g}")
     axis.set_minor_formatter(NullFormatter())
 
 
-def line_style(number: int) -> dict[str, Any]:
+def choose_line_style(number: int) -> dict[str, Any]:
     """Return colour, marker and dash of the series `number`: each of the three alone tells series apart."""
     count = len(SERIES)
     return {"color": SERIES[number % count], "marker": MARKERS[number % count], "linestyle": LINES[number % count]}
 
 
-def bar_style(number: int) -> dict[str, Any]:
+def choose_bar_style(number: int) -> dict[str, Any]:
     """Return the colour and the hatch of the bars of series `number`; the first is solid, the others light."""
     color = SERIES[number % len(SERIES)]
     hatch = HATCHES[number % len(HATCHES)]
@@ -103,6 +103,6 @@ def printable(name: str, length: int = NAME_LENGTH) -> str:
     return text if len(text) <= length else f"{text[: length - 1 - half]}…{text[-half:]}"
 
 
-def class_names(names: Sequence[str], count: int) -> list[str]:
+def name_classes(names: Sequence[str], count: int) -> list[str]:
     """Return `count` printable names of classes: `names`, and numbers where there is no name."""
     return [printable(names[i]) if i < len(names) and names[i].strip() else f"class {i}" for i in range(count)]

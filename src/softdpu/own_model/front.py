@@ -35,9 +35,9 @@ def input_scaling(
         SoftdpuError: as model_file.read, or onnx_import.convert.graph_of.
     """
     if path.suffix.lower() == ONNX:
-        from softdpu.onnx_import.front import scalings  # few networks are ONNX
+        from softdpu.onnx_import.front import read_ends  # few networks are ONNX
 
-        steps = scalings(path, outputs, size)
+        steps = read_ends(path, outputs, size).scalings
         scaling = SCALINGS[named or ("raw" if steps else "tf")]
         for factor, offset in steps:
             scaling = scaling.then(factor, offset)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any, Callable  # noqa: UP035 - not generic in collections.abc before Python 3.9
 
 from softdpu.errors import SoftdpuError
-from softdpu.keras2.config import legacy_config
+from softdpu.keras2.config import make_legacy_config
 from softdpu.keras2.kinds import AUGMENTATIONS, MODELS, NOISES
 
 # What arithmetic with a constant c is as (factor, offset), by the names of Keras 3 and of TensorFlow's functions.
@@ -140,7 +140,7 @@ def _is_operation(entry: dict[str, Any]) -> bool:
 
 def _layer_config(kind: str, config: dict[str, Any]) -> dict[str, Any]:
     found = {key: value for key, value in config.items() if _NEW_KEYS.get(key, ...) != value}
-    found = legacy_config({key: _object(value) for key, value in found.items()})
+    found = make_legacy_config({key: _object(value) for key, value in found.items()})
     if "batch_shape" in found:
         found["batch_input_shape"] = found.pop("batch_shape")
     if kind == "LeakyReLU" and "negative_slope" in found:

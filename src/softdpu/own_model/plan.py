@@ -78,11 +78,10 @@ def _is_no_classifier(path: Path, what: str) -> SoftdpuError:
 
 
 def _check_onnx(path: Path, task: str, classes: int | None, outputs: list[str] | None, size: tuple[int, int]) -> None:
-    from softdpu.onnx_import.convert import graph_of  # few networks are ONNX
+    from softdpu.onnx_import.front import read_ends  # few networks are ONNX
 
     logits = None if outputs else logits_of(path, task, size)
-    graph = graph_of(path, [logits] if logits else outputs, size)
-    shapes = [graph.shapes.get(name) for name in graph.outputs]
+    shapes = read_ends(path, [logits] if logits else outputs, size).shapes
     if len(shapes) != 1 or shapes[0] is None:
         return
     numbers = [length for length in shapes[0][1:] if length != 1]
@@ -96,10 +95,9 @@ def logits_of(path: Path, task: str, size: tuple[int, int]) -> str | None:
     """Return the tensor of an .onnx for classes that a last ArgMax or LogSoftmax reads, None if there is none."""
     if task not in _OF_CLASSES:
         return None
-    from softdpu.onnx_import.convert import graph_of
-    from softdpu.onnx_import.ends import find_logits
+    from softdpu.onnx_import.front import read_ends
 
-    return find_logits(graph_of(path, None, size))
+    return read_ends(path, None, size).logits
 
 
 def explain_missing(path: Path, name: str, known: Iterable[str]) -> str:

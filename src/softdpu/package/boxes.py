@@ -38,7 +38,7 @@ class BoxTruth(Truth):
         self._size = (int(source.shape[1]), int(source.shape[2]))
         self._targets = BoxTargets(len(self._settings.classes), self._size, order.fit)
         tensors = [value.name for value in engine.program.outputs]
-        names = output_names(order.network) if order.network else tensors
+        names = name_outputs(order.network) if order.network else tensors
         nothing = [0] * max(len(names), len(tensors))  # sizes are not told in a file, so names decide
         places = match(names, nothing[: len(names)], tensors, nothing[: len(tensors)])
         self._outputs = [tensors[place] for place in places]
@@ -77,7 +77,7 @@ class BoxTruth(Truth):
             shutil.copyfile(own, card / settings.OWN)
 
 
-def output_names(model: Path) -> list[str]:
+def name_outputs(model: Path) -> list[str]:
     """Return the names of the layers at which an .h5 model ends, in its order.
 
     Raises:

@@ -67,7 +67,7 @@ class Order:
     network: Path | None = None
 
 
-def build(order: Order) -> None:
+def build_card(order: Order) -> None:
     """Make the card folder `order.output`, whole or not at all.
 
     Raises:
@@ -77,7 +77,7 @@ def build(order: Order) -> None:
         raise SoftdpuError(
             f"at least 1 image and at most {order.images} golden ones, got {order.images}, {order.golden}"
         )
-    target = boards.target(order.target, order.vitis_ai)
+    target = boards.find_target(order.target, order.vitis_ai)
     model = network.read(order.model)
     engine = model.reference()
     part = order.output.with_name(f".{order.output.name}.part")
@@ -91,10 +91,10 @@ def build(order: Order) -> None:
         for helper in (*HELPERS, *tasks.find(order.task).helpers):
             shutil.copyfile(order.app.with_name(helper), part / helper)
         labels.write(part / LABELS, labels.read_beside(order.records))
-        files.write_json(part / PREPROCESS, _preprocess(order, sources))
+        files.write_json(part / PREPROCESS, _make_preprocess(order, sources))
         golden.write(part, part / MODEL, engine, names[: order.golden])
         files.write_text(
-            part / README, readme.text(target, len(names), model.has_instructions, order.task, order.app.name)
+            part / README, readme.make_text(target, len(names), model.has_instructions, order.task, order.app.name)
         )
         manifest.write(part)
         _install(part, order.output)
@@ -105,7 +105,7 @@ def build(order: Order) -> None:
     print(f"{order.output}: {len(names)} images, {order.golden + RANDOM_VECTORS} golden vectors")
 
 
-def _preprocess(order: Order, sources: dict[str, str] | None) -> dict[str, Any]:
+def _make_preprocess(order: Order, sources: dict[str, str] | None) -> dict[str, Any]:
     """Return what preprocess.json says: how an image is fitted and, if not to -1..1, scaled; or the names of arrays."""
     settings: dict[str, Any] = {"fit": order.fit}
     if sources is not None:
@@ -113,7 +113,7 @@ def _preprocess(order: Order, sources: dict[str, str] | None) -> dict[str, Any]:
     return settings if order.scaling == preprocess.TF else {**settings, "scaling": order.scaling.as_dict()}
 
 
-def _input_shape(engine: Engine, path: Path) -> tuple[int, int]:
+def _read_input_shape(engine: Engine, path: Path) -> tuple[int, int]:
     shapes = [list(value.shape) for value in engine.program.inputs]
     if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][3] != 3:
         raise SoftdpuError(f"{path} takes {shapes}; the app feeds one colour image, [batch, height, width, 3]")
@@ -154,7 +154,7 @@ def _fit(data: bytes, order: Order, engine: Engine, sources: dict[str, str] | No
         ValueError: if it does not fit the network.
     """
     if sources is None:
-        return preprocess.card_image(data, *_input_shape(engine, order.model), order.fit)
+        return preprocess.card_image(data, *_read_input_shape(engine, order.model), order.fit)
     shapes = {sources[value.name]: tuple(value.shape[1:]) for value in engine.program.inputs}
     inputs = arrays.Inputs(tuple(shapes), tuple(shapes.values()))
     return arrays.write(dict(zip(shapes, arrays.fit(arrays.read(data), inputs), strict=True)))

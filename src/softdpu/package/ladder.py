@@ -29,7 +29,9 @@ class Step(NamedTuple):
     others: tuple[float, ...] = ()
 
 
-def ladder(steps: Mapping[str, Path], output: Path, folder: Path, command: str, task: Task = CLASSIFICATION) -> None:
+def write_ladder(
+    steps: Mapping[str, Path], output: Path, folder: Path, command: str, task: Task = CLASSIFICATION
+) -> None:
     """Print the table with the card folder and the command to run next, and write the numbers as JSON.
 
     Args:
@@ -49,10 +51,10 @@ def ladder(steps: Mapping[str, Path], output: Path, folder: Path, command: str, 
             {"name": row.name, "images": row.images, **dict(zip(keys, (row.accuracy, *row.others), strict=True))}
             for row in rows
         ]
-        text = table(rows, task)
+        text = show_table(rows, task)
     else:
         found = [{"name": name, **read_outputs(path)} for name, path in steps.items()]
-        text = outputs_table(found)
+        text = show_outputs(found)
     files.write_json(output, {"steps": found, "folder": str(folder), "command": command})
     print(text)
     if task == CLASSIFICATION:
@@ -79,7 +81,7 @@ def find_exported(reports: Sequence[Path]) -> dict[str, Path]:
     return steps
 
 
-def table(rows: list[Step], task: Task = CLASSIFICATION) -> str:
+def show_table(rows: list[Step], task: Task = CLASSIFICATION) -> str:
     """Return the rows as text, each with its first metric's distance in percentage points to the first row.
 
     There is no distance between accuracies over different numbers of images.
@@ -96,7 +98,7 @@ def table(rows: list[Step], task: Task = CLASSIFICATION) -> str:
     return "\n".join(lines)
 
 
-def outputs_table(steps: list[dict[str, Any]]) -> str:
+def show_outputs(steps: list[dict[str, Any]]) -> str:
     """Return as text how near each output of each stage is to the float network's."""
     width = max(12, *(len(output["name"]) + 2 for step in steps for output in step["outputs"]))
     lines = [f"{'':<12}{'output':<{width}}{'signal to noise':>16}{'cosine':>10}{'images':>9}"]

@@ -49,4 +49,4 @@ def read(path: Path) -> Network:
         graph = xir.Graph.deserialize(str(path))
     except Exception as error:  # whatever xir says about a broken file
         raise SoftdpuError(f"{path} cannot be read: {error}; compile it again") from None
-    return Network(graph, dpu.dpu_subgraphs(graph, path), dpu.is_in_pieces(graph))
+    return Network(graph, dpu.find_dpu_subgraphs(graph, path), dpu.is_in_pieces(graph))

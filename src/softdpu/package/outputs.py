@@ -33,11 +33,11 @@ def match(names: Sequence[str], sizes: Sequence[int], tensors: Sequence[str], te
                     found[i] = k
     if len(found) != len(names) or len(names) != len(tensors):
         raise SoftdpuError(
-            f"the compiled network has the outputs {', '.join(tensors)} of {_text(tensor_sizes)} numbers, the model has"
-            f" {', '.join(names)} of {_text(sizes)}; compile it again"
+            f"the compiled network has the outputs {', '.join(tensors)} of {_show_sizes(tensor_sizes)} numbers, the"
+            f" model has {', '.join(names)} of {_show_sizes(sizes)}; compile it again"
         )
     return [found[i] for i in range(len(names))]
 
 
-def _text(sizes: Sequence[int]) -> str:
+def _show_sizes(sizes: Sequence[int]) -> str:
     return ", ".join(map(str, sizes))

@@ -82,7 +82,7 @@ _ABOUT = {
 }
 
 
-def text(target: Target, images: int, has_instructions: bool, task: str, app: str) -> str:
+def make_text(target: Target, images: int, has_instructions: bool, task: str, app: str) -> str:
     """Return the text for a board, a number of images, a model with or without machine code for the DPU, a task and
     its app.
     """

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from softdpu.numbers.boards import Dpu
-from softdpu.predict.equations import bank_bytes, steps
+from softdpu.predict.equations import count_bank_bytes, count_steps
 from softdpu.predict.layers import Layer
 from softdpu.predict.predict import Prediction
 
@@ -45,7 +45,7 @@ def suggest(layer: Layer, row: dict[str, Any], dpu: Dpu) -> list[str]:
         else:
             found.append(
                 f"feature maps of {(row['load_bytes'] + row['save_bytes']) / 1e6:.1f} MB pass through DRAM, as they do "
-                f"not stay in the {bank_bytes(dpu) // 1024} KiB on the chip: a smaller image, or fewer channels"
+                f"not stay in the {count_bank_bytes(dpu) // 1024} KiB on the chip: a smaller image, or fewer channels"
             )
     elif row["bound"] == "multiply":
         found += _multiply(layer, dpu)
@@ -56,7 +56,7 @@ def suggest(layer: Layer, row: dict[str, Any], dpu: Dpu) -> list[str]:
         )
     else:
         found.append("starting the layer takes longer than its work: fewer and wider layers")
-    unused = steps(channels, dpu.output_channel) * dpu.output_channel - channels
+    unused = count_steps(channels, dpu.output_channel) * dpu.output_channel - channels
     if unused and row["bound"] in ("multiply", "dw/pool engine"):
         cost = f"{channels} output channels cost as much as {channels + unused}"
         found.insert(0, f"{cost}: make them a multiple of {dpu.output_channel}")
@@ -67,21 +67,21 @@ def _multiply(layer: Layer, dpu: Dpu) -> list[str]:
     height, inputs = layer.output[0], layer.source[2]
     window = layer.kernel[0] * layer.kernel[1]
     found = []
-    if steps(inputs, dpu.input_channel) * window < dpu.pixel:
+    if count_steps(inputs, dpu.input_channel) * window < dpu.pixel:
         found.append(
             f"a value needs only {inputs * window} products, and {dpu.output_channel} values leave the engine per "
             "cycle at most: fewer output channels, or a smaller image"
         )
     elif inputs % dpu.input_channel and inputs > dpu.input_channel:
-        full = steps(inputs, dpu.input_channel) * dpu.input_channel
+        full = count_steps(inputs, dpu.input_channel) * dpu.input_channel
         found.append(f"{inputs} input channels cost as much as {full}: make them a multiple of {dpu.input_channel}")
-    rows = steps(height, dpu.pixel) * dpu.pixel
+    rows = count_steps(height, dpu.pixel) * dpu.pixel
     if height < rows and height / rows < 0.95:
         found.append(f"{height} rows cost as much as {rows}: an image size that makes them a multiple of {dpu.pixel}")
     return found or ["the multiplying engine is busy as it should be: a smaller image, fewer channels, or pruning"]
 
 
-def other_boards(prediction: Prediction, others: Sequence[Prediction]) -> list[str]:
+def list_faster_boards(prediction: Prediction, others: Sequence[Prediction]) -> list[str]:
     """Return a line for each board that would be faster with the most threads asked for."""
     if not prediction.speeds:
         return []

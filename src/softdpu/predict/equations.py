@@ -39,7 +39,7 @@ Constants = Mapping[str, float]
 
 
 @functools.lru_cache(maxsize=1)
-def constants() -> Constants:
+def read_constants() -> Constants:
     """Return the constants of data/constants.csv by name."""
     with open(CONSTANTS, encoding="utf-8", newline="") as file:
         return {row["name"]: float(row["value"]) for row in csv.DictReader(file)}
@@ -81,7 +81,7 @@ class Times:
         return np.maximum(self.multiply + self.engine, self.memory) + self.start
 
 
-def work_of(layers: Sequence[Layer], dpu: Dpu) -> Work:
+def count_work(layers: Sequence[Layer], dpu: Dpu) -> Work:
     """Return the work of a network of these layers on one core."""
     ordered = sort_by_run(layers)
     by_name = {layer.name: layer for layer in ordered}
@@ -94,7 +94,7 @@ def work_of(layers: Sequence[Layer], dpu: Dpu) -> Work:
                 readers[source].append(layer.name)
     stays = {
         name: bool(readers[name])
-        and _padded(by_name[name], dpu) <= bank_bytes(dpu)
+        and _padded(by_name[name], dpu) <= count_bank_bytes(dpu)
         and all(places.get(reader) == place + 1 for reader in readers[name])
         for name, place in places.items()
     }
@@ -102,7 +102,7 @@ def work_of(layers: Sequence[Layer], dpu: Dpu) -> Work:
     for place, layer in enumerate(timed):
         load = 0
         for source in layer.sources:
-            near = places.get(source, -2) == place - 1 and _padded(by_name[source], dpu) <= bank_bytes(dpu)
+            near = places.get(source, -2) == place - 1 and _padded(by_name[source], dpu) <= count_bank_bytes(dpu)
             load += 0 if near else _loaded(layer, by_name.get(source))
         save = 0 if stays[layer.name] else layer.written_bytes
         first = any(source not in by_name for source in layer.sources)
@@ -111,7 +111,7 @@ def work_of(layers: Sequence[Layer], dpu: Dpu) -> Work:
     return Work(tuple(timed), *table)
 
 
-def times_of(work: Work, values: Constants, isa: int, clock_mhz: float, cores: int = 1) -> Times:
+def compute_times(work: Work, values: Constants, isa: int, clock_mhz: float, cores: int = 1) -> Times:
     """Return the milliseconds of each layer on one core while `cores` of them are at work."""
     cycle = 1e-3 / clock_mhz  # milliseconds
     engine = work.engine * values["engine_share"] + work.operands
@@ -121,19 +121,19 @@ def times_of(work: Work, values: Constants, isa: int, clock_mhz: float, cores: i
     return Times(multiply * cycle, engine * cycle, memory, values[f"start_isa{isa}"] * 1e-3)
 
 
-def bank_bytes(dpu: Dpu) -> int:
+def count_bank_bytes(dpu: Dpu) -> int:
     """Return the bytes of the on-chip banks for feature maps."""
     return BANK_GROUPS * dpu.pixel * dpu.input_channel * dpu.bank_depth
 
 
-def steps(number: int, at_once: int) -> int:
+def count_steps(number: int, at_once: int) -> int:
     """Return how many steps of `at_once` things `number` of them take."""
     return -(-number // at_once)
 
 
 def _padded(layer: Layer, dpu: Dpu) -> int:
     height, width, channels = layer.output
-    return height * width * steps(channels, dpu.input_channel) * dpu.input_channel
+    return height * width * count_steps(channels, dpu.input_channel) * dpu.input_channel
 
 
 def _loaded(layer: Layer, source: Layer | None) -> int:
@@ -147,12 +147,12 @@ def _cycles(layer: Layer, dpu: Dpu, first: bool) -> tuple[float, float, float]:
     rows, columns = layer.kernel
     if layer.kind == "conv":
         packed = columns * layer.source[2]
-        taps = steps(layer.source[2], dpu.input_channel) * columns
+        taps = count_steps(layer.source[2], dpu.input_channel) * columns
         if first and packed <= dpu.augmentation:
-            taps = steps(packed, dpu.input_channel)
-        pixels = steps(height, dpu.pixel) * width * steps(channels, dpu.output_channel)
+            taps = count_steps(packed, dpu.input_channel)
+        pixels = count_steps(height, dpu.pixel) * width * count_steps(channels, dpu.output_channel)
         return pixels * max(taps * rows / layer.up**2, dpu.pixel), 0.0, 0.0
     if layer.kind in ("dwconv", "pool"):
-        pixels = steps(height, dpu.alu_pixel) * width * steps(channels, dpu.input_channel)
+        pixels = count_steps(height, dpu.alu_pixel) * width * count_steps(channels, dpu.input_channel)
         return 0.0, pixels * rows * columns / layer.up**2, 0.0
-    return 0.0, 0.0, float(height * width * steps(channels, dpu.input_channel) * max(len(layer.sources), 1))
+    return 0.0, 0.0, float(height * width * count_steps(channels, dpu.input_channel) * max(len(layer.sources), 1))

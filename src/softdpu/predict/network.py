@@ -90,7 +90,7 @@ def open_model(path: str | Path) -> Model:
 
         return Model(file, compiled, None)
     graph = load.load(file)
-    numbers = load.fingerprints(graph)
+    numbers = load.list_fingerprints(graph)
     if len(numbers) > 1:
         raise SoftdpuError(f"{file}: compiled for {len(numbers)} different DPUs; compile it again for one")
     network = read_graph(graph, file)
@@ -106,17 +106,17 @@ def read_graph(graph: xir.Graph, path: Path) -> Network:
     parts: list[tuple[Layer, ...]] = []
     averages, values = 0, 0
     inputs: list[tuple[int, ...]] = []
-    for device, subgraph in load.devices(graph):
+    for device, subgraph in load.list_devices(graph):
         ops = [op for op in subgraph.toposort() if op.get_type() not in _CONSTANTS]
         if device == "DPU":
-            parts.append(tuple(_layer(op) for op in ops if op.get_type() not in _NAMES_ONLY))
+            parts.append(tuple(_read_layer(op) for op in ops if op.get_type() not in _NAMES_ONLY))
         elif device == "CPU" and tuple(op.get_type() for op in ops) == _PADDED_AVERAGE:
             parts.append((_average(ops[1], ops[-1]),))
             averages += 1
         elif device == "USER":
-            inputs += [_size(op) for op in ops]
+            inputs += [_read_size(op) for op in ops]
         elif device == "CPU":
-            values += sum(_values_read(op, path) for op in ops if op.get_type() not in _OF_THE_APP)
+            values += sum(_count_values_read(op, path) for op in ops if op.get_type() not in _OF_THE_APP)
     if not any(parts):
         raise SoftdpuError(f"{path}: no DPU subgraph: expected a compiled model that runs on a DPU at least partly")
     if averages:
@@ -125,22 +125,22 @@ def read_graph(graph: xir.Graph, path: Path) -> Network:
     return Network(tuple(parts), values, pixels, sum(math.prod(size) for size in inputs))
 
 
-def _layer(op: xir.Op) -> Layer:
+def _read_layer(op: xir.Op) -> Layer:
     arguments = op.get_input_ops()
-    sources = [_origin(source) for source in arguments.get("input", []) if source.get_type() not in _CONSTANTS]
+    sources = [_find_origin(source) for source in arguments.get("input", []) if source.get_type() not in _CONSTANTS]
     constants = [one for ops in arguments.values() for one in ops if one.get_type() in _CONSTANTS]
     kind = _KINDS.get(op.get_type(), "move")
-    width, height = _pair(op, "kernel")
-    stride = 1 if kind == "move" else max(_pair(op, "stride"))  # that of blocks of pixels is one number
+    width, height = _read_pair(op, "kernel")
+    stride = 1 if kind == "move" else max(_read_pair(op, "stride"))  # that of blocks of pixels is one number
     transposed = op.get_type().startswith("transposed")
-    source = _size(sources[0]) if sources else _size(op)
+    source = _read_size(sources[0]) if sources else _read_size(op)
     if kind == "conv" and "weights" in arguments:
         source = (*source[:2], arguments["weights"][0].get_output_tensor().dims[3])  # of one group
     return Layer(
         name=op.get_name(),
         kind=kind,
         source=source,
-        output=_size(op),
+        output=_read_size(op),
         kernel=(height, width),
         stride=1 if transposed else stride,
         up=stride if transposed else 1,
@@ -149,7 +149,7 @@ def _layer(op: xir.Op) -> Layer:
     )
 
 
-def _origin(op: xir.Op) -> xir.Op:
+def _find_origin(op: xir.Op) -> xir.Op:
     """Return the operation that computed what `op` hands on."""
     while op.get_type() in _NAMES_ONLY and op.get_input_ops().get("input"):
         op = op.get_input_ops()["input"][0]
@@ -159,31 +159,39 @@ def _origin(op: xir.Op) -> xir.Op:
 
 
 def _average(sums: xir.Op, last: xir.Op) -> Layer:
-    source = _origin(sums.get_input_ops()["input"][0])
-    width, height = _pair(sums, "kernel")
-    stride = max(_pair(sums, "stride"))
+    source = _find_origin(sums.get_input_ops()["input"][0])
+    width, height = _read_pair(sums, "kernel")
+    stride = max(_read_pair(sums, "stride"))
     return Layer(
-        sums.get_name(), "pool", _size(source), _size(last), (height, width), stride, 1, 0, (source.get_name(),)
+        sums.get_name(),
+        "pool",
+        _read_size(source),
+        _read_size(last),
+        (height, width),
+        stride,
+        1,
+        0,
+        (source.get_name(),),
     )
 
 
-def _pair(op: xir.Op, name: str) -> tuple[int, int]:
+def _read_pair(op: xir.Op, name: str) -> tuple[int, int]:
     value: Any = op.get_attr(name) if op.has_attr(name) else None
     return (int(value[0]), int(value[-1])) if value else (1, 1)
 
 
-def _size(op: xir.Op) -> tuple[int, int, int]:
+def _read_size(op: xir.Op) -> tuple[int, int, int]:
     """Return (height, width, channels) of an op's output; missing ones are 1, further ones join the height."""
     dims = [1, 1, *op.get_output_tensor().dims[1:]]
     return math.prod(dims[:-2]), dims[-2], dims[-1]
 
 
-def _values_read(op: xir.Op, path: Path) -> int:
+def _count_values_read(op: xir.Op, path: Path) -> int:
     if op.get_type() not in op_defs():
         raise SoftdpuError(
             f"{path}: op '{op.get_name()}' of type {op.get_type()} is a custom operation, whose time on the board's "
             "processor is not known: predict the model without it"
         )
-    window = math.prod(_pair(op, "kernel")) * math.prod(_size(op))
-    read = sum(math.prod(_size(source)) for source in op.get_input_ops().get("input", []))
+    window = math.prod(_read_pair(op, "kernel")) * math.prod(_read_size(op))
+    read = sum(math.prod(_read_size(source)) for source in op.get_input_ops().get("input", []))
     return max(window if op.has_attr("kernel") else 0, read)

@@ -10,9 +10,9 @@ from typing import Any
 from softdpu.errors import SoftdpuError
 from softdpu.numbers import boards
 from softdpu.numbers.boards import Target
-from softdpu.predict.equations import Constants, Times, Work, constants, times_of, work_of
+from softdpu.predict.equations import Constants, Times, Work, compute_times, count_work, read_constants
 from softdpu.predict.network import Model, Network
-from softdpu.predict.threads import THREADS, App, frames_per_second
+from softdpu.predict.threads import THREADS, App, compute_rate
 
 MODELLED = ("zcu102", "zcu104", "kv260")  # boards with public measurements that the constants are fitted to
 COVERAGE = 0.8  # share of measurements that the interval is made to hold
@@ -124,15 +124,15 @@ def predict_network(
     name: str, network: Network, target: Target, threads: Sequence[int] = THREADS, values: Constants | None = None
 ) -> Prediction:
     """Predict a network on a modelled board, with other constants than the product's where `values` are given."""
-    values, isa = values or constants(), min(target.dpu.isa, 1)
-    works = tuple(work_of(part, target.dpu) for part in network.parts)
-    times = tuple(times_of(work, values, isa, target.clock_mhz) for work in works)
+    values, isa = values or read_constants(), min(target.dpu.isa, 1)
+    works = tuple(count_work(part, target.dpu) for part in network.parts)
+    times = tuple(compute_times(work, values, isa, target.clock_mhz) for work in works)
 
     def core_ms(cores: int) -> float:
-        return sum(float(times_of(work, values, isa, target.clock_mhz, cores).total.sum()) for work in works)
+        return sum(float(compute_times(work, values, isa, target.clock_mhz, cores).total.sum()) for work in works)
 
     def rate(count: int, app: App) -> float:
-        return frames_per_second(core_ms, target.cores, count, app)
+        return compute_rate(core_ms, target.cores, count, app)
 
     other = network.processor_values * values["processor_value"] * 1e-6
     own = App(app_ms(network.pixels, isa, values) + other)
@@ -153,23 +153,23 @@ def app_ms(pixels: int, isa: int, values: Constants) -> float:
 
 def is_modelled(target: Target) -> bool:
     """Whether there are measurements of this board with the DPU of its own image behind the constants."""
-    return target.name in MODELLED and target.dpu == boards.target(target.name, target.vitis_ai).dpu
+    return target.name in MODELLED and target.dpu == boards.find_target(target.name, target.vitis_ai).dpu
 
 
-def target_for(name: str, vitis_ai: str | None, model: Model) -> Target:
+def find_target(name: str, vitis_ai: str | None, model: Model) -> Target:
     """Return the board `name`; without a version, with the DPU that an .xmodel was compiled for, if the board had it.
 
     Raises:
         SoftdpuError: unknown board or version.
     """
-    target = boards.target(name, vitis_ai)
+    target = boards.find_target(name, vitis_ai)
     if vitis_ai is None and model.fingerprint not in (None, target.fingerprint):
-        versions = dict(boards.boards_of(model.fingerprint or 0)).get(target.name)
-        return boards.target(name, versions[-1]) if versions else target
+        versions = dict(boards.find_boards(model.fingerprint or 0)).get(target.name)
+        return boards.find_target(name, versions[-1]) if versions else target
     return target
 
 
-def pareto(predictions: Sequence[Prediction]) -> list[Prediction]:
+def find_front(predictions: Sequence[Prediction]) -> list[Prediction]:
     """Return the modelled predictions that no other beats in both latency and frames per second, fastest first."""
     known = [one for one in predictions if one.latency_ms and one.speeds]
 
@@ -211,8 +211,8 @@ def _refuse_other_dpu(model: Model, target: Target, same_dpu: bool) -> None:
     number = model.fingerprint
     if number is None or number == target.fingerprint or (not same_dpu and number >> 56 == target.fingerprint >> 56):
         return
-    made = boards.dpu_from_fingerprint(number)
-    homes = ", ".join(name for name, _ in boards.boards_of(number)) or "no known board"
+    made = boards.find_dpu(number)
+    homes = ", ".join(name for name, _ in boards.find_boards(number)) or "no known board"
     raise SoftdpuError(
         f"{model.path}: compiled for {made.name} (fingerprint {number:#x}: {homes}), {target.name} with Vitis AI "
         f"{target.vitis_ai} carries {target.dpu.name}: compile it for {target.name}, or name its own board"

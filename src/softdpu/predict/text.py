@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from softdpu.predict.advice import find_costly, other_boards
-from softdpu.predict.predict import COVERAGE, MODELLED, Prediction, Range, pareto
+from softdpu.predict.advice import find_costly, list_faster_boards
+from softdpu.predict.predict import COVERAGE, MODELLED, Prediction, Range, find_front
 
 APPS = (("dpu", "DPU only"), ("app", "with AMD's C++ app"), ("python", "with a Python app"))
 
@@ -49,21 +49,21 @@ def as_dict(prediction: Prediction, batch: int | None = None) -> dict[str, Any]:
     }
 
 
-def lines(prediction: Prediction, others: Sequence[Prediction] = (), batch: int | None = None) -> Iterator[str]:
+def show_lines(prediction: Prediction, others: Sequence[Prediction] = (), batch: int | None = None) -> Iterator[str]:
     """Yield the lines that people read: layers, frames/s by threads, advice."""
     target = prediction.target
     yield f"{prediction.model} on {target.title}, {target.dpu.name}, Vitis AI {target.vitis_ai}"
     if prediction.latency_ms is None:
         yield explain_no_numbers(prediction)
         return
-    yield from _layer_lines(prediction)
+    yield from _show_layers(prediction)
     yield ""
-    yield f"one frame on one core: {_range(prediction.latency_ms, 2)} ms, without the app"
+    yield f"one frame on one core: {_show_range(prediction.latency_ms, 2)} ms, without the app"
     yield ""
     yield f"frames/s (in brackets: {COVERAGE:.0%} of measurements of other networks lie within)"
     yield "threads" + "".join(f"  {title:>24}" for _, title in APPS) + (f"  {batch} images" if batch else "")
     for speed in prediction.speeds:
-        row = f"{speed.threads:7d}" + "".join(f"  {_range(getattr(speed, name)):>24}" for name, _ in APPS)
+        row = f"{speed.threads:7d}" + "".join(f"  {_show_range(getattr(speed, name)):>24}" for name, _ in APPS)
         yield row + (f"  {batch / speed.app.value:8.2f} s" if batch else "")
     yield ""
     yield "the layers that cost most, and what would help:"
@@ -73,13 +73,13 @@ def lines(prediction: Prediction, others: Sequence[Prediction] = (), batch: int 
             f"bound by {layer['bound']}"
         )
         yield from (f"       {text}" for text in layer["help"])
-    faster = other_boards(prediction, others)
+    faster = list_faster_boards(prediction, others)
     if faster:
         yield "a faster board:"
         yield from (f"  {line}" for line in faster)
 
 
-def _layer_lines(prediction: Prediction) -> Iterator[str]:
+def _show_layers(prediction: Prediction) -> Iterator[str]:
     rows = prediction.layers()
     width = min(max((len(row["name"]) for row in rows), default=5), 48)
     yield f"{'layer':{width}}  {'output':>14}  {'cycles':>9}      ms  {'bound by':14}  used  DRAM bytes"
@@ -92,9 +92,9 @@ def _layer_lines(prediction: Prediction) -> Iterator[str]:
         )
 
 
-def board_lines(predictions: Sequence[Prediction]) -> Iterator[str]:
+def show_boards(predictions: Sequence[Prediction]) -> Iterator[str]:
     """Yield a line per board: latency, frames/s, and whether no other board beats it in both."""
-    front = {id(one) for one in pareto(predictions)}
+    front = {id(one) for one in find_front(predictions)}
     yield f"{predictions[0].model}: one frame on one core, and frames/s with AMD's C++ app"
     yield f"{'board':12} {'Vitis AI':8} {'cores':>5}  {'latency, ms':>22}  {'threads':>7}  {'frames/s':>24}  best"
     known = [one for one in predictions if one.latency_ms and one.speeds]
@@ -102,8 +102,9 @@ def board_lines(predictions: Sequence[Prediction]) -> Iterator[str]:
         assert one.latency_ms
         best = max(one.speeds, key=lambda speed: (round(speed.app.value, 6), -speed.threads))
         yield (
-            f"{one.target.name:12} {one.target.vitis_ai:8} {one.target.cores:5d}  {_range(one.latency_ms, 2):>22}  "
-            f"{best.threads:7d}  {_range(best.app):>24}  {'*' if id(one) in front else ''}".rstrip()
+            f"{one.target.name:12} {one.target.vitis_ai:8} {one.target.cores:5d}  "
+            f"{_show_range(one.latency_ms, 2):>22}  "
+            f"{best.threads:7d}  {_show_range(best.app):>24}  {'*' if id(one) in front else ''}".rstrip()
         )
     yield "* no other board is better in one and as good in the other"
     others = [one.target.name for one in predictions if not one.modelled]
@@ -111,9 +112,9 @@ def board_lines(predictions: Sequence[Prediction]) -> Iterator[str]:
         yield f"not modelled, as there are no measurements to fit to or they did not fit: {', '.join(others)}"
 
 
-def boards_dict(predictions: Sequence[Prediction]) -> dict[str, Any]:
+def describe_boards(predictions: Sequence[Prediction]) -> dict[str, Any]:
     """Return the same for JSON."""
-    front = {id(one) for one in pareto(predictions)}
+    front = {id(one) for one in find_front(predictions)}
     boards = []
     for one in predictions:
         found = {key: value for key, value in as_dict(one).items() if key not in ("layers", "most_costly", "model")}
@@ -121,6 +122,6 @@ def boards_dict(predictions: Sequence[Prediction]) -> dict[str, Any]:
     return {"model": predictions[0].model, "interval": COVERAGE, "boards": boards}
 
 
-def _range(found: Range, digits: int | None = None) -> str:
+def _show_range(found: Range, digits: int | None = None) -> str:
     places = digits if digits is not None else 0 if found.value >= 100 else 1
     return f"{found.value:.{places}f} ({found.low:.{places}f} to {found.high:.{places}f})"

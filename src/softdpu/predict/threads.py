@@ -29,7 +29,7 @@ class App:
     locked: float = 0.0
 
 
-def frames_per_second(core_ms: Callable[[int], float], cores: int, threads: int, app: App) -> float:
+def compute_rate(core_ms: Callable[[int], float], cores: int, threads: int, app: App) -> float:
     """Return the frames per second of `threads` threads; `core_ms(n)` is a core's time per frame while n cores work."""
     times = {busy: core_ms(busy) for busy in range(1, min(threads, cores) + 1)}
     bounds = [max(min(threads / (each + app.processor), busy / each) for busy, each in times.items())]

@@ -6,7 +6,7 @@ from typing import Any
 
 from softdpu.keras2.api import keras, tf
 from softdpu.keras2.kinds import POST_ACTIVATIONS, PRE_ACTIVATIONS
-from softdpu.quantizer.legacy import legacy_config
+from softdpu.quantizer.legacy import make_legacy_config
 from softdpu.quantizer.quantizers import Quantizer, make_quantizer, register
 
 KINDS = ("input", "weight", "bias", "activation", "output")
@@ -46,7 +46,11 @@ class QuantizeAwareActivation:
     """
 
     def __init__(
-        self, activation: Any, quantizer: Quantizer | None = None, training: Any = None, mode: str = ""
+        self,
+        activation: Any,
+        quantizer: Quantizer | None = None,
+        training: bool | tf.Tensor | None = None,
+        mode: str = "",
     ) -> None:
         self.activation = activation
         self.quantizer = quantizer
@@ -65,7 +69,7 @@ class QuantizeAwareActivation:
 
     def get_config(self) -> dict[str, Any]:
         """Return {"activation": the configuration of the function}."""
-        return {"activation": legacy_config(keras.activations.serialize(self.activation, use_legacy_format=True))}
+        return {"activation": make_legacy_config(keras.activations.serialize(self.activation, use_legacy_format=True))}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:

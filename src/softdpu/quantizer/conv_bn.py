@@ -34,18 +34,18 @@ class _ConvBN(keras.layers.Layer):
         self.bn_layer = bn_layer
         self.activation = keras.activations.get(activation)
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: tf.TensorShape) -> None:
         """Build both layers."""
         self.conv_layer.build(input_shape)
         self.bn_layer.build(self.conv_layer.compute_output_shape(input_shape))
         super().build(input_shape)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: tf.TensorShape) -> tf.TensorShape:
         """Return the convolution's output shape."""
         return self.conv_layer.compute_output_shape(input_shape)
 
     @tf.autograph.experimental.do_not_convert
-    def call(self, inputs: tf.Tensor, training: Any = None) -> tf.Tensor:
+    def call(self, inputs: tf.Tensor, training: bool | tf.Tensor | None = None) -> tf.Tensor:
         """Return the activation of the normalized convolution."""
         return self.activation(self.bn_layer(self.conv_layer(inputs), training=training))
 
@@ -91,7 +91,7 @@ class _ConvBNQuantize(_ConvBN):
         self.mode = mode
         self._slots: list[Slot] = []
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: tf.TensorShape) -> None:
         """Build both layers and the quantizers' variables."""
         super().build(input_shape)
         self.optimizer_step = self.add_weight(
@@ -139,7 +139,7 @@ class _ConvBNQuantize(_ConvBN):
         _, kernel, bias = self._fold(self.bn_layer.moving_mean, self.bn_layer.moving_variance)
         return bias if attribute == "bias" else kernel
 
-    def _quantize(self, kind: str, value: tf.Tensor, training: Any) -> tf.Tensor:
+    def _quantize(self, kind: str, value: tf.Tensor, training: bool | tf.Tensor | None) -> tf.Tensor:
         if self.mode == ANALYSE:
             return value
         mode = EVALUATE if self.mode == CALIBRATE else self.mode
@@ -153,10 +153,10 @@ class _ConvBNQuantize(_ConvBN):
         with substitute(self.conv_layer, values):
             return self.conv_layer.call(inputs)
 
-    def _add_bias(self, outputs: tf.Tensor, bias: tf.Tensor, training: Any) -> tf.Tensor:
+    def _add_bias(self, outputs: tf.Tensor, bias: tf.Tensor, training: bool | tf.Tensor | None) -> tf.Tensor:
         return tf.nn.bias_add(outputs, self._quantize("bias", bias, training))
 
-    def _convolve_by_moving_statistics(self, inputs: tf.Tensor, training: Any) -> tf.Tensor:
+    def _convolve_by_moving_statistics(self, inputs: tf.Tensor, training: bool | tf.Tensor | None) -> tf.Tensor:
         _, kernel, bias = self._fold(self.bn_layer.moving_mean, self.bn_layer.moving_variance)
         return self._add_bias(self._convolve(inputs, self._quantize("weight", kernel, training)), bias, training)
 
@@ -191,7 +191,7 @@ class _ConvBNQuantize(_ConvBN):
         )
 
     @tf.autograph.experimental.do_not_convert
-    def call(self, inputs: tf.Tensor, training: Any = None) -> tf.Tensor:
+    def call(self, inputs: tf.Tensor, training: bool | tf.Tensor | None = None) -> tf.Tensor:
         """Return the fake-quantized activation of the folded convolution."""
         if training is None or self.mode != TRAIN:
             outputs = self._convolve_by_moving_statistics(inputs, False)

@@ -6,7 +6,7 @@ from typing import Any
 
 from softdpu.keras2 import kinds
 from softdpu.keras2.api import import_internal, keras
-from softdpu.keras2.config import legacy_config
+from softdpu.keras2.config import make_legacy_config
 from softdpu.quantizer.errors import QuantizerError
 
 functional = import_internal("engine.functional")
@@ -15,7 +15,7 @@ serialization = import_internal("saving.legacy.serialization")
 
 def serialize(instance: Any) -> dict[str, Any]:
     """Return {"class_name", "config"} of a layer, quantizer or other Keras object."""
-    return legacy_config(serialization.serialize_keras_object(instance))
+    return make_legacy_config(serialization.serialize_keras_object(instance))
 
 
 def deserialize(entry: dict[str, Any]) -> Any:
@@ -41,7 +41,7 @@ def model_config(model: keras.Model) -> dict[str, Any]:
     had = getattr(model, "use_legacy_config", False)
     model.use_legacy_config = True
     try:
-        return legacy_config(functional.Functional.get_config(model))
+        return make_legacy_config(functional.Functional.get_config(model))
     finally:
         if not had:
             del model.use_legacy_config
@@ -75,4 +75,4 @@ class Functional(functional.Functional):  # type: ignore[name-defined]
         if not getattr(self, "use_legacy_config", False):
             return config
         shapes = shapes_to_note(self)
-        return {**legacy_config(config), **({"output_shapes": shapes} if shapes else {})}
+        return {**make_legacy_config(config), **({"output_shapes": shapes} if shapes else {})}

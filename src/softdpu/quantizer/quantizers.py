@@ -115,7 +115,7 @@ class Quantizer:
     def _build_position(self, shape: tuple, name: str, layer: keras.layers.Layer) -> None:
         raise NotImplementedError
 
-    def __call__(self, x: tf.Tensor, training: Any, mode: str) -> tf.Tensor:
+    def __call__(self, x: tf.Tensor, training: bool | tf.Tensor | None, mode: str) -> tf.Tensor:
         """Return `x` fake-quantized as `mode` says; `training` is a bool or a scalar tensor, or None for no."""
         if building_symbolically():
             return tf.identity(x)

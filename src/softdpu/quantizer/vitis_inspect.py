@@ -13,7 +13,7 @@ from typing import Any
 
 from softdpu.keras2.api import keras
 from softdpu.output import files
-from softdpu.quantizer import clean, export, inspect_report, keras_graph, quantizers, reshape, targets
+from softdpu.quantizer import clean, dpu_names, export, inspect_report, keras_graph, quantizers, reshape
 from softdpu.quantizer.errors import QuantizerError
 from softdpu.quantizer.inspect_report import InspectResult
 from softdpu.quantizer.scope import quantize_scope
@@ -47,7 +47,7 @@ class VitisInspector:
         if quantize_strategy not in ("pof2s", "8bit"):
             raise QuantizerError(f"quantize_strategy {quantize_strategy}: expected pof2s, which is what DPUs compute")
         self._custom_objects = dict(custom_objects or {})
-        self._target = targets.find(_USUAL if target is None else target, target_type)
+        self._target = dpu_names.find(_USUAL if target is None else target, target_type)
         self._name = None if target is None else self._target.dpu.name
 
     def inspect_model(
@@ -104,7 +104,7 @@ class VitisInspector:
 
     def _places(self, model: keras.Model) -> dict[keras.layers.Layer, InspectResult]:
         """Return the compiler's answer for each layer."""
-        inspector = importlib.import_module("softdpu.compiler.inspector")  # found by name, see targets.find
+        inspector = importlib.import_module("softdpu.compiler.inspector")  # found by name, see dpu_names.find
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / f"{model.name.replace('/', '_')}.h5"
             export.save_h5(model, path)

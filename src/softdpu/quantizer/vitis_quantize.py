@@ -16,11 +16,12 @@ from softdpu.quantizer import (
     clean,
     conversion,
     datatypes,
-    deploy,
+    dpu_names,
     dump,
     equalization,
     export,
     fast_finetune,
+    finalize,
     float_transforms,
     functions,
     keras_graph,
@@ -30,7 +31,6 @@ from softdpu.quantizer import (
     refine,
     reshape,
     supported,
-    targets,
     wrappers,
 )
 from softdpu.quantizer.errors import QuantizerError
@@ -94,7 +94,7 @@ class VitisQuantizer:
         if model_format not in (None, "func"):
             raise QuantizerError(f"model_format {model_format}: expected None or 'func', a functional Keras model")
         if target is not None:
-            targets.check(target, target_type)
+            dpu_names.check(target, target_type)
         self._recipe = recipes.find(recipe)
         self._custom_objects = dict(custom_objects or {})
         self._float_model = float_model
@@ -273,7 +273,7 @@ class VitisQuantizer:
         """Return the calibrated model with positions that the DPU has, and tuned weights if that is asked for."""
         options = self._strategy.options("refine_pipeline_config")
         if options.get("convert_to_pof2s_quantize_strategy"):
-            model = deploy.store_positions(model, self._custom_objects)
+            model = finalize.store_positions(model, self._custom_objects)
         refine.apply(model, options)  # it leaves thresholds alone
         if held.float_model is not None:
             fast_finetune.fast_finetune(model, held.float_model, held.batches, size, options["fast_ft_epochs"], verbose)
@@ -346,11 +346,10 @@ class VitisQuantizer:
             )
         with clean.compute_in_float32(), quantize_scope():
             own = own_classes(model)
-            deployed = (
-                deploy.store_positions(model, own) if convert_to_pof2s_quantize_strategy else deploy.rebuild(model, own)
-            )
+            finish = finalize.store_positions if convert_to_pof2s_quantize_strategy else finalize.rebuild
+            deployed = finish(model, own)
             if convert_to_pof2s_quantize_strategy:
-                deploy.make_legal(deployed)
+                finalize.make_legal(deployed)
             if input_shape is not None:
                 deployed = reshape.set_input_shape(deployed, input_shape, own)
             if add_shape_info:

@@ -62,7 +62,7 @@ class VitisQuantize(keras.layers.Layer):
         self.quantizer = quantizer
         self.mode = _check_mode(mode)
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: tf.TensorShape) -> None:
         """Create the variables `<layer>_min`, `_max`, `_pos` (or `_log_th`) and `optimizer_step`."""
         self.quantizer.build(input_shape, self.name, self)
         self.optimizer_step = _step_counter(self)
@@ -73,11 +73,11 @@ class VitisQuantize(keras.layers.Layer):
         return [Slot("input", self.name, self.quantizer)]
 
     @tf.autograph.experimental.do_not_convert
-    def call(self, inputs: tf.Tensor, training: Any = None) -> tf.Tensor:
+    def call(self, inputs: tf.Tensor, training: bool | tf.Tensor | None = None) -> tf.Tensor:
         """Return the fake-quantized input."""
         return self.quantizer(inputs, training, self.mode)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: tf.TensorShape) -> tf.TensorShape:
         """Return `input_shape`."""
         return input_shape
 
@@ -111,13 +111,13 @@ def substitute(layer: keras.layers.Layer, values: dict[str, Any]) -> Iterator[No
 class _Wrapper(keras.layers.Wrapper):
     """What the two wrappers share: the inner layer's weights come first, its `call` is called directly."""
 
-    def _inner_call(self, inputs: Any, training: Any, **kwargs: Any) -> Any:
+    def _inner_call(self, inputs: Any, training: bool | tf.Tensor | None, **kwargs: Any) -> Any:
         parameters = inspect.signature(self.layer.call).parameters
         if "training" in parameters:
             kwargs["training"] = False if training is None else training  # RandomCrop takes None for no answer
         return self.layer.call(inputs, **kwargs)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: tf.TensorShape) -> tf.TensorShape:
         """Return the inner layer's output shape."""
         return self.layer.compute_output_shape(input_shape)
 
@@ -148,7 +148,7 @@ class QuantizeWrapper(_Wrapper):
                 f"supported ({known}); move it to a layer of its own and list that in ignore_layers"
             )
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: tf.TensorShape) -> None:
         """Build the inner layer and create the quantizers' variables in AMD's order."""
         super().build(input_shape)
         self.optimizer_step = _step_counter(self)
@@ -183,7 +183,7 @@ class QuantizeWrapper(_Wrapper):
         return getattr(self.layer, attribute)
 
     @tf.autograph.experimental.do_not_convert
-    def call(self, inputs: Any, training: Any = None, **kwargs: Any) -> Any:
+    def call(self, inputs: Any, training: bool | tf.Tensor | None = None, **kwargs: Any) -> Any:
         """Return the layer's output, fake-quantized."""
         values: dict[str, Any] = {}
         outputs_to_quantize = []
@@ -259,7 +259,7 @@ class CustomOpWrapper(_Wrapper):
         kwargs.setdefault("name", layer.name)
         super().__init__(layer, **kwargs)
 
-    def call(self, inputs: Any, training: Any = None, **kwargs: Any) -> Any:
+    def call(self, inputs: Any, training: bool | tf.Tensor | None = None, **kwargs: Any) -> Any:
         """Return the inner layer's output."""
         return self._inner_call(inputs, training, **kwargs)
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from softdpu.output.files import expecting
 from softdpu.output.pages import heading, note, table, write_page
-from softdpu.output.pictures import bar_style, picture, printable
+from softdpu.output.pictures import choose_bar_style, picture, printable
 from softdpu.report.stages import read_json
 from softdpu.xmodel.show import describe
 
@@ -38,15 +38,15 @@ class Operation(NamedTuple):
 
 
 def read_operations(xmodel: Path) -> list[Operation]:
-    """Return the operations of the compiled model at `xmodel`, see `operations`.
+    """Return the operations of the compiled model at `xmodel`, see `list_operations`.
 
     Raises:
         SoftdpuError: if it cannot be read.
     """
-    return operations(describe(xmodel))
+    return list_operations(describe(xmodel))
 
 
-def operations(found: dict[str, Any]) -> list[Operation]:
+def list_operations(found: dict[str, Any]) -> list[Operation]:
     """Return the operations that compute something, in order, of what xmodel.show.describe returned."""
     constants = {
         op["name"]: math.prod(op["shape"])
@@ -79,7 +79,7 @@ def draw_operations(path: Path, found: Sequence[Operation], title: str) -> None:
         all_axes = figure.subplots(len(panels), 1, sharex=True)
         for axes, (label, values) in zip(all_axes, panels, strict=True):
             for place, (op, value) in enumerate(zip(found, values, strict=True)):
-                axes.bar(place, value, 0.8, **bar_style(0 if op.device == "DPU" else 1))
+                axes.bar(place, value, 0.8, **choose_bar_style(0 if op.device == "DPU" else 1))
             axes.set_ylabel(label)
             axes.grid(axis="y")
         step = -(-len(found) // LABELLED)
@@ -87,7 +87,7 @@ def draw_operations(path: Path, found: Sequence[Operation], title: str) -> None:
         all_axes[-1].set_xticks(range(len(found)), names, rotation=90, fontsize=7)
         all_axes[-1].set_xlabel("operation, in the order of the network")
         for number, device in enumerate(("DPU", "CPU")):
-            all_axes[0].bar(0, 0, label=f"on the {device}", **bar_style(number))
+            all_axes[0].bar(0, 0, label=f"on the {device}", **choose_bar_style(number))
         figure.legend(loc="outside lower right", ncols=2)
         figure.suptitle(title, x=0.01, ha="left")
 
@@ -106,14 +106,14 @@ def write_summary(path: Path, target: str, xmodel: Path, summary: Path | None, i
         SoftdpuError: if a file cannot be read.
     """
     found = describe(xmodel)
-    ops = operations(found)
+    ops = list_operations(found)
     with expecting(summary or xmodel, "the compiler's summary"):
-        blocks = [table([], _facts(found, ops, read_json(summary) if summary else {}))]
+        blocks = [table([], _list_facts(found, ops, read_json(summary) if summary else {}))]
         if summary is not None:
-            blocks += [heading("Layers of the model by device"), _layers(read_json(summary))]
+            blocks += [heading("Layers of the model by device"), _describe_layers(read_json(summary))]
     if inspected is not None:
         with expecting(inspected, "what `softdpu inspect` writes"):
-            blocks += [heading("What the inspector says of the float model"), _advice(read_json(inspected))]
+            blocks += [heading("What the inspector says of the float model"), _describe_advice(read_json(inspected))]
     rows = [
         (
             op.name,
@@ -131,7 +131,7 @@ def write_summary(path: Path, target: str, xmodel: Path, summary: Path | None, i
     write_page(path, f"Compiled for {target}", blocks)
 
 
-def _facts(found: dict[str, Any], ops: Sequence[Operation], summary: dict[str, Any]) -> list[tuple[str, str]]:
+def _list_facts(found: dict[str, Any], ops: Sequence[Operation], summary: dict[str, Any]) -> list[tuple[str, str]]:
     parts = found["subgraphs"]
     dpu: dict[str, Any] = next((part for part in parts if part["device"] == "DPU"), {})
     grid = found["workload_on_arch"] or 0
@@ -151,15 +151,15 @@ def _facts(found: dict[str, Any], ops: Sequence[Operation], summary: dict[str, A
         ("largest feature map, bytes", f"{max((op.output for op in ops), default=0):,}"),
     ]
     for side in ("inputs", "outputs"):
-        facts += [(f"{side[:-1]} of the DPU", _tensor(tensor)) for tensor in dpu.get(side, [])]
+        facts += [(f"{side[:-1]} of the DPU", _describe_tensor(tensor)) for tensor in dpu.get(side, [])]
     return [*facts, ("file, bytes", f"{found['bytes']:,}")]
 
 
-def _tensor(tensor: dict[str, Any]) -> str:
+def _describe_tensor(tensor: dict[str, Any]) -> str:
     return f"{' x '.join(map(str, tensor['shape']))}, position {tensor['position']}"
 
 
-def _layers(summary: dict[str, Any]) -> str:
+def _describe_layers(summary: dict[str, Any]) -> str:
     counts: dict[tuple[str, str], int] = {}
     for layer in summary["layers"]:
         key = (layer["device"], layer["kind"])
@@ -167,7 +167,7 @@ def _layers(summary: dict[str, Any]) -> str:
     return table(["device", "kind of layer", "layers"], [(*key, count) for key, count in sorted(counts.items())], [2])
 
 
-def _advice(inspected: dict[str, Any]) -> str:
+def _describe_advice(inspected: dict[str, Any]) -> str:
     rows = [
         (layer["layer"], layer["kind"], layer.get("reason", ""))
         for layer in inspected["layers"]

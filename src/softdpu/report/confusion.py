@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 
 from softdpu.output.pages import note, table, write_page
-from softdpu.output.pictures import class_names, picture
+from softdpu.output.pictures import name_classes, picture
 from softdpu.report.stages import NAMES
 from softdpu.training.results import Predictions
 
@@ -19,18 +19,18 @@ WORST = 20  # of more classes, as many are drawn and the rest is one
 OTHERS = "all others"
 
 
-def matrix(found: Predictions, classes: int) -> np.ndarray:
+def count_pairs(found: Predictions, classes: int) -> np.ndarray:
     """Return int64[true class, predicted class], counts of images."""
     return np.bincount(found.labels * classes + found.classes, minlength=classes**2).reshape(classes, classes)
 
 
-def class_count(stages: Mapping[str, Predictions], names: Sequence[str]) -> int:
+def count_classes(stages: Mapping[str, Predictions], names: Sequence[str]) -> int:
     """Return the number of classes: that of the names, or as many as the numbers need."""
     largest = [int(max(found.labels.max(), found.classes.max())) + 1 for found in stages.values() if len(found.labels)]
     return max([len(names), 1, *largest])
 
 
-def worst_classes(errors: np.ndarray) -> np.ndarray:
+def find_worst_classes(errors: np.ndarray) -> np.ndarray:
     """Return the classes to draw, in order: all up to ALL_SHOWN, else the WORST with the largest `errors`."""
     if len(errors) <= ALL_SHOWN:
         return np.arange(len(errors))
@@ -50,19 +50,19 @@ def fold(counts: np.ndarray, chosen: np.ndarray) -> np.ndarray:
 
 def draw_matrix(path: Path, found: Predictions, names: Sequence[str], classes: int, stage: str) -> None:
     """Draw the confusion matrix of one stage: numbers of images, shaded by their share of the true class."""
-    counts = matrix(found, classes)
+    counts = count_pairs(found, classes)
     wrong = counts.copy()
     np.fill_diagonal(wrong, 0)
-    chosen = worst_classes(wrong.sum(axis=0) + wrong.sum(axis=1))
+    chosen = find_worst_classes(wrong.sum(axis=0) + wrong.sum(axis=1))
     shown = fold(counts, chosen)
     share = 100 * shown / np.maximum(shown.sum(axis=1, keepdims=True), 1)
     right = int(np.trace(counts))
     title = f"{NAMES[stage].capitalize()}: {right:,} of {len(found.labels):,} images are right"
-    with picture(path, *_size(len(shown))) as figure:
+    with picture(path, *_choose_size(len(shown))) as figure:
         axes = figure.subplots()
         image = axes.imshow(share, cmap="Greys", norm=PowerNorm(0.5, 0, 100))  # so that few wrong ones are seen
         figure.colorbar(image, ax=axes, label="share of the true class's images, %", shrink=0.7)
-        _label(axes, _names(names, classes, chosen), title, chosen, classes, "errors")
+        _label(axes, _name_classes(names, classes, chosen), title, chosen, classes, "errors")
         _write(axes, shown, np.where(share > 35, "white", "black"), "{:d}")
 
 
@@ -70,20 +70,20 @@ def draw_change(
     path: Path, before: Predictions, after: Predictions, names: Sequence[str], classes: int, stages: tuple[str, str]
 ) -> None:
     """Draw the difference of two confusion matrices, `after` minus `before`, in images."""
-    change = matrix(after, classes) - matrix(before, classes)
-    chosen = worst_classes(np.abs(change).sum(axis=0) + np.abs(change).sum(axis=1))
+    change = count_pairs(after, classes) - count_pairs(before, classes)
+    chosen = find_worst_classes(np.abs(change).sum(axis=0) + np.abs(change).sum(axis=1))
     shown = fold(change, chosen)
     largest = max(1, int(np.abs(shown).max()))
-    with picture(path, *_size(len(shown))) as figure:
+    with picture(path, *_choose_size(len(shown))) as figure:
         axes = figure.subplots()
         image = axes.imshow(shown, cmap="PuOr_r", vmin=-largest, vmax=largest)
         figure.colorbar(image, ax=axes, label="images more or fewer", shrink=0.7)
-        title = f"{NAMES[stages[1]].capitalize()} minus {NAMES[stages[0]]}: {flips_text(before, after)}"
-        _label(axes, _names(names, classes, chosen), title, chosen, classes, "changes")
+        title = f"{NAMES[stages[1]].capitalize()} minus {NAMES[stages[0]]}: {describe_flips(before, after)}"
+        _label(axes, _name_classes(names, classes, chosen), title, chosen, classes, "changes")
         _write(axes, shown, np.where(np.abs(shown) > 0.6 * largest, "white", "black"), "{:+d}")
 
 
-def flips_text(before: Predictions, after: Predictions) -> str:
+def describe_flips(before: Predictions, after: Predictions) -> str:
     """Return how many images have another class, and whether that is better or worse."""
     was, now = before.classes == before.labels, after.classes == after.labels
     changed = int((before.classes != after.classes).sum())
@@ -95,7 +95,7 @@ def flips_text(before: Predictions, after: Predictions) -> str:
 
 def write_table(path: Path, stages: Mapping[str, Predictions], names: Sequence[str], classes: int) -> None:
     """Write the accuracy of every class at every stage, the class that lost most first."""
-    shown = class_names(names, classes)
+    shown = name_classes(names, classes)
     images = np.bincount(next(iter(stages.values())).labels, minlength=classes) if stages else np.zeros(classes, int)
     rights = {
         stage: np.bincount(found.labels[found.labels == found.classes], minlength=classes)
@@ -116,12 +116,12 @@ def write_table(path: Path, stages: Mapping[str, Predictions], names: Sequence[s
     write_page(path, "Accuracy by class", [note(text), table(columns, rows, range(1, len(columns)))])
 
 
-def _names(names: Sequence[str], classes: int, chosen: np.ndarray) -> list[str]:
-    shown = class_names(names, classes)
+def _name_classes(names: Sequence[str], classes: int, chosen: np.ndarray) -> list[str]:
+    shown = name_classes(names, classes)
     return [shown[i] for i in chosen] + ([OTHERS] if len(chosen) < classes else [])
 
 
-def _size(shown: int) -> tuple[float, float]:
+def _choose_size(shown: int) -> tuple[float, float]:
     side = max(3.0, 0.42 * shown + 2.2)
     return side + 1.2, side
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from softdpu.errors import SoftdpuError
 from softdpu.output.pages import note, table, write_page
-from softdpu.output.pictures import bar_style, picture, placeholder
+from softdpu.output.pictures import choose_bar_style, draw_placeholder, picture
 
 
 class Cost(NamedTuple):
@@ -61,18 +61,18 @@ def _number(text: str) -> float:
 def draw_costs(path: Path, costs: Sequence[Cost]) -> None:
     """Draw time and peak memory of every rule."""
     if not costs:
-        placeholder(path, "Time and memory by rule", "There are no benchmark files; they come with a build.")
+        draw_placeholder(path, "Time and memory by rule", "There are no benchmark files; they come with a build.")
         return
     with picture(path, 9.5, 1.4 + 0.32 * len(costs)) as figure:
         time, memory = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
         places = range(len(costs))
-        time.barh(places, [cost.seconds for cost in costs], 0.7, label="on the clock", **bar_style(0))
-        time.barh(places, [cost.cpu_seconds for cost in costs], 0.3, label="processor time", **bar_style(1))
+        time.barh(places, [cost.seconds for cost in costs], 0.7, label="on the clock", **choose_bar_style(0))
+        time.barh(places, [cost.cpu_seconds for cost in costs], 0.3, label="processor time", **choose_bar_style(1))
         time.set_yticks(places, [_label(cost) for cost in costs])
         time.invert_yaxis()
         time.set_xlabel("time of all jobs, s")
         time.legend()
-        memory.barh(places, [cost.peak_mib for cost in costs], 0.7, **bar_style(2))
+        memory.barh(places, [cost.peak_mib for cost in costs], 0.7, **choose_bar_style(2))
         memory.set_xlabel("largest resident memory, MiB")
         for axes in (time, memory):
             axes.grid(axis="x")

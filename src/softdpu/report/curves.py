@@ -9,7 +9,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from softdpu.output.pictures import BLACK, line_style, picture
+from softdpu.output.pictures import BLACK, choose_line_style, picture
 from softdpu.tasks import CLASSIFICATION, Task
 from softdpu.training.results import Epoch
 
@@ -58,7 +58,7 @@ def _lines(axes: Axes, epochs: Sequence[Epoch], series: dict[str, str], factor: 
     for number, (label, name) in enumerate(series.items()):
         points = [(epoch.number, factor * getattr(epoch, name)) for epoch in epochs]
         points = [point for point in points if not math.isnan(point[1])]
-        style = {**line_style(number), **({} if len(points) <= 30 else {"marker": ""})}
+        style = {**choose_line_style(number), **({} if len(points) <= 30 else {"marker": ""})}
         axes.plot([x for x, _ in points], [y for _, y in points], label=label, **style)
     axes.set_xlabel("epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))

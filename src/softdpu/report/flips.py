@@ -11,8 +11,8 @@ import numpy as np
 from softdpu.dataset import preprocess
 from softdpu.dataset.pipeline import Reader, record_files
 from softdpu.errors import SoftdpuError
-from softdpu.output.pictures import class_names, picture, printable
-from softdpu.report.confusion import flips_text
+from softdpu.output.pictures import name_classes, picture, printable
+from softdpu.report.confusion import describe_flips
 from softdpu.report.stages import NAMES
 from softdpu.training.results import Predictions
 
@@ -59,13 +59,13 @@ def draw_sheet(
         raise SoftdpuError(
             f"{records} holds {len(reader)} images, the predictions are of {len(before.labels)}; build the models again"
         )
-    shown = [printable(name, NAME_LENGTH) for name in class_names(names, classes)]
+    shown = [printable(name, NAME_LENGTH) for name in name_classes(names, classes)]
     groups = find_flips(before, after)
     rows = {name: min(ROWS[name], -(-len(images) // COLUMNS)) for name, images in groups.items() if len(images)}
     heads = {stage: NAMES[stage] for stage in stages}
     with picture(path, 10, 0.8 + sum(0.35 + 2.05 * count for count in rows.values())) as figure:
         figure.suptitle(
-            f"{heads[stages[1]].capitalize()} against {heads[stages[0]]}: {flips_text(before, after)}",
+            f"{heads[stages[1]].capitalize()} against {heads[stages[0]]}: {describe_flips(before, after)}",
             x=0.01,
             ha="left",
         )
@@ -80,11 +80,11 @@ def draw_sheet(
             for axes in grid.flat:
                 axes.axis("off")
             for axes, i in zip(grid.flat, chosen, strict=False):
-                axes.imshow(_image(reader, int(i)), interpolation="none")
-                axes.set_title(_labels(before, after, int(i), shown, heads), fontsize=8, linespacing=1.25)
+                axes.imshow(_read_image(reader, int(i)), interpolation="none")
+                axes.set_title(_describe_labels(before, after, int(i), shown, heads), fontsize=8, linespacing=1.25)
 
 
-def _labels(before: Predictions, after: Predictions, i: int, names: list[str], heads: dict[str, str]) -> str:
+def _describe_labels(before: Predictions, after: Predictions, i: int, names: list[str], heads: dict[str, str]) -> str:
     """Return what an image is, and what both stages say."""
     lines = [f"it is: {names[before.labels[i]]}"]
     for head, found in zip(heads.values(), (before, after), strict=True):
@@ -93,7 +93,7 @@ def _labels(before: Predictions, after: Predictions, i: int, names: list[str], h
     return "\n".join(lines)
 
 
-def _image(reader: Reader, i: int) -> np.ndarray:
+def _read_image(reader: Reader, i: int) -> np.ndarray:
     """Return the record's image, uint8[h, w, 3], at most PIXELS high and wide."""
     image = reader.read_image(i)
     return image if max(image.shape) <= PIXELS else preprocess.fit_side(image, PIXELS, cv2.INTER_AREA)

@@ -9,7 +9,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 
 from softdpu.output.pages import note, table, write_page
-from softdpu.output.pictures import GREY, bar_style, picture
+from softdpu.output.pictures import GREY, choose_bar_style, picture
 from softdpu.package.ladder import Step, read_step
 from softdpu.report.stages import NAMES
 from softdpu.tasks import CLASSIFICATION, Task
@@ -36,7 +36,7 @@ def read_steps(paths: Mapping[str, Path | None], task: Task = CLASSIFICATION) ->
     return {stage: read_step(NAMES[stage], path, task) for stage, path in paths.items() if path is not None}
 
 
-def margin(step: Step) -> float:
+def estimate_margin(step: Step) -> float:
     """Return half the 95 % confidence interval of an accuracy, 0..1, from the normal approximation."""
     return 1.96 * math.sqrt(step.accuracy * (1 - step.accuracy) / step.images)
 
@@ -56,15 +56,17 @@ def draw_ladder(path: Path, steps: Mapping[str, Step], where: str) -> None:
             if step is None:
                 axes.text(place - 0.2, 2, "not in this build", rotation=90, ha="center", va="bottom", color=GREY)
             else:
-                axes.bar(place - 0.2, 100 * step.accuracy, 0.38, **bar_style(0))
-                axes.errorbar(place - 0.2, 100 * step.accuracy, 100 * margin(step), color="black", capsize=3)
-                top = 100 * (step.accuracy + margin(step))
+                axes.bar(place - 0.2, 100 * step.accuracy, 0.38, **choose_bar_style(0))
+                axes.errorbar(place - 0.2, 100 * step.accuracy, 100 * estimate_margin(step), color="black", capsize=3)
+                top = 100 * (step.accuracy + estimate_margin(step))
                 axes.text(place - 0.2, top + 1, f"{100 * step.accuracy:.2f}", ha="center", weight="bold")
-            axes.bar(place + 0.2, 100 * TUTORIAL[stage], 0.38, **bar_style(1))
+            axes.bar(place + 0.2, 100 * TUTORIAL[stage], 0.38, **choose_bar_style(1))
             about = "" if stage == "target" else "≈ "
             axes.text(place + 0.2, 100 * TUTORIAL[stage] + 1, f"{about}{100 * TUTORIAL[stage]:.3g}", ha="center")
-        axes.bar(0, 0, label=f"this build: {where}", **bar_style(0))
-        axes.bar(0, 0, label=f"{TUTORIAL_IS}\n(other images: compare the steps, not the heights)", **bar_style(1))
+        axes.bar(0, 0, label=f"this build: {where}", **choose_bar_style(0))
+        axes.bar(
+            0, 0, label=f"{TUTORIAL_IS}\n(other images: compare the steps, not the heights)", **choose_bar_style(1)
+        )
         name_stages(axes, steps, "accuracy (top-1), %")
         figure.suptitle("Accuracy at every stage; the bars' whiskers are 95 % confidence", x=0.01, ha="left")
         figure.legend(loc="outside lower left", fontsize=9)
@@ -91,19 +93,24 @@ def write_ladder(path: Path, steps: Mapping[str, Step], where: str, exported: Se
         if step is None:
             rows.append([name, "not in this build", "", "", "", about + tutorial])
             continue
-        rows.append([name, *_cells(step, first), about + tutorial])
-    rows += [[f"exported: {step.name}", *_cells(step, first), ""] for step in exported]
+        rows.append([name, *_make_cells(step, first), about + tutorial])
+    rows += [[f"exported: {step.name}", *_make_cells(step, first), ""] for step in exported]
     columns = ["stage", "accuracy, %", "± (95 %)", "images", "to the float model, points", "AMD's tutorial, %"]
     text = f"{TUTORIAL_IS}. It measures other images on another network: compare the steps, not the heights."
     write_page(path, f"Accuracy at every stage: {where}", [table(columns, rows, range(1, 6)), note(text)])
 
 
-def _cells(step: Step, first: Step | None) -> list[str]:
+def _make_cells(step: Step, first: Step | None) -> list[str]:
     """Return accuracy, margin, images and the distance to the first step."""
-    return [f"{100 * step.accuracy:.2f}", f"{100 * margin(step):.2f}", f"{step.images:,}", distance_to(step, first)]
+    return [
+        f"{100 * step.accuracy:.2f}",
+        f"{100 * estimate_margin(step):.2f}",
+        f"{step.images:,}",
+        show_distance(step, first),
+    ]
 
 
-def distance_to(step: Step, first: Step | None) -> str:
+def show_distance(step: Step, first: Step | None) -> str:
     """Return the distance of the first metric to that of the first step, over as many images."""
     same = first is not None and step is not first and step.images == first.images
     return f"{100 * (step.accuracy - first.accuracy):+.2f}" if first is not None and same else ""

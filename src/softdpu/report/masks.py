@@ -18,8 +18,8 @@ from softdpu.dataset.pipeline import Reader, record_files
 from softdpu.errors import SoftdpuError
 from softdpu.numbers.segmentation import IGNORED
 from softdpu.output.files import expecting
-from softdpu.output.pictures import GREY, class_names, picture, placeholder
-from softdpu.report.stages import NAMES, missing, read_names
+from softdpu.output.pictures import GREY, draw_placeholder, name_classes, picture
+from softdpu.report.stages import NAMES, read_names, say_missing
 
 PIXELS = 192  # of the longer side of an image
 IMAGE, TRUTH = "image", "true mask"
@@ -56,7 +56,7 @@ def draw(stages: Mapping[str, Path], records: Path, output: Path) -> None:
     found = read_stages(stages)
     first = next(iter(found.values()), None)
     if first is None or not len(first.places):
-        placeholder(output, "Validation images with their masks", missing("float"))
+        draw_placeholder(output, "Validation images with their masks", say_missing("float"))
         return
     reader = Reader(record_files(records))
     if first.places.max() >= len(reader):
@@ -67,9 +67,9 @@ def draw(stages: Mapping[str, Path], records: Path, output: Path) -> None:
     with picture(output, 1.9 * len(columns), 0.9 + len(first.places) * (side + 0.25)) as figure:
         grid = figure.subplots(len(first.places), len(columns), squeeze=False)
         for i, place in enumerate(first.places):
-            shown = [_image(reader, int(place), height, width), _paint(first.truth[i])]
+            shown = [_read_image(reader, int(place), height, width), _paint(first.truth[i])]
             shown += [_paint(masks.found[i]) for masks in found.values()]
-            texts = ["", "", *(_share(masks.truth[i], masks.found[i]) for masks in found.values())]
+            texts = ["", "", *(_show_share(masks.truth[i], masks.found[i]) for masks in found.values())]
             for axes, pixels, text in zip(grid[i], shown, texts, strict=True):
                 axes.imshow(pixels, interpolation="none")
                 axes.set(xticks=[], yticks=[])
@@ -77,7 +77,7 @@ def draw(stages: Mapping[str, Path], records: Path, output: Path) -> None:
                 axes.set_xlabel(text, fontsize=8)
         for axes, name in zip(grid[0], columns, strict=True):
             axes.set_title(name)
-        figure.legend(handles=_legend(found, read_names(records)), loc="outside lower left", ncols=6, fontsize=8)
+        figure.legend(handles=_make_legend(found, read_names(records)), loc="outside lower left", ncols=6, fontsize=8)
 
 
 def read_stages(paths: Mapping[str, Path]) -> dict[str, Masks]:
@@ -115,12 +115,12 @@ def read_masks(path: Path) -> Masks:
         return masks
 
 
-def _image(reader: Reader, place: int, height: int, width: int) -> np.ndarray:
+def _read_image(reader: Reader, place: int, height: int, width: int) -> np.ndarray:
     """Return the record's image, uint8[h, w, 3], stretched to the shape of the masks, PIXELS along its longer side."""
     return preprocess.fit_side(reader.read_image(place), PIXELS, cv2.INTER_LINEAR, (height, width))
 
 
-def _colour(label: int) -> tuple[int, int, int]:
+def _choose_colour(label: int) -> tuple[int, int, int]:
     """Return red, green and blue of a class; colours far from each other where there are more than the palette has."""
     if label == IGNORED:
         return (255, 255, 255)
@@ -134,20 +134,20 @@ def _colour(label: int) -> tuple[int, int, int]:
 
 def _paint(mask: np.ndarray) -> np.ndarray:
     """Return a mask in colours, uint8[h, w, 3]."""
-    return np.array([_colour(label) for label in range(256)], np.uint8)[mask]
+    return np.array([_choose_colour(label) for label in range(256)], np.uint8)[mask]
 
 
-def _share(truth: np.ndarray, found: np.ndarray) -> str:
+def _show_share(truth: np.ndarray, found: np.ndarray) -> str:
     """Return how many of the pixels that count are right."""
     counted = truth != IGNORED
     return f"{100 * (found == truth)[counted].mean():.1f} % right" if counted.any() else "no pixel counts"
 
 
-def _legend(found: Mapping[str, Masks], names: Sequence[str]) -> list[Patch]:
+def _make_legend(found: Mapping[str, Masks], names: Sequence[str]) -> list[Patch]:
     """Return a patch for each class that is drawn, and one for pixels that do not count."""
     drawn = np.unique(np.concatenate([masks[i].ravel() for masks in found.values() for i in (1, 2)]))
     labels = [int(label) for label in drawn if label != IGNORED]
-    shown = class_names(names, max([len(names), *(label + 1 for label in labels)]))
+    shown = name_classes(names, max([len(names), *(label + 1 for label in labels)]))
     patches = [Patch(facecolor=_hex(label), edgecolor=GREY, label=shown[label]) for label in labels[:_MOST_NAMED]]
     if len(labels) > _MOST_NAMED:
         patches.append(Patch(facecolor="none", label=f"and {len(labels) - _MOST_NAMED} classes more"))
@@ -157,4 +157,4 @@ def _legend(found: Mapping[str, Masks], names: Sequence[str]) -> list[Patch]:
 
 
 def _hex(label: int) -> str:
-    return "#{:02x}{:02x}{:02x}".format(*_colour(label))
+    return "#{:02x}{:02x}{:02x}".format(*_choose_colour(label))

@@ -8,9 +8,9 @@ from typing import Any
 
 from softdpu.output.files import expecting
 from softdpu.output.pages import note, table, write_page
-from softdpu.output.pictures import GREY, bar_style, class_names, picture
+from softdpu.output.pictures import GREY, choose_bar_style, name_classes, picture
 from softdpu.package.ladder import Step
-from softdpu.report.ladder import distance_to, name_stages
+from softdpu.report.ladder import name_stages, show_distance
 from softdpu.report.stages import NAMES, read_json
 from softdpu.tasks import Task
 
@@ -37,10 +37,10 @@ def draw_metrics(path: Path, steps: Mapping[str, Step], task: Task, where: str) 
             shift = (number - (len(task.metrics) - 1) / 2) * width
             for place, stage in enumerate(NAMES):
                 if stage in steps:
-                    value = 100 * _values(steps[stage])[number]
-                    axes.bar(place + shift, value, 0.95 * width, **bar_style(number))
+                    value = 100 * _pick_values(steps[stage])[number]
+                    axes.bar(place + shift, value, 0.95 * width, **choose_bar_style(number))
                     axes.text(place + shift, value + 1, f"{value:.2f}", ha="center")
-            axes.bar(0, 0, label=metric.title, **bar_style(number))
+            axes.bar(0, 0, label=metric.title, **choose_bar_style(number))
         for place, stage in enumerate(NAMES):
             if stage not in steps:
                 axes.text(place, 2, "not in this build", rotation=90, ha="center", va="bottom", color=GREY)
@@ -57,19 +57,19 @@ def write_metrics(path: Path, steps: Mapping[str, Step], task: Task, where: str,
     for stage, name in NAMES.items():
         step = steps.get(stage)
         missing = [name, "not in this build", *[""] * (len(titles) + 1)]
-        rows.append(missing if step is None else [name, *_cells(step, first)])
-    rows += [[f"exported: {step.name}", *_cells(step, first)] for step in exported]
+        rows.append(missing if step is None else [name, *_make_cells(step, first)])
+    rows += [[f"exported: {step.name}", *_make_cells(step, first)] for step in exported]
     columns = ["stage", *(f"{title}, %" for title in titles), "images", f"{titles[0]} to the float model, points"]
     write_page(path, f"Every stage: {where}", [table(columns, rows, range(1, len(columns)))])
 
 
-def _values(step: Step) -> tuple[float, ...]:
+def _pick_values(step: Step) -> tuple[float, ...]:
     return (step.accuracy, *step.others)
 
 
-def _cells(step: Step, first: Step | None) -> list[str]:
+def _make_cells(step: Step, first: Step | None) -> list[str]:
     """Return the metrics, the images and the first metric's distance to the first step."""
-    return [*(f"{100 * value:.2f}" for value in _values(step)), f"{step.images:,}", distance_to(step, first)]
+    return [*(f"{100 * value:.2f}" for value in _pick_values(step)), f"{step.images:,}", show_distance(step, first)]
 
 
 def write_classes(path: Path, stages: Mapping[str, Path], names: Sequence[str], task: Task) -> None:
@@ -99,7 +99,7 @@ def write_classes(path: Path, stages: Mapping[str, Path], names: Sequence[str], 
 
     rows = [
         [
-            class_names(names, count)[label],
+            name_classes(names, count)[label],
             *(_show(values[label], lambda value: f"{100 * value:.2f}") for values in padded.values()),
             *(_show(change(stage, label), lambda value: f"{value:+.2f}") for stage in later),
         ]

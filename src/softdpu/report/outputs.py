@@ -12,9 +12,9 @@ from matplotlib.axes import Axes
 from softdpu.numbers.similarity import MOST_DECIBELS
 from softdpu.output.files import expecting
 from softdpu.output.pages import note, table, write_page
-from softdpu.output.pictures import line_style, picture, placeholder, printable
+from softdpu.output.pictures import choose_line_style, draw_placeholder, picture, printable
 from softdpu.package.ladder import read_outputs
-from softdpu.report.stages import NAMES, missing
+from softdpu.report.stages import NAMES, say_missing
 
 SHOWN = 24  # outputs; of more, those with the most noise
 _NOTE = (
@@ -61,14 +61,14 @@ def draw_outputs(path: Path, stages: Mapping[str, Mapping[str, Nearness]], where
     """
     names, text = _choose({stage: {name: one.sqnr for name, one in near.items()} for stage, near in stages.items()})
     if not names:
-        placeholder(path, where, missing("ptq"))
+        draw_placeholder(path, where, say_missing("ptq"))
         return
     with picture(path, 9.5, 1.9 + 0.32 * len(names)) as figure:
         all_axes = figure.subplots(1, 2, sharey=True)
         for axes, key, label in zip(all_axes, ("sqnr", "cosine"), ("signal to noise, dB", "cosine"), strict=True):
             for number, (stage, near) in enumerate(stages.items()):
                 points = [(getattr(near[name], key), row) for row, name in enumerate(names) if name in near]
-                style = {**line_style(number), "linestyle": "none", "markersize": 8, "markerfacecolor": "none"}
+                style = {**choose_line_style(number), "linestyle": "none", "markersize": 8, "markerfacecolor": "none"}
                 axes.plot([x for x, _ in points], [y for _, y in points], label=NAMES[stage], **style)
             axes.set_xlabel(label)
             axes.margins(x=0.12)
@@ -127,20 +127,20 @@ def draw_images(path: Path, stages: Mapping[str, Path]) -> None:
     medians = {stage: {name: float(np.median(one)) for name, one in near.items()} for stage, near in found.items()}
     names, text = _choose(medians)
     if not names:
-        placeholder(path, "Signal to noise of every image", missing("ptq"))
+        draw_placeholder(path, "Signal to noise of every image", say_missing("ptq"))
         return
     with picture(path, 8, 1.7 + 0.32 * len(names) * len(found)) as figure:
         axes = figure.subplots()
         for number, (stage, near) in enumerate(found.items()):
             shift = (number - (len(found) - 1) / 2) * 0.8 / len(found)
-            style = {**line_style(number), "linestyle": "none", "markersize": 8, "markerfacecolor": "white"}
+            style = {**choose_line_style(number), "linestyle": "none", "markersize": 8, "markerfacecolor": "white"}
             for row, name in enumerate(names):
                 if name in near:
                     low, lower, median, upper, high = np.percentile(near[name], (0, 25, 50, 75, 100))
                     axes.hlines(row + shift, low, high, color=style["color"], linewidth=1)
                     axes.hlines(row + shift, lower, upper, color=style["color"], linewidth=5)
                     axes.plot(median, row + shift, **style)
-            axes.plot([], [], label=f"{NAMES[stage]}: {_worst(near)}", **style)
+            axes.plot([], [], label=f"{NAMES[stage]}: {_describe_worst(near)}", **style)
         _name_rows(axes, names)
         axes.set_xlabel("signal to noise of an image, dB; thin: all images, thick: their middle half, mark: the median")
         axes.grid(axis="x")
@@ -157,7 +157,7 @@ def _choose(stages: Mapping[str, Mapping[str, float]]) -> tuple[list[str], str]:
     return [name for name in names if name in worst], f"\n(the {SHOWN} of {len(names)} outputs with the most noise)"
 
 
-def _worst(near: Mapping[str, np.ndarray]) -> str:
+def _describe_worst(near: Mapping[str, np.ndarray]) -> str:
     """Return the image with the most noise in words."""
     name = min(near, key=lambda one: float(near[one].min()))
     return f"worst image {int(near[name].argmin())}, {near[name].min():.1f} dB in {printable(name)}"

@@ -27,21 +27,23 @@ def write_prediction(path: Path, source: Path | None) -> None:
         write_page(path, title, [note(f"{found.get('target')}: {found.get('reason', 'not modelled')}")])
         return
     with expecting(source, "what `softdpu predict` writes"):
-        blocks = _blocks(found)
+        blocks = _make_blocks(found)
     write_page(path, title, blocks)
 
 
-def _blocks(found: dict[str, Any]) -> list[str]:
+def _make_blocks(found: dict[str, Any]) -> list[str]:
     return [
         note(
             f"{found['target']}, {found['dpu']}, {found['cores']} cores at {found['clock_mhz']} MHz. In brackets an "
             f"interval that holds {found['interval']:.0%} of measurements of other networks."
         ),
-        table(["one frame on one core, without the app", "ms"], [("latency", _range(found["latency_ms"], 2))], [1]),
+        table(
+            ["one frame on one core, without the app", "ms"], [("latency", _show_range(found["latency_ms"], 2))], [1]
+        ),
         heading("Frames/s by threads"),
         table(
             ["threads", *_APPS.values()],
-            [(row["threads"], *(_range(row[app]) for app in _APPS)) for row in found["fps"]],
+            [(row["threads"], *(_show_range(row[app]) for app in _APPS)) for row in found["fps"]],
             range(4),
         ),
         heading("The layers that cost most, and what would help"),
@@ -54,16 +56,18 @@ def _blocks(found: dict[str, Any]) -> list[str]:
             (1, 2),
         ),
         heading("All layers"),
-        table(["layer", "output", "cycles", "bound by", "used", "DRAM bytes"], map(_layer, found["layers"]), (2, 4, 5)),
+        table(
+            ["layer", "output", "cycles", "bound by", "used", "DRAM bytes"], map(_make_row, found["layers"]), (2, 4, 5)
+        ),
     ]
 
 
-def _layer(row: dict[str, Any]) -> tuple[str, ...]:
+def _make_row(row: dict[str, Any]) -> tuple[str, ...]:
     used = "" if row["utilisation"] is None else f"{row['utilisation']:.0%}"
     size = " x ".join(map(str, row["output"]))
     return row["name"], size, f"{row['cycles']:,}", row["bound"], used, f"{row['dram_bytes']:,}"
 
 
-def _range(found: dict[str, float], digits: int | None = None) -> str:
+def _show_range(found: dict[str, float], digits: int | None = None) -> str:
     places = digits if digits is not None else 0 if found["value"] >= 100 else 1
     return f"{found['value']:,.{places}f} ({found['low']:,.{places}f} to {found['high']:,.{places}f})"

@@ -40,14 +40,14 @@ def write_provenance(path: Path, config: dict[str, Any], manifests: Iterable[Pat
         manifests: of the records; they tell the files that the images come from.
         outputs: files of the build, whose checksums are shown.
     """
-    sources = [source for manifest in manifests for source in _sources(manifest)]
+    sources = [source for manifest in manifests for source in _list_sources(manifest)]
     files = [(str(file), f"{file.stat().st_size:,}", sha256(file)) for file in outputs]
     write_page(
         path,
         "Where this build comes from",
         [
             heading("Revision"),
-            table([], [*_revision(Path.cwd()), *_machine()]),
+            table([], [*_read_revision(Path.cwd()), *_describe_machine()]),
             heading("Inputs"),
             table(["file", "bytes", "SHA-256"], sources, numbers=[1])
             if sources
@@ -55,20 +55,20 @@ def write_provenance(path: Path, config: dict[str, Any], manifests: Iterable[Pat
             heading("Outputs"),
             table(["file", "bytes", "SHA-256"], files, numbers=[1]),
             heading("Versions"),
-            table(["package", "version"], [(name, _version(name)) for name in PACKAGES]),
+            table(["package", "version"], [(name, _read_version(name)) for name in PACKAGES]),
             heading("Configuration, with all defaults"),
             listing(yaml.safe_dump(config, sort_keys=True, allow_unicode=True)),
         ],
     )
 
 
-def _sources(manifest: Path) -> list[tuple[str, str, str]]:
+def _list_sources(manifest: Path) -> list[tuple[str, str, str]]:
     found: Any = read_json(manifest).get("sources", [])
     with expecting(manifest, "the manifest of records"):
         return [(str(one["name"]), f"{one['size']:,}", str(one.get("sha256") or "not computed")) for one in found]
 
 
-def _revision(folder: Path) -> list[tuple[str, str]]:
+def _read_revision(folder: Path) -> list[tuple[str, str]]:
     """Return the revision of the project's files and whether they differ from it."""
 
     def git(*arguments: str) -> str | None:
@@ -85,15 +85,15 @@ def _revision(folder: Path) -> list[tuple[str, str]]:
     return [("git revision", revision), ("files changed since", ", ".join(files) or "none")]
 
 
-def _machine() -> list[tuple[str, str]]:
+def _describe_machine() -> list[tuple[str, str]]:
     return [
         ("system", f"{platform.system()} {platform.release()}, {platform.machine()}"),
-        ("processor", f"{_processor()}, {os.cpu_count()} logical cores"),
+        ("processor", f"{_read_processor()}, {os.cpu_count()} logical cores"),
         ("Python", platform.python_version()),
     ]
 
 
-def _processor() -> str:
+def _read_processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -101,7 +101,7 @@ def _processor() -> str:
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
 
 
-def _version(package: str) -> str:
+def _read_version(package: str) -> str:
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:

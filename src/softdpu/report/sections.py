@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from softdpu.output.pictures import placeholder
+from softdpu.output.pictures import draw_placeholder
 from softdpu.package.ladder import find_exported, read_step
 from softdpu.report import (
     boxes,
@@ -30,7 +30,9 @@ from softdpu.training.results import HISTORY, METRICS, PREDICTIONS, read_history
 _TRAINED = {"float": "Training of the float model", "qat": "Fine-tuning of the quantized model"}
 
 
-def accuracy(measured: Mapping[str, Sequence[Path]], records: Path, output: Path, task: Task = CLASSIFICATION) -> None:
+def draw_accuracy(
+    measured: Mapping[str, Sequence[Path]], records: Path, output: Path, task: Task = CLASSIFICATION
+) -> None:
     """Draw training curves, and of a classifier confusion matrices and the images that flipped, of others their own.
 
     Args:
@@ -47,10 +49,10 @@ def accuracy(measured: Mapping[str, Sequence[Path]], records: Path, output: Path
     if task == CLASSIFICATION:
         _draw_classes(measured, records, output)
         return
-    found = _files(measured, task.predictions)
+    found = _pick_files(measured, task.predictions)
     if task.name in metrics.BY_CLASS:
         names = stages.read_names(records)
-        metrics.write_classes(output / "classes.html", _files(measured, METRICS), names, task)
+        metrics.write_classes(output / "classes.html", _pick_files(measured, METRICS), names, task)
     if task.name == "segmentation":
         masks.draw(found, records, output / "masks.svg")
     elif task.name == "detection":
@@ -61,23 +63,25 @@ def accuracy(measured: Mapping[str, Sequence[Path]], records: Path, output: Path
 
 def _draw_curves(measured: Mapping[str, Sequence[Path]], output: Path, task: Task) -> None:
     for stage, title in _TRAINED.items():
-        history = _file(measured, stage, HISTORY)
+        history = _pick_file(measured, stage, HISTORY)
         if history is None:
-            placeholder(output / f"training_{stage}.svg", title, "Nothing was trained in this stage of this build.")
+            draw_placeholder(
+                output / f"training_{stage}.svg", title, "Nothing was trained in this stage of this build."
+            )
         else:
             curves.draw_curves(output / f"training_{stage}.svg", read_history(history), title, task)
 
 
 def _draw_classes(measured: Mapping[str, Sequence[Path]], records: Path, output: Path) -> None:
-    found = stages.read_stages({stage: _file(measured, stage, PREDICTIONS) for stage in measured})
+    found = stages.read_stages({stage: _pick_file(measured, stage, PREDICTIONS) for stage in measured})
     names = stages.read_names(records)
-    classes = confusion.class_count(found, names)
+    classes = confusion.count_classes(found, names)
     for stage in measured:
         path = output / f"confusion_{stage}.svg"
         if stage in found:
             confusion.draw_matrix(path, found[stage], names, classes, stage)
         else:
-            placeholder(path, f"Confusion matrix, {stages.NAMES[stage]}", stages.missing(stage))
+            draw_placeholder(path, f"Confusion matrix, {stages.NAMES[stage]}", stages.say_missing(stage))
     for stage in [stage for stage in measured if stage != "float"]:
         pair = ("float", stage)
         title = f"{stages.NAMES[stage].capitalize()} against float model"
@@ -88,11 +92,11 @@ def _draw_classes(measured: Mapping[str, Sequence[Path]], records: Path, output:
         else:
             gone = next(name for name in pair if name not in found)
             for kind in ("change", "flips"):
-                placeholder(output / f"{kind}_{stage}.svg", title, stages.missing(gone))
+                draw_placeholder(output / f"{kind}_{stage}.svg", title, stages.say_missing(gone))
     confusion.write_table(output / "classes.html", found, names, classes)
 
 
-def target(
+def draw_target(
     name: str,
     built: str,
     measured: Mapping[str, Sequence[Path]],
@@ -106,7 +110,7 @@ def target(
     Args:
         name: of the target.
         built: network and data in a few words.
-        measured: as for `accuracy`.
+        measured: as for `draw_accuracy`.
         files: by name: run (the app's JSON, or what was measured of its results), sweep (the app's JSON), xmodel,
             labels; summary, inspect and predict (JSON) may be None.
         output: folder for the pictures.
@@ -117,12 +121,12 @@ def target(
         SoftdpuError: if a file cannot be read.
     """
     run, xmodel, sweep, labels = (_require(files, key) for key in ("run", "xmodel", "sweep", "labels"))
-    _draw_ladder({**_files(measured, METRICS), "target": run}, f"{built}, {name}", output, exported, task)
+    _draw_ladder({**_pick_files(measured, METRICS), "target": run}, f"{built}, {name}", output, exported, task)
     if task == CLASSIFICATION:
         card = stages.read_card(run)
         names = stages.read_names(labels.parent)
         confusion.draw_matrix(
-            output / "confusion.svg", card, names, confusion.class_count({"target": card}, names), "target"
+            output / "confusion.svg", card, names, confusion.count_classes({"target": card}, names), "target"
         )
     compiled.draw_operations(output / "operations.svg", compiled.read_operations(xmodel), f"Compiled for {name}")
     compiled.write_summary(output / "compiled.html", name, xmodel, files.get("summary"), files.get("inspect"))
@@ -148,7 +152,7 @@ def _draw_ladder(paths: Mapping[str, Path], where: str, output: Path, exported: 
         metrics.write_metrics(page, steps, task, where, more)
 
 
-def build(
+def draw_build(
     config: dict[str, Any], benchmarks: Path, manifests: Sequence[Path], outputs: Sequence[Path], folder: Path
 ) -> None:
     """Draw what each rule took, and write where the build comes from.
@@ -169,13 +173,13 @@ def build(
     provenance.write_provenance(folder / "provenance.html", config, manifests, outputs)
 
 
-def _file(measured: Mapping[str, Sequence[Path]], stage: str, name: str) -> Path | None:
+def _pick_file(measured: Mapping[str, Sequence[Path]], stage: str, name: str) -> Path | None:
     return next((path for path in measured.get(stage, ()) if path.name == name), None)
 
 
-def _files(measured: Mapping[str, Sequence[Path]], name: str) -> dict[str, Path]:
+def _pick_files(measured: Mapping[str, Sequence[Path]], name: str) -> dict[str, Path]:
     """Return the file of a name of every stage that has one."""
-    return {stage: path for stage in measured if (path := _file(measured, stage, name)) is not None}
+    return {stage: path for stage in measured if (path := _pick_file(measured, stage, name)) is not None}
 
 
 def _require(files: Mapping[str, Path | None], name: str) -> Path:

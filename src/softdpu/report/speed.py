@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from softdpu.errors import SoftdpuError
-from softdpu.output.pictures import line_style, picture
+from softdpu.output.pictures import choose_line_style, picture
 from softdpu.report.stages import read_json
 
 # AMD's tutorial on a ZCU102, MobileNet v1 1.0 at 224x224: frames per second by threads.
@@ -34,7 +34,7 @@ def draw_throughput(path: Path, rows: list[tuple[int, float]], target: str) -> N
     threads, fps = [row[0] for row in rows], [row[1] for row in rows]
     with picture(path, 7, 4.2) as figure:
         axes = figure.subplots()
-        axes.plot(threads, fps, label="measured", **line_style(0))
+        axes.plot(threads, fps, label="measured", **choose_line_style(0))
         ideal = [fps[0] * count / threads[0] for count in threads]
         axes.plot(threads, ideal, color="black", linestyle=":", label=f"{threads[0]} thread, times the number")
         for count, value in rows:

@@ -18,7 +18,7 @@ MEASURED = {"float": "float model", "ptq": "quantized", "qat": "fine-tuned"}  # 
 NAMES = {**MEASURED, "target": "on target"}
 
 
-def missing(stage: str) -> str:
+def say_missing(stage: str) -> str:
     """Return the sentence that stands where the pictures of a stage would be."""
     return f"This build has no such stage ({NAMES[stage]}): config.yaml leaves it out, or it was not built yet."
 

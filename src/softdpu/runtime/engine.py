@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from softdpu.errors import SoftdpuError
-from softdpu.numbers.dpu import attribute
+from softdpu.numbers.dpu import read_attribute
 from softdpu.runtime.program import Program, Value, read_graph, read_subgraph
 from softdpu.runtime.reference import check_kinds, run_program
 from softdpu.runtime.reference.registry import Kernel
@@ -72,7 +72,7 @@ def create_engine(subgraph: Subgraph, engine: str | None = None, kernels: Mappin
     if not rounds_as_proven():
         log.warning("LiteRT's kernels on this machine do not round as expected: the slow reference engine runs instead")
         return ReferenceEngine(program)
-    on_cpu = (attribute(subgraph, "device", str) or "").upper() == "CPU"
+    on_cpu = (read_attribute(subgraph, "device", str) or "").upper() == "CPU"
     return LiteRtEngine(program, logging.INFO if on_cpu else logging.WARNING)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from softdpu.errors import SoftdpuError
-from softdpu.numbers.dpu import attribute, dpu_type, fingerprint, is_of_softdpu
+from softdpu.numbers.dpu import is_of_softdpu, name_type, read_attribute, read_fingerprint
 
 if TYPE_CHECKING:
     from xir import Op, Subgraph
@@ -32,16 +32,16 @@ def read_constant(op: Op, subgraph: Subgraph) -> np.ndarray | None:
     Raises:
         SoftdpuError: its bytes lie outside the blob, or it is not int8.
     """
-    number = fingerprint(subgraph)
-    kind = _PLAIN if number is None or is_of_softdpu(subgraph) else dpu_type(number)
+    number = read_fingerprint(subgraph)
+    kind = _PLAIN if number is None or is_of_softdpu(subgraph) else name_type(number)
     if kind not in (_PLAIN, _CAHX8H, _CVDX8G, _CV2DX8G):
         return None
     tensor = op.get_output_tensor()
     if tensor.dtype not in ("xint8", "int8"):
         raise SoftdpuError(f"op '{op.get_name()}': expected xint8 in the DPU's parameters, got {tensor.dtype}")
-    start, size = attribute(tensor, "ddr_addr", int) or 0, tensor.get_data_size()
-    register = attribute(tensor, "reg_id", int) or 0
-    blobs = attribute(subgraph, "reg_id_to_parameter_value", dict) or {}
+    start, size = read_attribute(tensor, "ddr_addr", int) or 0, tensor.get_data_size()
+    register = read_attribute(tensor, "reg_id", int) or 0
+    blobs = read_attribute(subgraph, "reg_id_to_parameter_value", dict) or {}
     blob = np.frombuffer(blobs.get(f"REG_{register}", b""), np.int8)
     half = len(blob)
     if kind == _CAHX8H and tensor.ndim == 4:
@@ -74,7 +74,7 @@ def _offsets(op: Op, kind: str, half: int) -> np.ndarray | None:
         return None
     if kind == _CAHX8H:
         return _split_kernel(dims, half)
-    packed = attribute(consumers[0], "channel_augmentation", int)
+    packed = read_attribute(consumers[0], "channel_augmentation", int)
     shape = [dims[0], dims[1], 1, dims[2] * dims[3]] if packed else dims
     rule = _versal_kernel if kind == _CVDX8G else _versal_ai_edge_kernel
     offsets = rule(*shape)

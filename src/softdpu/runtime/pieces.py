@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from softdpu.errors import SoftdpuError
-from softdpu.numbers.dpu import attribute
+from softdpu.numbers.dpu import read_attribute
 from softdpu.runtime.engine import Engine, create_engine
 from softdpu.runtime.program import Program, Value, value_of_tensor
 from softdpu.runtime.reference.registry import Kernel
@@ -81,7 +81,7 @@ def create_graph_engine(
     inputs: list[Value] = []
     engines: list[Engine] = []
     for child in children:
-        device = (attribute(child, "device", str) or "none").upper()
+        device = (read_attribute(child, "device", str) or "none").upper()
         if device == USER:
             inputs += sorted(map(value_of_tensor, child.get_output_tensors()), key=lambda value: value.name)
         elif device not in (DPU, CPU):

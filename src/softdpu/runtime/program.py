@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from softdpu.errors import SoftdpuError
-from softdpu.numbers.dpu import attribute
+from softdpu.numbers.dpu import read_attribute
 from softdpu.runtime.parameters import read_constant
 
 if TYPE_CHECKING:
@@ -200,7 +200,7 @@ def _parameter(op: Op, dpus: list[Subgraph]) -> np.ndarray:
     if found is None:
         raise SoftdpuError(
             f"constant '{op.get_name()}' of subgraph '{owner.get_name()}': AMD's compiler keeps it in an undocumented "
-            f"order for {attribute(owner, 'dpu_name', str) or 'this DPU'}; compile the model with softdpu"
+            f"order for {read_attribute(owner, 'dpu_name', str) or 'this DPU'}; compile the model with softdpu"
         )
     found.flags.writeable = False
     return found

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from softdpu.output import files
 from softdpu.output.pictures import BLUE, GREY, picture, printable
-from softdpu.sweep.variants import results
+from softdpu.sweep.variants import list_results
 from softdpu.tasks import CLASSIFICATION, Metric, Task
 from softdpu.xmodel.show import describe
 
@@ -99,11 +99,11 @@ def compare(build: Path, compared: Sequence[str], output: Path, task: Task = CLA
     metric = task.metrics[0]
     rows = [read_row(build, name, task) for name in compared]
     standings = {cost: stand(rows, cost) for cost in COSTS}
-    table = _table(rows, standings, metric)
-    files.write_text(output / "table.csv", _csv(table))
+    table = _make_table(rows, standings, metric)
+    files.write_text(output / "table.csv", _write_csv(table))
     files.write_json(output / "table.json", {"rows": table})
     draw(output / "sweep.svg", rows, standings, metric)
-    print(_text(rows, standings, metric))
+    print(_show_text(rows, standings, metric))
 
 
 def read_row(build: Path, compared: str, task: Task = CLASSIFICATION) -> Row:
@@ -113,23 +113,23 @@ def read_row(build: Path, compared: str, task: Task = CLASSIFICATION) -> Row:
         SoftdpuError: if a file is missing or has no such numbers.
     """
     variant, target = compared.split("/")
-    ladder, run, xmodel = map(Path, results(str(build), compared))
-    steps, key = _numbers(ladder, "steps"), task.metrics[0].key
+    ladder, run, xmodel = map(Path, list_results(str(build), compared))
+    steps, key = _read_numbers(ladder, "steps"), task.metrics[0].key
     with files.expecting(f"{ladder}, {run}", "accuracies and fps"):
         accuracies = {step["name"]: float(step[key]) for step in steps}
-        fps = float(_numbers(run, "fps"))
+        fps = float(_read_numbers(run, "fps"))
         compiled, images = [(float(step[key]), int(step["images"])) for step in steps if step["name"] != ON_TARGET][-1]
     found = describe(xmodel)
     size, operations = found["bytes"], found["workload"] or 0
     return Row(variant, target, accuracies, compiled, size, operations, fps, images, task == CLASSIFICATION)
 
 
-def _numbers(path: Path, key: str) -> Any:
+def _read_numbers(path: Path, key: str) -> Any:
     with files.expecting(path, f"JSON with {key}"):
         return json.loads(path.read_text(encoding="utf-8"))[key]
 
 
-def pareto(rows: Sequence[Row], cost: str) -> set[int]:
+def find_front(rows: Sequence[Row], cost: str) -> set[int]:
     """Return the indexes of the rows that no other beats in accuracy against `cost`, a key of COSTS."""
     attribute, _, _, more_is_better = COSTS[cost]
     sign = -1 if more_is_better else 1
@@ -155,7 +155,7 @@ def stand(rows: Sequence[Row], cost: str) -> Standing:
     def is_as_accurate(one: Row, other: Row) -> bool:
         return abs(one.accuracy - other.accuracy) <= max(one.noise, other.noise)
 
-    front = pareto(rows, cost)
+    front = find_front(rows, cost)
     ties: dict[int, list[int]] = {}
     beaten = set()
     for index, row in enumerate(rows):
@@ -165,7 +165,7 @@ def stand(rows: Sequence[Row], cost: str) -> Standing:
     return Standing(front, front - beaten, ties)
 
 
-def _table(rows: Sequence[Row], standings: dict[str, Standing], metric: Metric) -> list[dict[str, Any]]:
+def _make_table(rows: Sequence[Row], standings: dict[str, Standing], metric: Metric) -> list[dict[str, Any]]:
     return [
         {
             "variant": row.variant,
@@ -184,7 +184,7 @@ def _table(rows: Sequence[Row], standings: dict[str, Standing], metric: Metric) 
     ]
 
 
-def _csv(table: list[dict[str, Any]]) -> str:
+def _write_csv(table: list[dict[str, Any]]) -> str:
     text = io.StringIO()
     names = list(dict.fromkeys(name for row in table for name in row))
     writer = csv.DictWriter(text, names, lineterminator="\n", restval="")
@@ -193,14 +193,14 @@ def _csv(table: list[dict[str, Any]]) -> str:
     return text.getvalue()
 
 
-def _text(rows: Sequence[Row], standings: dict[str, Standing], metric: Metric = ACCURACY) -> str:
+def _show_text(rows: Sequence[Row], standings: dict[str, Standing], metric: Metric = ACCURACY) -> str:
     width = max(len(f"{row.variant} {row.target}") for row in rows)
     head = f"{metric.title:>10}  {'on target':>10}  {'KiB':>8}  {'M operations':>12}  {'images/s':>8}  best in"
     lines = [f"{'':<{width}}  {head}"]
     for index, row in enumerate(rows):
         name = f"{row.variant:<{width - len(row.target)}}{row.target}"
         on_target = f"{100 * row.accuracies[ON_TARGET]:.2f} %" if ON_TARGET in row.accuracies else ""
-        best = ", ".join(filter(None, (_best(rows, index, cost, standing) for cost, standing in standings.items())))
+        best = ", ".join(filter(None, (_say_best(rows, index, cost, standing) for cost, standing in standings.items())))
         lines.append(
             f"{name}  {100 * row.accuracy:>8.2f} %  {on_target:>10}  {row.bytes / 1024:>8,.0f}"
             f"  {row.operations / 1e6:>12,.1f}  {row.fps:>8,.0f}  {best}".rstrip()
@@ -214,7 +214,7 @@ def _text(rows: Sequence[Row], standings: dict[str, Standing], metric: Metric = 
     return "\n".join(lines)
 
 
-def _best(rows: Sequence[Row], index: int, cost: str, standing: Standing) -> str:
+def _say_best(rows: Sequence[Row], index: int, cost: str, standing: Standing) -> str:
     """Return the cost if the row is best in it, with the rows that equal it within the noise, else nothing."""
     if index not in standing.best and not set(standing.ties[index]) & standing.best:
         return ""

@@ -50,14 +50,14 @@ def expand(config: Mapping[str, Any], schema: Path, folders: Mapping[str, str]) 
         SoftdpuError: a name that cannot be a folder's, an unknown key, or a key that all variants share.
     """
     plain = {key: value for key, value in config.items() if key not in _NO_SETTINGS}
-    seen = {stage: {_settings(plain, stage): folders[stage]} for stage in STAGES}
+    seen = {stage: {_show_settings(plain, stage): folders[stage]} for stage in STAGES}
     variants = []
     for name, changes in config["variants"].items():
         whole = _merge(name, plain, changes, schema)
         build = f"{folders['build']}/{name}"
         paths = {"build": build, "logs": f"{folders['logs']}/{name}", "records": folders["records"]}
         for stage in STAGES:
-            paths[stage] = seen[stage].setdefault(_settings(whole, stage), f"{build}/{stage}")
+            paths[stage] = seen[stage].setdefault(_show_settings(whole, stage), f"{build}/{stage}")
         variants.append(Variant(name, {**whole, "pathvars": paths}))
     return variants
 
@@ -79,7 +79,7 @@ def check_names(variants: Iterable[Variant], outputs: Iterable[str]) -> None:
                 raise SoftdpuError(f"variants.{name}: the build itself writes to {folder}; choose another name")
 
 
-def results(build: str, compared: str) -> list[str]:
+def list_results(build: str, compared: str) -> list[str]:
     """Return the files that the comparison reads for `compared`, variant/target, below the plain build's folder."""
     variant, target = compared.split("/")
     folder = f"{build}/{variant}"
@@ -110,6 +110,6 @@ def _change(values: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
     return values
 
 
-def _settings(config: Mapping[str, Any], stage: str) -> str:
+def _show_settings(config: Mapping[str, Any], stage: str) -> str:
     """Return the settings that a stage depends on as one text."""
     return json.dumps({key: value for key, value in config.items() if key not in STAGES[stage]}, sort_keys=True)

@@ -49,7 +49,7 @@ class State:
         history: Keras' history so far.
         best: what the keeper of the best weights knows, JSON values only.
         best_weights: of the best epoch.
-        variables: the network's and the optimizer's, in the order of `variables`.
+        variables: the network's and the optimizer's, in the order of `list_variables`.
     """
 
     epoch: int
@@ -96,7 +96,7 @@ def _digest_code() -> str:
     return digest.hexdigest()
 
 
-def variables(model: keras.Model) -> list[Any]:
+def list_variables(model: keras.Model) -> list[Any]:
     """Return all that training changes in a compiled model: its weights, the optimizer's, the scale of its loss."""
     optimizer = model.optimizer
     inner = getattr(optimizer, "inner_optimizer", optimizer)
@@ -127,7 +127,7 @@ class Store:
         try:
             arrays = _read(self.path)
             about = json.loads(str(arrays["about"]))
-            changed = _difference(about["facts"], self._facts)
+            changed = _find_difference(about["facts"], self._facts)
             if changed:
                 print(f"training starts afresh: {self.path} comes from another run ({changed})", flush=True)
                 return None
@@ -214,7 +214,7 @@ def _check(state: State) -> None:
 
 def restore(model: keras.Model, state: State) -> bool:
     """Put a state's variables into a compiled model; False, and nothing is changed, if they do not fit."""
-    own = variables(model)
+    own = list_variables(model)
     if [tuple(v.shape) for v in own] != [value.shape for value in state.variables]:
         return False
     if [value.shape for value in model.get_weights()] != [value.shape for value in state.best_weights]:
@@ -223,12 +223,12 @@ def restore(model: keras.Model, state: State) -> bool:
     return True
 
 
-def values(tensors: Iterable[Any]) -> list[np.ndarray]:
+def read_values(tensors: Iterable[Any]) -> list[np.ndarray]:
     """Return the values of variables, on all devices alike."""
     return [np.asarray(value) for value in keras.backend.batch_get_value(list(tensors))]
 
 
-def _difference(old: dict[str, str], new: dict[str, str]) -> str:
+def _find_difference(old: dict[str, str], new: dict[str, str]) -> str:
     """Say which fact is not the same, or nothing."""
     for name in sorted({*old, *new}):
         before, now = old.get(name), new.get(name)

@@ -16,8 +16,8 @@ from softdpu.errors import SoftdpuError
 from softdpu.output.files import PathLike
 from softdpu.training import tasks as training_tasks
 from softdpu.training.batches import KerasArrayBatches, KerasBatches, keras
+from softdpu.training.course import Course
 from softdpu.training.fit import report, save
-from softdpu.training.recipe import Recipe
 from softdpu.training.results import METRICS
 from softdpu.training.task import TrainingTask
 
@@ -81,8 +81,8 @@ def inputs_of(model: keras.Model) -> Inputs:
     return Inputs(tuple(model.input_names), tuple(tuple(tensor.shape[1:]) for tensor in model.inputs))
 
 
-def train_batches(data: Data, size: Size, targets: Targets | None, recipe: Recipe) -> KerasBatches:
-    """Open the training records: shuffled and augmented as the recipe says.
+def train_batches(data: Data, size: Size, targets: Targets | None, course: Course) -> KerasBatches:
+    """Open the training records: shuffled and augmented as the course says.
 
     Raises:
         SoftdpuError: if they hold no images.
@@ -92,13 +92,13 @@ def train_batches(data: Data, size: Size, targets: Targets | None, recipe: Recip
     return KerasBatches(
         data.training_folder(),
         size,
-        recipe.batch_size,
+        course.batch_size,
         data.fit,
-        images=recipe.images,
-        seed=recipe.seed,
-        augmentation=recipe.augmentation,
-        threads=recipe.threads,
-        cache_mib=recipe.cache_mib,
+        images=course.images,
+        seed=course.seed,
+        augmentation=course.augmentation,
+        threads=course.threads,
+        cache_mib=course.cache_mib,
         targets=targets,
         scaling=data.scaling,
     )

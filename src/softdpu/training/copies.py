@@ -48,7 +48,7 @@ class WholeBatchNormalization(keras.layers.BatchNormalization):
     so that it learns another curve than one device does.
     """
 
-    def call(self, inputs: Any, training: Any = None) -> Any:
+    def call(self, inputs: Any, training: bool | tf.Tensor | None = None) -> Any:
         """Return the normalized inputs; `training` is a bool, as Keras' fit gives it."""
         if not training or not self.trainable:
             return super().call(inputs, training=False)

@@ -18,7 +18,7 @@ BN_MOMENTUM = 0.99  # Keras' own
 
 @dataclass(frozen=True)
 class Network:
-    """What `mobilenet` takes, with the same meanings."""
+    """What `build_mobilenet` takes, with the same meanings."""
 
     classes: int
     size: int = 224
@@ -29,11 +29,11 @@ class Network:
     bn_momentum: float = BN_MOMENTUM
 
     def build(self) -> keras.Model:
-        """Return the network; raises as `mobilenet`."""
-        return mobilenet(**vars(self))
+        """Return the network; raises as `build_mobilenet`."""
+        return build_mobilenet(**vars(self))
 
 
-def mobilenet(
+def build_mobilenet(
     classes: int,
     size: int,
     alpha: float = 1.0,
@@ -71,7 +71,7 @@ def mobilenet(
         raise SoftdpuError(
             f"the weights {weights} do not exist; model.weights is null, imagenet, or the path of an .h5"
         )
-    base = _base(size, alpha, weights)
+    base = _build_base(size, alpha, weights)
     base.trainable = not freeze_base
     for layer in base.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -81,7 +81,7 @@ def mobilenet(
     return keras.Model(base.input, logits, name="mobilenet")
 
 
-def _base(size: int, alpha: float, weights: str | None) -> keras.Model:
+def _build_base(size: int, alpha: float, weights: str | None) -> keras.Model:
     own = weights not in (None, IMAGENET)
     try:
         base = keras.applications.MobileNet(
@@ -90,7 +90,7 @@ def _base(size: int, alpha: float, weights: str | None) -> keras.Model:
     except Exception as error:
         if weights is None:
             raise
-        raise _unfit(weights, error, "put the file there by hand and name its path") from None
+        raise _explain_unfit(weights, error, "put the file there by hand and name its path") from None
     if own:
         load_weights(base, str(weights), f"alpha is {alpha}")
     return base
@@ -106,10 +106,10 @@ def load_weights(model: keras.Model, path: str, hint: str) -> None:
         door.check_weights_file(path)
         model.load_weights(path)
     except Exception as error:  # whatever Keras raises over the weights of another network
-        raise _unfit(path, error, hint) from None
+        raise _explain_unfit(path, error, hint) from None
 
 
-def _unfit(weights: str, error: Exception, hint: str) -> SoftdpuError:
+def _explain_unfit(weights: str, error: Exception, hint: str) -> SoftdpuError:
     return SoftdpuError(
         f"MobileNet does not take the weights '{weights}': {one_line(error, 600)}; {hint} (model.weights)"
     )

@@ -10,8 +10,8 @@ from pathlib import Path
 from softdpu.errors import SoftdpuError
 from softdpu.keras2 import door
 from softdpu.output.files import PathLike, write_json
-from softdpu.training import quantizers
 from softdpu.training import setup as setups
+from softdpu.training import whose_quantizer
 from softdpu.training.batches import KerasArrayBatches, KerasBatches, keras, make_repeatable
 from softdpu.training.common import (
     Data,
@@ -22,8 +22,8 @@ from softdpu.training.common import (
     train_batches,
     val_batches,
 )
+from softdpu.training.course import Course
 from softdpu.training.fit import fit, report
-from softdpu.training.recipe import Recipe
 from softdpu.training.results import HISTORY
 from softdpu.training.setup import Surroundings
 
@@ -36,14 +36,14 @@ class Calibration:
         calib_images: training images, at most; a smaller set gives all that it has.
         calib_batch: images a batch.
         recipe_of_quantizer: corrections before quantization that softdpu's quantizer has, None for its default.
-        quantizer: one of quantizers.CHOICES.
+        quantizer: one of whose_quantizer.CHOICES.
         trust: whether the model's file may hold code and name any class (keras2.door).
     """
 
     calib_images: int = 256
     calib_batch: int = 32
     recipe_of_quantizer: str | None = None
-    quantizer: str = quantizers.SOFTDPU
+    quantizer: str = whose_quantizer.SOFTDPU
     trust: bool = False
 
 
@@ -72,7 +72,7 @@ class FineTuning:
     model: PathLike
     output: PathLike
     data: Data
-    recipe: Recipe
+    course: Course
     calibration: Calibration = Calibration()
     surroundings: Surroundings = Surroundings()  # noqa: RUF009 - frozen
     tensorboard: PathLike | None = None
@@ -90,7 +90,7 @@ class Evaluation:
     model: PathLike
     output: PathLike
     data: Data
-    quantizer: str = quantizers.SOFTDPU
+    quantizer: str = whose_quantizer.SOFTDPU
     threads: int = 1
     trust: bool = False
     reference: PathLike | None = None
@@ -104,8 +104,8 @@ def quantize(job: Quantization) -> None:
     size = input_size(model, job.model, job.data.fit)
     calibration = _open_calibration(job.data, how, size, job.threads)
     with _explain_refusal():
-        tool = quantizers.vitis_quantize(how.quantizer)
-        chosen = quantizers.choose_options(how.quantizer, how.recipe_of_quantizer)
+        tool = whose_quantizer.import_quantizer(how.quantizer)
+        chosen = whose_quantizer.choose_options(how.quantizer, how.recipe_of_quantizer)
         quantized = tool.VitisQuantizer(model, **chosen).quantize_model(calib_dataset=calibration, verbose=1)
     _write_positions(quantized, how.quantizer, job.output)
     finish(quantized, job.data, job.output, size, "quantized model", job.threads, _load_reference(job))
@@ -113,24 +113,24 @@ def quantize(job: Quantization) -> None:
 
 def finetune(job: FineTuning) -> None:
     """Fine-tune a float model with fake quantization; writes the deployable model and metrics.json beside it."""
-    recipe, how = job.recipe, job.calibration
-    setup = setups.begin(job, recipe, job.surroundings)
+    course, how = job.course, job.calibration
+    setup = setups.begin(job, course, job.surroundings)
     model = load(job.model, how.quantizer, how.trust)
     size = input_size(model, job.model, job.data.fit)
-    tool = quantizers.vitis_quantize(how.quantizer)
-    calibration = _open_calibration(job.data, how, size, recipe.threads)
+    tool = whose_quantizer.import_quantizer(how.quantizer)
+    calibration = _open_calibration(job.data, how, size, course.threads)
     with _explain_refusal():
-        trainable = quantizers.make_trainable(how.quantizer, model, calibration, how.recipe_of_quantizer)
+        trainable = whose_quantizer.make_trainable(how.quantizer, model, calibration, how.recipe_of_quantizer)
     task = job.data.find_task()
     targets = task.targets(model)
-    train = train_batches(job.data, size, targets, recipe)
-    val = val_batches(job.data, size, targets, recipe.threads, recipe.val_images)
+    train = train_batches(job.data, size, targets, course)
+    val = val_batches(job.data, size, targets, course.threads, course.val_images)
     history = Path(job.output).parent / HISTORY
     fit(
         task.trained(trainable),
         train,
         val,
-        recipe,
+        course,
         job.tensorboard,
         keep_start=True,
         history=history,
@@ -142,7 +142,7 @@ def finetune(job: FineTuning) -> None:
         with _explain_refusal():
             deployed = tool.VitisQuantizer.get_deploy_model(trainable)
         _write_positions(deployed, how.quantizer, job.output)
-        finish(deployed, job.data, job.output, size, "fine-tuned model", recipe.threads, _load_reference(job))
+        finish(deployed, job.data, job.output, size, "fine-tuned model", course.threads, _load_reference(job))
     setup.end()
 
 
@@ -158,13 +158,13 @@ def evaluate_model(job: Evaluation) -> None:
     report(task.evaluate(model, data, reference=reference), job.output, str(job.model), task)
 
 
-def load(path: PathLike, quantizer: str = quantizers.SOFTDPU, trust: bool = False) -> keras.Model:
+def load(path: PathLike, quantizer: str = whose_quantizer.SOFTDPU, trust: bool = False) -> keras.Model:
     """Load a float .h5 model, or one that `quantizer` can read, without its optimizer.
 
     Raises:
         SoftdpuError: if there is none, or it may not or cannot be loaded (door.load_model).
     """
-    with quantizers.vitis_quantize(quantizer).quantize_scope():
+    with whose_quantizer.import_quantizer(quantizer).quantize_scope():
         return door.load_model(path, trust)
 
 
@@ -181,7 +181,7 @@ def _open_calibration(data: Data, how: Calibration, size: Size, threads: int) ->
 
 def _write_positions(model: keras.Model, quantizer: str, output: PathLike) -> None:
     """Write the positions of a quantized model beside it."""
-    write_json(Path(output).with_suffix(".positions.json"), quantizers.report_positions(quantizer, model))
+    write_json(Path(output).with_suffix(".positions.json"), whose_quantizer.report_positions(quantizer, model))
 
 
 @contextlib.contextmanager

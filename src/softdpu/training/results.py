@@ -115,12 +115,12 @@ def read_history(path: PathLike) -> list[Epoch]:
     """
     rows = _read(path, ("epoch", *_CURVES, "kept"), _OF_SEGMENTATION)
     try:
-        return [_epoch(row) for row in rows]
+        return [_read_epoch(row) for row in rows]
     except (ValueError, IndexError) as error:
         raise SoftdpuError(f"{path}: expected the numbers of an epoch a line ({error}); make it again") from None
 
 
-def _epoch(row: Sequence[str]) -> Epoch:
+def _read_epoch(row: Sequence[str]) -> Epoch:
     loss, accuracy, val_loss, val_accuracy, lr = (float(cell or "nan") for cell in row[1:6])
     overlaps = [float(cell or "nan") for cell in row[7:]]
     return Epoch(int(row[0]), loss, accuracy, val_loss, val_accuracy, lr, row[6] == "1", *overlaps)

@@ -11,6 +11,7 @@ from softdpu.training.model import Network
 
 if TYPE_CHECKING:
     from softdpu.keras2.api import keras
+    from softdpu.training.common import Data
 
 
 class TrainingTask:
@@ -27,7 +28,7 @@ class TrainingTask:
     compares = False
 
     @classmethod
-    def of(cls, data: Any) -> TrainingTask:
+    def of(cls, data: Data) -> TrainingTask:
         """Return the task on some common.Data."""
         return cls()
 
@@ -63,7 +64,11 @@ class TrainingTask:
         return ["accuracy"]
 
     def evaluate(
-        self, model: keras.Model, batches: Any, predictions: PathLike | None = None, reference: Any = None
+        self,
+        model: keras.Model,
+        batches: Any,
+        predictions: PathLike | None = None,
+        reference: Any = None,
     ) -> dict[str, Any]:
         """Return the metrics of a model over all batches, {"images": count, ...}.
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 import xir
-from softdpu.xmodel.load import devices, load, position
-from softdpu.xmodel.weights import constants
+from softdpu.xmodel.load import list_devices, load, read_position
+from softdpu.xmodel.weights import list_constants
 
 _POSITION_NAMES = frozenset({"fix_point", "bit_width", "if_signed", "round_mode"})
 
@@ -27,10 +27,14 @@ def compare(path_a: str | os.PathLike[str], path_b: str | os.PathLike[str]) -> d
     a, b = load(path_a), load(path_b)
     pairs = _match(a, b)
     return {
-        "graph": [*_presence(a, b, pairs), *_attributes("graph", a.get_attrs(), b.get_attrs()), *_ops(pairs)],
-        "positions": list(_positions(pairs)),
-        "weights": list(_weights(a, b, pairs)),
-        "subgraphs": list(_subgraphs(a, b, pairs)),
+        "graph": [
+            *_compare_presence(a, b, pairs),
+            *_compare_attributes("graph", a.get_attrs(), b.get_attrs()),
+            *_compare_ops(pairs),
+        ],
+        "positions": list(_compare_positions(pairs)),
+        "weights": list(_compare_weights(a, b, pairs)),
+        "subgraphs": list(_compare_subgraphs(a, b, pairs)),
     }
 
 
@@ -55,20 +59,20 @@ def _match(a: xir.Graph, b: xir.Graph) -> dict[xir.Op, xir.Op]:
     return pairs
 
 
-def _presence(a: xir.Graph, b: xir.Graph, pairs: dict[xir.Op, xir.Op]) -> Iterator[str]:
+def _compare_presence(a: xir.Graph, b: xir.Graph, pairs: dict[xir.Op, xir.Op]) -> Iterator[str]:
     for graph, matched, side in ((a, set(pairs), "first"), (b, set(pairs.values()), "second")):
         for op in graph.toposort():
             if op not in matched:
                 yield f"op '{op.get_name()}' ({op.get_type()}) is only in the {side}"
 
 
-def _ops(pairs: dict[xir.Op, xir.Op]) -> Iterator[str]:
+def _compare_ops(pairs: dict[xir.Op, xir.Op]) -> Iterator[str]:
     for a, b in pairs.items():
         label = f"op '{a.get_name()}'"
         for what, x, y in (
             ("name", a.get_name(), b.get_name()),
             ("type", a.get_type(), b.get_type()),
-            ("inputs", _inputs(a, pairs), _inputs(b)),
+            ("inputs", _name_inputs(a, pairs), _name_inputs(b)),
             ("output's name", a.get_output_tensor().name, b.get_output_tensor().name),
             ("output's shape", a.get_output_tensor().dims, b.get_output_tensor().dims),
             ("output's data type", a.get_output_tensor().dtype, b.get_output_tensor().dtype),
@@ -76,19 +80,21 @@ def _ops(pairs: dict[xir.Op, xir.Op]) -> Iterator[str]:
             if x != y:
                 yield f"{label}: {what} {_shorten(x)} -> {_shorten(y)}"
         skipped = {"data", *_POSITION_NAMES}
-        yield from _attributes(label, a.get_attrs(), b.get_attrs(), skipped)
+        yield from _compare_attributes(label, a.get_attrs(), b.get_attrs(), skipped)
         tensors = a.get_output_tensor().get_attrs(), b.get_output_tensor().get_attrs()
-        yield from _attributes(f"{label}, output", *tensors, skipped)
+        yield from _compare_attributes(f"{label}, output", *tensors, skipped)
 
 
-def _inputs(op: xir.Op, pairs: dict[xir.Op, xir.Op] | None = None) -> dict[str, list[str]]:
+def _name_inputs(op: xir.Op, pairs: dict[xir.Op, xir.Op] | None = None) -> dict[str, list[str]]:
     """Return the names of the inputs by argument; with `pairs`, as the second graph calls them."""
     named = pairs or {}
     inputs = op.get_input_ops().items()
     return {name: [named.get(source, source).get_name() for source in ops] for name, ops in inputs if ops}
 
 
-def _attributes(label: str, a: dict[str, Any], b: dict[str, Any], skipped: set[str] | None = None) -> Iterator[str]:
+def _compare_attributes(
+    label: str, a: dict[str, Any], b: dict[str, Any], skipped: set[str] | None = None
+) -> Iterator[str]:
     for name in sorted({*a, *b} - (skipped or set())):
         if name not in a or name not in b:
             side, value = ("first", a[name]) if name in a else ("second", b[name])
@@ -108,10 +114,10 @@ def _drop_equal(a: Any, b: Any) -> tuple[Any, Any]:
     return {key: a[key] for key in a if key in different}, {key: b[key] for key in b if key in different}
 
 
-def _positions(pairs: dict[xir.Op, xir.Op]) -> Iterator[str]:
+def _compare_positions(pairs: dict[xir.Op, xir.Op]) -> Iterator[str]:
     for a, b in pairs.items():
-        if position(a) != position(b):
-            yield f"op '{a.get_name()}': position {position(a)} -> {position(b)}"
+        if read_position(a) != read_position(b):
+            yield f"op '{a.get_name()}': position {read_position(a)} -> {read_position(b)}"
         for name in sorted(_POSITION_NAMES - {"fix_point"}):
             x, y = (op.get_output_tensor() for op in (a, b))
             values = [t.get_attr(name) if t.has_attr(name) else None for t in (x, y)]
@@ -119,20 +125,20 @@ def _positions(pairs: dict[xir.Op, xir.Op]) -> Iterator[str]:
                 yield f"op '{a.get_name()}': {name} {values[0]} -> {values[1]}"
 
 
-def _weights(a: xir.Graph, b: xir.Graph, pairs: dict[xir.Op, xir.Op]) -> Iterator[str]:
-    (found_a, hidden_a), (found_b, hidden_b) = constants(a), constants(b)
+def _compare_weights(a: xir.Graph, b: xir.Graph, pairs: dict[xir.Op, xir.Op]) -> Iterator[str]:
+    (found_a, hidden_a), (found_b, hidden_b) = list_constants(a), list_constants(b)
     second = {constant.name: constant.data for constant in found_b}
     names = {op.get_name(): other.get_name() for op, other in pairs.items()}
     for constant in found_a:
         other = second.get(names.get(constant.name, ""))
         if other is not None:
-            yield from _numbers(constant.name, constant.data, other)
+            yield from _compare_numbers(constant.name, constant.data, other)
     for side, hidden in (("first", hidden_a), ("second", hidden_b)):
         if hidden:
             yield f"{len(hidden)} constants of the {side} are in an unknown layout of that DPU and were not compared"
 
 
-def _numbers(name: str, x: np.ndarray, y: np.ndarray) -> Iterator[str]:
+def _compare_numbers(name: str, x: np.ndarray, y: np.ndarray) -> Iterator[str]:
     if x.shape != y.shape or x.dtype != y.dtype:
         yield f"'{name}': {x.dtype} {list(x.shape)} -> {y.dtype} {list(y.shape)}"
     elif x.tobytes() != y.tobytes():
@@ -141,24 +147,24 @@ def _numbers(name: str, x: np.ndarray, y: np.ndarray) -> Iterator[str]:
         yield f"'{name}': {different} of {x.size} numbers differ, by up to {largest:g}"
 
 
-def _subgraphs(a: xir.Graph, b: xir.Graph, pairs: dict[xir.Op, xir.Op]) -> Iterator[str]:
-    parts_a, parts_b = devices(a), devices(b)
+def _compare_subgraphs(a: xir.Graph, b: xir.Graph, pairs: dict[xir.Op, xir.Op]) -> Iterator[str]:
+    parts_a, parts_b = list_devices(a), list_devices(b)
     kinds = [[device or "not compiled" for device, _ in parts] for parts in (parts_a, parts_b)]
     if kinds[0] != kinds[1]:
         yield f"parts in order: {', '.join(kinds[0])} -> {', '.join(kinds[1])}"
-    yield from _attributes("root", a.get_root_subgraph().get_attrs(), b.get_root_subgraph().get_attrs())
+    yield from _compare_attributes("root", a.get_root_subgraph().get_attrs(), b.get_root_subgraph().get_attrs())
     by_name = {subgraph.get_name(): subgraph for _, subgraph in parts_b}
     for _, subgraph in parts_a:
         other = by_name.pop(subgraph.get_name(), None)
         if other is None:
             yield f"'{subgraph.get_name()}' is only in the first"
         else:
-            yield from _subgraph(subgraph, other, pairs)
+            yield from _describe_subgraph(subgraph, other, pairs)
     for name in by_name:
         yield f"'{name}' is only in the second"
 
 
-def _subgraph(a: xir.Subgraph, b: xir.Subgraph, pairs: dict[xir.Op, xir.Op]) -> Iterator[str]:
+def _describe_subgraph(a: xir.Subgraph, b: xir.Subgraph, pairs: dict[xir.Op, xir.Op]) -> Iterator[str]:
     label = f"'{a.get_name()}'"
     names = {pairs.get(op, op).get_name() for op in a.get_ops()}, {op.get_name() for op in b.get_ops()}
     for side, only in (("first", names[0] - names[1]), ("second", names[1] - names[0])):
@@ -167,7 +173,7 @@ def _subgraph(a: xir.Subgraph, b: xir.Subgraph, pairs: dict[xir.Op, xir.Op]) -> 
     if a.get_children_num() != b.get_children_num():
         yield f"{label}: {a.get_children_num()} -> {b.get_children_num()} super-layers"
     skipped = {"reg_id_to_parameter_value", "children_topological_sort"}
-    yield from _attributes(label, a.get_attrs(), b.get_attrs(), skipped)
+    yield from _compare_attributes(label, a.get_attrs(), b.get_attrs(), skipped)
 
 
 def _shorten(value: Any, name: str = "") -> str:
@@ -177,7 +183,7 @@ def _shorten(value: Any, name: str = "") -> str:
     return shown if len(shown) <= 120 else shown[:117] + "..."
 
 
-def text(path_a: str, path_b: str, found: dict[str, list[str]], limit: int) -> Iterator[str]:
+def show_text(path_a: str, path_b: str, found: dict[str, list[str]], limit: int) -> Iterator[str]:
     """Yield the lines that tell people what `compare` found, at most `limit` a section (0: all)."""
     if not any(found.values()):
         yield f"{path_a} and {path_b} are equal in graph, positions, weights and subgraphs"

@@ -8,8 +8,8 @@ from typing import Any
 
 from softdpu.errors import SoftdpuError
 from softdpu.numbers import boards
-from softdpu.numbers.dpu import dpu_type
-from softdpu.xmodel.load import fingerprints, load
+from softdpu.numbers.dpu import name_type
+from softdpu.xmodel.load import list_fingerprints, load
 
 # What the single bits of DPUCZDX8G feature codes stand for, by instruction set; "{}" takes the field's number.
 _FIELDS = {
@@ -64,9 +64,9 @@ def read(given: str) -> list[int]:
         SoftdpuError: it is none of these, or names no fingerprint.
     """
     if given.lower().endswith(".json"):
-        return [boards.target_from_arch(given).fingerprint]
+        return [boards.find_target_by_arch(given).fingerprint]
     if given.lower().endswith(".xmodel") or os.path.exists(given):
-        found = fingerprints(load(given))
+        found = list_fingerprints(load(given))
         if not found:
             raise SoftdpuError(
                 f"{given}: no part of it is compiled for a DPU, so it has no fingerprint; compile it first"
@@ -84,11 +84,11 @@ def _explain(number: int) -> dict[str, Any]:
         "feature_code": f"{number & (1 << 48) - 1:#x}",
     }
     try:
-        dpu = boards.dpu_from_fingerprint(number)
+        dpu = boards.find_dpu(number)
     except SoftdpuError as error:
         return {**result, "known": False, "reason": str(error), "boards": [], "vitis_ai": []}
     features = []
-    for first, width, words in _FIELDS.get(isa, ()) if dpu_type(number) == "DPUCZDX8G" else ():
+    for first, width, words in _FIELDS.get(isa, ()) if name_type(number) == "DPUCZDX8G" else ():
         field = number >> first & (1 << width) - 1
         if field:
             features.append(words.format(field))
@@ -103,18 +103,18 @@ def _explain(number: int) -> dict[str, Any]:
         "output_channel_parallelism": dpu.output_channel,
         "operations_per_cycle": dpu.operations_per_cycle,
         "features": features or sorted({*dpu.conv, *dpu.pool, *dpu.eltwise, *dpu.other}),
-        "boards": [_board(name, versions) for name, versions in boards.boards_of(number)],
+        "boards": [_describe_board(name, versions) for name, versions in boards.find_boards(number)],
     }
 
 
-def _board(name: str, versions: tuple[str, ...]) -> dict[str, Any]:
-    prefix = boards.target(name, versions[-1]).image
+def _describe_board(name: str, versions: tuple[str, ...]) -> dict[str, Any]:
+    prefix = boards.find_target(name, versions[-1]).image
     own = {version: _IMAGES.get((prefix, version), _IMAGES.get(("", version), "")) for version in versions if prefix}
     images = [f"{prefix}-{suffix}.img.gz" for suffix in own.values() if suffix]
     return {"target": name, "vitis_ai": list(versions), "images": images}
 
 
-def differing_bits(a: int, b: int) -> str:
+def describe_difference(a: int, b: int) -> str:
     """Return in words what differs between two fingerprints."""
     if a == b:
         return "nothing"
@@ -123,7 +123,7 @@ def differing_bits(a: int, b: int) -> str:
         return " against ".join(names) + ": another kind of DPU"
     if a >> 48 != b >> 48:
         return f"instruction set {a >> 48 & 0xFF} against {b >> 48 & 0xFF}"
-    fields = _FIELDS.get(a >> 48 & 0xFF, ()) if dpu_type(a) == "DPUCZDX8G" else ()
+    fields = _FIELDS.get(a >> 48 & 0xFF, ()) if name_type(a) == "DPUCZDX8G" else ()
     changed = a ^ b
     words = [text.format("another number of") for first, width, text in fields if changed >> first & (1 << width) - 1]
     if fields and changed & 0xF:
@@ -131,7 +131,7 @@ def differing_bits(a: int, b: int) -> str:
     return "; ".join(words) or f"feature bits {changed:#x}"
 
 
-def text(given: str, found: list[dict[str, Any]]) -> Iterator[str]:
+def show_text(given: str, found: list[dict[str, Any]]) -> Iterator[str]:
     """Yield the lines that tell people what `explain` found."""
     for entry in found:
         origin = "" if entry["fingerprint"] == given.lower() else f" ({given})"
@@ -140,11 +140,11 @@ def text(given: str, found: list[dict[str, Any]]) -> Iterator[str]:
             f"    type {entry['type'] or 'unknown'}, instruction set {entry['isa']}, "
             f"feature code {entry['feature_code']}"
         )
-        yield from _known_text(entry) if entry["known"] else [f"    not in the table of DPUs: {entry['reason']}"]
-        yield from _advice(entry)
+        yield from _show_known(entry) if entry["known"] else [f"    not in the table of DPUs: {entry['reason']}"]
+        yield from _list_advice(entry)
 
 
-def _known_text(entry: dict[str, Any]) -> Iterator[str]:
+def _show_known(entry: dict[str, Any]) -> Iterator[str]:
     yield f"    DPU {entry['name']}, batch {entry['batch']}"
     yield (
         f"    {entry['operations_per_cycle']} operations a cycle: {entry['pixel_parallelism']} pixels x "
@@ -155,7 +155,7 @@ def _known_text(entry: dict[str, Any]) -> Iterator[str]:
     yield f"    Vitis AI {', '.join(entry['vitis_ai']) or 'of an unknown version'}"
 
 
-def _advice(entry: dict[str, Any]) -> Iterator[str]:
+def _list_advice(entry: dict[str, Any]) -> Iterator[str]:
     for board in entry["boards"]:
         images = f"; SD-card images {', '.join(board['images'])}" if board["images"] else ""
         yield f"    board {board['target']} with Vitis AI {', '.join(board['vitis_ai'])}{images}"
@@ -166,7 +166,7 @@ def _advice(entry: dict[str, Any]) -> Iterator[str]:
     yield "    AI version goes with the model. Switching VART's check off instead gives wrong results or a hang."
 
 
-def comparison(a: str, b: str) -> tuple[bool, list[str]]:
+def compare(a: str, b: str) -> tuple[bool, list[str]]:
     """Return whether two givens name the same fingerprints, and the lines that tell what to do.
 
     Raises:
@@ -177,9 +177,9 @@ def comparison(a: str, b: str) -> tuple[bool, list[str]]:
         return True, [f"{a} and {b} are for the same DPU, {first[0]:#x}"]
     x = next(number for number in first if number not in second) if set(first) - set(second) else first[0]
     y = next((number for number in second if number != x), second[0])
-    lines = [f"{a} is for {x:#x}, {b} for {y:#x}: they differ in {differing_bits(x, y)}"]
+    lines = [f"{a} is for {x:#x}, {b} for {y:#x}: they differ in {describe_difference(x, y)}"]
     for given, number in ((b, y), (a, x)):
-        found = [f"{name} with Vitis AI {', '.join(versions)}" for name, versions in boards.boards_of(number)]
+        found = [f"{name} with Vitis AI {', '.join(versions)}" for name, versions in boards.find_boards(number)]
         lines.append(f"    {number:#x} ({given}): {'; '.join(found) or 'no board in the table'}")
     lines.append(
         "    Compile the model again for the board's fingerprint, or write the image that goes with the model."

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import xir
-from softdpu.numbers.dpu import SOFTDPU_RUNNER, attribute, fingerprint, runner
-from softdpu.xmodel.load import devices, load, position
+from softdpu.numbers.dpu import SOFTDPU_RUNNER, read_attribute, read_fingerprint, read_runner
+from softdpu.xmodel.load import list_devices, load, read_position
 
 _SHOWN_ATTRS = (
     "kernel",
@@ -39,26 +39,26 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
         "bytes": os.path.getsize(path),
         "name": graph.get_name(),
         "ops": graph.get_op_num(),
-        "origin": attribute(graph, "origin", str),
-        "libraries": sorted(attribute(graph, "libs_info", dict) or {}),
-        "workload": attribute(root, "workload", int),
-        "workload_on_arch": attribute(root, "workload_on_arch", int),
-        "subgraphs": [_subgraph(device, subgraph) for device, subgraph in devices(graph)],
+        "origin": read_attribute(graph, "origin", str),
+        "libraries": sorted(read_attribute(graph, "libs_info", dict) or {}),
+        "workload": read_attribute(root, "workload", int),
+        "workload_on_arch": read_attribute(root, "workload_on_arch", int),
+        "subgraphs": [_describe_subgraph(device, subgraph) for device, subgraph in list_devices(graph)],
     }
 
 
-def _subgraph(device: str, subgraph: xir.Subgraph) -> dict[str, Any]:
+def _describe_subgraph(device: str, subgraph: xir.Subgraph) -> dict[str, Any]:
     result: dict[str, Any] = {
         "name": subgraph.get_name(),
         "device": device,
-        "inputs": _tensors(subgraph.get_input_tensors()),
-        "outputs": _tensors(subgraph.get_output_tensors()),
-        "workload": attribute(subgraph, "workload", int),
-        "workload_on_arch": attribute(subgraph, "workload_on_arch", int),
+        "inputs": _describe_tensors(subgraph.get_input_tensors()),
+        "outputs": _describe_tensors(subgraph.get_output_tensors()),
+        "workload": read_attribute(subgraph, "workload", int),
+        "workload_on_arch": read_attribute(subgraph, "workload_on_arch", int),
     }
-    number, name, library = fingerprint(subgraph), attribute(subgraph, "dpu_name", str), runner(subgraph)
-    code, sizes = attribute(subgraph, "mc_code", bytes), attribute(subgraph, "reg_id_to_size", dict)
-    purposes = attribute(subgraph, "reg_id_to_context_type_v2", dict) or {}
+    number, name, library = read_fingerprint(subgraph), read_attribute(subgraph, "dpu_name", str), read_runner(subgraph)
+    code, sizes = read_attribute(subgraph, "mc_code", bytes), read_attribute(subgraph, "reg_id_to_size", dict)
+    purposes = read_attribute(subgraph, "reg_id_to_context_type_v2", dict) or {}
     if number is not None:
         result["fingerprint"] = f"{number:#x}"
     if name is not None:
@@ -69,10 +69,10 @@ def _subgraph(device: str, subgraph: xir.Subgraph) -> dict[str, Any]:
         result["instruction_bytes"] = len(code)
     if sizes is not None:
         result["registers"] = {key: {"bytes": size, "purpose": purposes.get(key)} for key, size in sizes.items()}
-    return {**result, "ops": [_op(op) for op in subgraph.toposort()]}
+    return {**result, "ops": [_describe_op(op) for op in subgraph.toposort()]}
 
 
-def _op(op: xir.Op) -> dict[str, Any]:
+def _describe_op(op: xir.Op) -> dict[str, Any]:
     tensor = op.get_output_tensor()
     shown = {name: op.get_attr(name) for name in _SHOWN_ATTRS if op.has_attr(name)}
     attrs = {name: value for name, value in shown.items() if not isinstance(value, bytes)}
@@ -82,27 +82,27 @@ def _op(op: xir.Op) -> dict[str, Any]:
         "tensor": tensor.name,
         "shape": tensor.dims,
         "data_type": tensor.dtype,
-        "position": position(op),
-        "workload": attribute(op, "workload", int),
+        "position": read_position(op),
+        "workload": read_attribute(op, "workload", int),
         "inputs": {name: [source.get_name() for source in ops] for name, ops in op.get_input_ops().items()},
         "attributes": attrs,
     }
 
 
-def _tensors(tensors: set[xir.Tensor]) -> list[dict[str, Any]]:
+def _describe_tensors(tensors: set[xir.Tensor]) -> list[dict[str, Any]]:
     return [
         {
             "name": tensor.name,
             "shape": tensor.dims,
             "data_type": tensor.dtype,
-            "position": attribute(tensor, "fix_point", int),
+            "position": read_attribute(tensor, "fix_point", int),
             "bytes": tensor.get_data_size(),
         }
         for tensor in sorted(tensors, key=lambda tensor: tensor.name)
     ]
 
 
-def text(found: dict[str, Any], constants: bool = False) -> Iterator[str]:
+def show_text(found: dict[str, Any], constants: bool = False) -> Iterator[str]:
     """Yield the lines that tell people what `describe` found."""
     origin = f", from {found['origin']}" if found["origin"] else ""
     makers = sorted({library.split(" ")[0] for library in found["libraries"]})
@@ -112,10 +112,10 @@ def text(found: dict[str, Any], constants: bool = False) -> Iterator[str]:
         yield f"{found['workload']:,} operations per run, {found['workload_on_arch'] or 0:,} on the DPU's grid"
     for subgraph in found["subgraphs"]:
         yield ""
-        yield from _subgraph_text(subgraph, constants)
+        yield from _show_subgraph(subgraph, constants)
 
 
-def _subgraph_text(subgraph: dict[str, Any], constants: bool) -> Iterator[str]:
+def _show_subgraph(subgraph: dict[str, Any], constants: bool) -> Iterator[str]:
     yield f"{subgraph['device'] or 'not compiled'}: {subgraph['name']}"
     if "dpu" in subgraph or "fingerprint" in subgraph:
         yield f"    DPU {subgraph.get('dpu', '?')}, fingerprint {subgraph.get('fingerprint', 'none')}"
@@ -129,20 +129,20 @@ def _subgraph_text(subgraph: dict[str, Any], constants: bool) -> Iterator[str]:
         yield f"    {subgraph['workload']:,} operations, {subgraph['workload_on_arch'] or 0:,} on the DPU's grid"
     for side in ("inputs", "outputs"):
         for tensor in subgraph[side]:
-            yield f"    {side[:-1]} {_tensor_text(tensor)}"
+            yield f"    {side[:-1]} {_show_tensor(tensor)}"
     rows = [row for row in subgraph["ops"] if constants or not row["type"].startswith("const")]
     name_width = min(max((len(row["name"]) for row in rows), default=0), 60)
     type_width = max((len(row["type"]) for row in rows), default=0)
     for row in rows:
-        yield f"      {row['name']:{name_width}}  {row['type']:{type_width}}  {_op_text(row)}".rstrip()
+        yield f"      {row['name']:{name_width}}  {row['type']:{type_width}}  {_show_op(row)}".rstrip()
 
 
-def _tensor_text(tensor: dict[str, Any]) -> str:
+def _show_tensor(tensor: dict[str, Any]) -> str:
     place = "" if tensor["position"] is None else f", position {tensor['position']}"
     return f"{tensor['name']}: {tensor['data_type']} {tensor['shape']}{place}"
 
 
-def _op_text(row: dict[str, Any]) -> str:
+def _show_op(row: dict[str, Any]) -> str:
     parts = [f"{row['data_type']} {row['shape']}"]
     if row["position"] is not None:
         parts.append(f"position {row['position']}")

@@ -13,7 +13,7 @@ from softdpu.errors import SoftdpuError
 from softdpu.numbers.fixed_point import dequantize
 from softdpu.output.files import whole_file
 from softdpu.runtime.parameters import read_constant
-from softdpu.xmodel.load import devices, position
+from softdpu.xmodel.load import list_devices, read_position
 
 
 @dataclass(frozen=True)
@@ -29,13 +29,13 @@ class Constant:
         return self.data if self.position is None else dequantize(self.data, self.position)
 
 
-def constants(graph: xir.Graph) -> tuple[list[Constant], list[str]]:
+def list_constants(graph: xir.Graph) -> tuple[list[Constant], list[str]]:
     """Return the constants of a graph in order, and the names of those whose layout is unknown.
 
     Raises:
         SoftdpuError: a constant's bytes do not fit its shape.
     """
-    blobs = {op: subgraph for device, subgraph in devices(graph) if device == "DPU" for op in subgraph.get_ops()}
+    blobs = {op: subgraph for device, subgraph in list_devices(graph) if device == "DPU" for op in subgraph.get_ops()}
     found, hidden = [], []
     for op in graph.toposort():
         if not op.get_type().startswith("const"):
@@ -50,7 +50,7 @@ def constants(graph: xir.Graph) -> tuple[list[Constant], list[str]]:
         if data is None:
             hidden.append(op.get_name())
         else:
-            found.append(Constant(op.get_name(), data, position(op)))
+            found.append(Constant(op.get_name(), data, read_position(op)))
     return found, hidden
 
 

@@ -29,31 +29,31 @@ _IMAGES = {
 }  # imagenet: of one class
 
 
-def memory(config: Mapping[str, Any], stage: str) -> int:
+def estimate_memory(config: Mapping[str, Any], stage: str) -> int:
     """Return the MiB that training a stage, train or finetune, needs."""
     model, recipe = config["model"], config[stage]
-    share = model["alpha"] * _pixels(model) / 224**2
+    share = model["alpha"] * _read_pixels(model) / 224**2
     batch = math.ceil(_MIB_AN_IMAGE * share * recipe["batch_size"])
     return int(_MIB_AT_LEAST + recipe["cache_mib"] + batch)
 
 
-def minutes(config: Mapping[str, Any], stage: str) -> int:
+def estimate_minutes(config: Mapping[str, Any], stage: str) -> int:
     """Return the minutes that training a stage, train or finetune, needs on the CPU cores or GPUs that it asks for."""
     model, recipe = config["model"], config[stage]
-    work = (model["alpha"] / 0.25) ** 1.5 * _pixels(model) / 64**2
+    work = (model["alpha"] / 0.25) ** 1.5 * _read_pixels(model) / 64**2
     if stage == "train" and model["freeze_base"]:
         work /= 3  # no gradients
     speed = _IMAGES_A_SECOND * max(config["train"]["threads"], _GPU * config["cluster"]["gpus"])
-    seconds = (recipe["images"] or _images(config["dataset"])) * recipe["epochs"] * work / speed
+    seconds = (recipe["images"] or _count_images(config["dataset"])) * recipe["epochs"] * work / speed
     return int(_MINUTES_AT_LEAST + math.ceil(seconds / 60))
 
 
-def _pixels(model: Mapping[str, Any]) -> int:
+def _read_pixels(model: Mapping[str, Any]) -> int:
     height, width = height_and_width(model["input_size"])
     return height * width
 
 
-def _images(dataset: Mapping[str, Any]) -> int:
+def _count_images(dataset: Mapping[str, Any]) -> int:
     known = _IMAGES[dataset["kind"]]
     if dataset["kind"] == "imagenet":
         return known * int(dataset["classes"])

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from softdpu.compiler.builder import Builder
-from softdpu.compiler.graph import Op
 from softdpu.compiler.keras_model import Call, Layer
 from softdpu.compiler.layers.common import scale
+from softdpu.compiler.op_graph import Op
 from softdpu.compiler.registry import layer as layer_kind
 from softdpu.numbers import fixed_point
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from softdpu.compiler.builder import Builder
-from softdpu.compiler.graph import Op
 from softdpu.compiler.keras_model import Call, Layer
+from softdpu.compiler.op_graph import Op
 from softdpu.compiler.registry import layer as layer_kind
 
 _ELEMENTWISE = {"Add": "add", "Multiply": "mul", "Subtract": "sub", "Maximum": "max", "Minimum": "min"}

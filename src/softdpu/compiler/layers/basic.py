@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from softdpu.compiler.builder import Builder
-from softdpu.compiler.graph import Op
 from softdpu.compiler.keras_model import Call, Layer
+from softdpu.compiler.op_graph import Op
 from softdpu.compiler.registry import layer as layer_kind
 from softdpu.keras2.kinds import IDLE, KEEP_SHAPE
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from softdpu.compiler.builder import Builder
-from softdpu.compiler.graph import Op
 from softdpu.compiler.keras_model import Layer
+from softdpu.compiler.op_graph import Op
 
 
 def weight(build: Builder, layer: Layer, key: str, rank: int) -> np.ndarray:

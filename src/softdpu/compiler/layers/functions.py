@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from softdpu.compiler.builder import Builder
-from softdpu.compiler.graph import Op
 from softdpu.compiler.keras_model import Call, Layer
 from softdpu.compiler.layers.activation import activation_function
 from softdpu.compiler.layers.arithmetic import elementwise
 from softdpu.compiler.layers.common import image
 from softdpu.compiler.layers.image import concatenate_to, reshape_to, transpose_to
+from softdpu.compiler.op_graph import Op
 from softdpu.compiler.registry import layer as layer_kind
 
 Function = Callable[[Builder, Layer, str, list[Op], dict[str, Any]], Op]

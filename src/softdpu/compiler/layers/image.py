@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 from softdpu.compiler.builder import Builder
-from softdpu.compiler.graph import Op
 from softdpu.compiler.keras_model import Call, Layer
 from softdpu.compiler.layers.common import image, pair, scale, window
+from softdpu.compiler.op_graph import Op
 from softdpu.compiler.registry import layer as layer_kind
 from softdpu.numbers import fixed_point
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from softdpu.compiler.builder import Builder
-from softdpu.compiler.graph import Op
 from softdpu.compiler.keras_model import Call, Layer
 from softdpu.compiler.layers.activation import activation_function, activation_name
 from softdpu.compiler.layers.common import pair, weight, window
+from softdpu.compiler.op_graph import Op
 from softdpu.compiler.registry import layer as layer_kind
 
 

@@ -12,10 +12,10 @@ import math
 import numpy as np
 
 from softdpu.compiler.chain import Chain, NotForDpu, fused_attributes
-from softdpu.compiler.graph import Op
+from softdpu.compiler.constants import make_integer_constant
 from softdpu.compiler.limits import conv_fits
 from softdpu.compiler.names import DENSE, INSERTED, RESHAPED
-from softdpu.compiler.parameters import integer_constant
+from softdpu.compiler.op_graph import Op
 from softdpu.compiler.registry import rule
 
 
@@ -30,7 +30,7 @@ def matmul(chain: Chain) -> Op:
     image, (height, width, channels) = _as_image(chain, source, *weights.data.shape)
     kernel = weights.data.reshape(height, width, channels, -1).transpose(3, 0, 1, 2)
     name = core.name + DENSE
-    constant = integer_constant(
+    constant = make_integer_constant(
         f"{weights.name}(reshaped)",
         f"{weights.name}(reshaped){INSERTED}0",
         np.ascontiguousarray(kernel),

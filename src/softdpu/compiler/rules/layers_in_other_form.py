@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from softdpu.compiler.chain import Chain, NotForDpu, fused_attributes
-from softdpu.compiler.graph import Fix, Op
+from softdpu.compiler.constants import make_integer_constant
 from softdpu.compiler.limits import ADVICE, conv_fits
-from softdpu.compiler.parameters import integer_constant
+from softdpu.compiler.op_graph import Fix, Op
 from softdpu.compiler.registry import check, rule
 from softdpu.numbers.boards import Dpu
 
@@ -53,7 +53,7 @@ def spread_multiplier(chain: Chain) -> dict[str, list[Op]]:
         full[channel, ..., channel] = weights.data[..., channel]
     kernel = full.reshape(channels * multiplier, height, width, channels)
     names = f"{weights.name}(full)", f"{weights.tensor}(full)"
-    return {**chain.inputs, "weights": [integer_constant(*names, kernel, weights.fix, chain.core.layer)]}
+    return {**chain.inputs, "weights": [make_integer_constant(*names, kernel, weights.fix, chain.core.layer)]}
 
 
 def bilinear(chain: Chain) -> Op:
@@ -66,7 +66,7 @@ def bilinear(chain: Chain) -> Op:
     triangle = np.minimum(np.arange(1, 4 * scale, 2), np.arange(4 * scale - 1, 0, -2))
     kernel = np.broadcast_to(np.outer(triangle, triangle)[None, ..., None], (1, 2 * scale, 2 * scale, channels))
     position = 2 * (2 * scale).bit_length() - 2  # 1 / (2 * scale) in each direction
-    weights = integer_constant(
+    weights = make_integer_constant(
         f"{core.name}_weights", f"{core.name}_weights_fix", kernel.astype(np.int8), Fix(position, 8), core.layer
     )
     paddings = {"paddings": [0, 0, 1, 1, 1, 1, 0, 0], "mode": "SYMMETRIC", "constant_values": b""}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from softdpu.compiler.graph import Graph, Op
 from softdpu.compiler.limits import MAX_CHANNEL_GROUPS
+from softdpu.compiler.op_graph import Graph, Op
 from softdpu.compiler.registry import check, mover
 from softdpu.numbers.boards import Dpu
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from softdpu.compiler.chain import ACTIVATIONS, Chain, NotForDpu, check_slope, fused_attributes
-from softdpu.compiler.graph import DPU_ROUND, Fix, Op
+from softdpu.compiler.op_graph import DPU_ROUND, Fix, Op
 from softdpu.compiler.registry import mover, rule
 from softdpu.compiler.rules.layers_in_other_form import bilinear, check_bilinear, spread_multiplier
 from softdpu.numbers import fixed_point

@@ -53,43 +53,34 @@ def avgpool2d(g: QdqGraph, node: Node) -> Made:
     return _average_pool(g, node, *window_of(node), include=include), NCHW
 
 
-def _max_pool(
-    g: QdqGraph, node: Node, kernel: tuple[int, int], stride: tuple[int, int], pads: tuple[int, int, int, int]
-) -> str:
-    top, bottom, left, right = pads
-    return g.node(
-        "MaxPool",
-        [g.read_real(node.input, NCHW)],
-        node.key,
-        auto_pad="NOTSET",
-        ceil_mode=0,
-        dilations=[1, 1],
-        kernel_shape=list(kernel),
-        pads=[top, left, bottom, right],
-        storage_order=0,
-        strides=list(stride),
-    )
+def _max_pool(g: QdqGraph, node: Node, *window: tuple[int, ...]) -> str:
+    return _add_pool(g, node, "MaxPool", *window, dilations=[1, 1], storage_order=0)
 
 
-def _average_pool(
-    g: QdqGraph,
-    node: Node,
-    kernel: tuple[int, int],
-    stride: tuple[int, int],
-    pads: tuple[int, int, int, int],
-    include: bool = True,
-) -> str:
-    top, bottom, left, right = pads
+def _average_pool(g: QdqGraph, node: Node, *window: tuple[int, ...], include: bool = True) -> str:
+    kernel, _, pads = window
     if tuple(node.input.shape[1:3]) == tuple(kernel) and not any(pads):
         return g.node("GlobalAveragePool", [g.read_real(node.input, NCHW)], node.key)
     more: dict[str, Any] = {"dilations": [1, 1]} if g.opset >= 19 else {}
+    return _add_pool(g, node, "AveragePool", *window, count_include_pad=int(include), **more)
+
+
+def _add_pool(
+    g: QdqGraph,
+    node: Node,
+    kind: str,
+    kernel: tuple[int, ...],
+    stride: tuple[int, ...],
+    pads: tuple[int, ...],
+    **more: Any,
+) -> str:
+    top, bottom, left, right = pads
     return g.node(
-        "AveragePool",
+        kind,
         [g.read_real(node.input, NCHW)],
         node.key,
         auto_pad="NOTSET",
         ceil_mode=0,
-        count_include_pad=int(include),
         kernel_shape=list(kernel),
         pads=[top, left, bottom, right],
         strides=list(stride),

@@ -71,7 +71,7 @@ class VitisSoftmax(keras.layers.Layer):
         exponentials = _round(tf.exp(inputs))
         return _round(exponentials * _reciprocal(_lane_sum(exponentials, _SOFTMAX_LANES, self.name)))
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: tf.TensorShape) -> tf.TensorShape:
         """Return `input_shape`."""
         return input_shape
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
@@ -23,7 +22,7 @@ class VitisSigmoid(keras.layers.Layer):
         clipped = keras.activations.relu(tf.cast(inputs, tf.float32) + 3.0, max_value=6.0)
         return clipped * fixed_point.HARD_SIGMOID_SCALE / 2.0**fixed_point.HARD_SIGMOID_SHIFT
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: tf.TensorShape) -> tf.TensorShape:
         """Return `input_shape`."""
         return input_shape
 
@@ -68,7 +67,7 @@ class VitisGlobalAveragePooling2D(keras.layers.GlobalAveragePooling2D):
 class VitisAveragePooling2D(keras.layers.AveragePooling2D):
     """The DPU's average pooling: the mean over the window, times count * n / 2**m of the full window."""
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: tf.TensorShape) -> None:
         """Fix the factor, which depends on the window alone (and on whether it covers the whole image)."""
         super().build(input_shape)
         output = self.compute_output_shape(input_shape).as_list()

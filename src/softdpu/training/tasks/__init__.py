@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING
 
 from softdpu import tasks
 from softdpu.training.task import TrainingTask
+
+if TYPE_CHECKING:
+    from softdpu.training.common import Data
 
 # By name, the class, "module:name"; it is imported when it is asked for.
 TASKS = {
@@ -17,7 +20,7 @@ TASKS = {
 }
 
 
-def find(name: str, data: Any) -> TrainingTask:
+def find(name: str, data: Data) -> TrainingTask:
     """Return what training and evaluation need of a task, on some common.Data.
 
     Raises:

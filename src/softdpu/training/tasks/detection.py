@@ -22,6 +22,7 @@ from softdpu.training.tasks.comparison import predict
 
 if TYPE_CHECKING:
     from softdpu.keras2.api import keras
+    from softdpu.training.common import Data
 
 HEAD = "image,left,top,right,bottom,score,class"
 
@@ -37,7 +38,7 @@ class Detection(TrainingTask):
         self._size = (0, 0)
 
     @classmethod
-    def of(cls, data: Any) -> Detection:
+    def of(cls, data: Data) -> Detection:
         """Return the task on the classes of the records."""
         return cls(settings.read(data.detection, labels.read_beside(data.val_records), data.fit))
 
@@ -82,7 +83,11 @@ class Detection(TrainingTask):
         return [accuracy]
 
     def evaluate(
-        self, model: keras.Model, batches: Any, predictions: PathLike | None = None, reference: Any = None
+        self,
+        model: keras.Model,
+        batches: Any,
+        predictions: PathLike | None = None,
+        reference: Any = None,
     ) -> dict[str, Any]:
         """Return map50_95, map50, images, boxes, and AP50-95 by class; `predictions` gets the boxes that are shown."""
         if len(model.outputs) == 1 and model.outputs[0].shape[1:2] == (self._cells(),):

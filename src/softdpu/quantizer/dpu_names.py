@@ -43,22 +43,22 @@ def find(target: Any, target_type: str | None = None) -> Any:
         raise QuantizerError(f"target_type {target_type}: expected one of {', '.join(TYPES)}")
     try:
         if kind == "fingerprint":
-            return boards.target_from_fingerprint(boards.parse_fingerprint(target))
+            return boards.find_target_by_fingerprint(boards.parse_fingerprint(target))
         if kind == "json":
             board = Path(target).parent.name.lower()
-            is_there = Path(target).exists() or board not in boards.target_names()
-            return boards.target_from_arch(target) if is_there else boards.target(board)
-        if target in boards.target_names():
-            return boards.target(target)
+            is_there = Path(target).exists() or board not in boards.list_targets()
+            return boards.find_target_by_arch(target) if is_there else boards.find_target(board)
+        if target in boards.list_targets():
+            return boards.find_target(target)
     except SoftdpuError as error:
         raise QuantizerError(f"[Quantizer_TF2_Invalid_Target][Invalid Target] target {target}: {error}") from None
-    known = {dpu.name: dpu for dpu in boards.dpus()}
+    known = {dpu.name: dpu for dpu in boards.list_dpus()}
     if target not in known:
         raise QuantizerError(
             f"[Quantizer_TF2_Invalid_Target][Invalid Target] target {target}: expected the name of a DPU "
             f"({', '.join(sorted(known))}), the path of an arch.json or a fingerprint"
         )
-    return boards.target_from_fingerprint(known[target].fingerprint)
+    return boards.find_target_by_fingerprint(known[target].fingerprint)
 
 
 def _guess(target: str) -> str:

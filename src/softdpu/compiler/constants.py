@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from softdpu.compiler.graph import DPU_ROUND, PY3_ROUND, STD_ROUND, Fix, Graph, Op
+from softdpu.compiler.op_graph import DPU_ROUND, PY3_ROUND, STD_ROUND, Fix, Graph, Op
 from softdpu.numbers import fixed_point
 
 _MODES = {
@@ -22,7 +22,7 @@ def fold_parameters(graph: Graph) -> Graph:
             const = op.input
             assert const.data is not None
             data = fixed_point.quantize(const.data, op.fix.position, _MODES[op.fix.round_mode])
-            replaced[op] = integer_constant(const.name, op.name, data, op.fix, op.layer)
+            replaced[op] = make_integer_constant(const.name, op.name, data, op.fix, op.layer)
     return graph.rewire(replaced).drop_unused()
 
 
@@ -33,6 +33,6 @@ def as_float(const: Op) -> Op:
     return Op(const.name, "const", {}, {}, const.shape, tensor=const.tensor, data=data, layer=const.layer)
 
 
-def integer_constant(name: str, tensor: str, data: np.ndarray, fix: Fix, layer: str) -> Op:
+def make_integer_constant(name: str, tensor: str, data: np.ndarray, fix: Fix, layer: str) -> Op:
     """Return an int8 constant."""
     return Op(name, "const-fix", {}, {}, data.shape, tensor, fix, np.ascontiguousarray(data), layer)

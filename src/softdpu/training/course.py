@@ -15,7 +15,7 @@ OPTIMIZERS = ("adam", "adamw", "sgd")
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Course:
     """A training run.
 
     images: of the training records to use, None for all. val_images: to choose the best epoch by, None for all.

@@ -16,7 +16,7 @@ SOFTDPU, VITIS_AI = "softdpu", "vitis-ai"
 CHOICES = (SOFTDPU, VITIS_AI)
 
 
-def vitis_quantize(name: str = SOFTDPU) -> Any:
+def import_quantizer(name: str = SOFTDPU) -> Any:
     """Return the module vitis_quantize of the quantizer `name`.
 
     Raises:
@@ -48,7 +48,7 @@ def choose_options(name: str, recipe: str | None) -> dict[str, str]:
 
 def make_trainable(name: str, model: keras.Model, calibration: Any, recipe: str | None) -> keras.Model:
     """Return a model for fine-tuning that starts from the calibrated one."""
-    tool, chosen = vitis_quantize(name), choose_options(name, recipe)
+    tool, chosen = import_quantizer(name), choose_options(name, recipe)
     if name == SOFTDPU:
         return tool.VitisQuantizer(model, **chosen).get_qat_model(init_quant=True, calib_dataset=calibration)
     # What AMD's init_quant=True does; with Vitis AI 2.5 and 3.0 that ends with "Invalid configs".
