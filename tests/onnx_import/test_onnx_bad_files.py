@@ -207,6 +207,14 @@ def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         import_onnx(path)
 
 
+def test_a_sigmoid_of_next_to_nothing_passes_the_check(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    make = Builder()
+    x = make.conv("images", 3, 4)
+    path = make.save(tmp_path / "net.onnx", make.add("Sigmoid", make.add("Sub", x, make.constant(17.0))))
+    assert commands.main(["import", str(path), "-o", str(tmp_path / "net.h5"), "--check"]) == 0
+
+
 def test_the_command_writes_the_model_and_checks_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("onnxruntime")
     from softdpu.keras2.api import keras

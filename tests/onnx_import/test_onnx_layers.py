@@ -134,6 +134,14 @@ def test_transposed_convolutions_cut_nothing_where_they_double(
     assert ("Cropping2D" in kinds) == (found.model.output_shape[1:3] != (10, 14) and kernel < 3)
 
 
+def test_arithmetic_that_changes_nothing_is_nothing(tmp_path: Path) -> None:
+    make = Builder()
+    x = make.add("Sub", make.add("Add", make.constant(0), make.conv("images", 3, 4)), make.constant([[0]]))
+    gate = make.add("Sigmoid", make.add("Div", make.add("Mul", x, make.constant([1])), make.constant(1)))
+    _, kinds = imported(make, tmp_path, make.add("Sub", make.constant(0), make.add("Mul", x, gate)))
+    assert kinds == {"InputLayer": 1, "Conv2D": 1, "Activation": 1, "BatchNormalization": 1}  # 0 - x is not x
+
+
 def test_rows_are_images_of_height_1(tmp_path: Path) -> None:
     make = Builder((1, 3, 20))
     x = make.add("Conv", "images", make.normal(4, 3, 3), pads=[1, 1], strides=[2])
@@ -164,11 +172,21 @@ def test_stacked_tensors_that_are_added_are_an_addition(tmp_path: Path) -> None:
     assert kinds == {"InputLayer": 1, "Conv2D": 3, "Add": 1}
 
 
-def test_of_two_pixels_equally_near_onnxruntime_is_followed(tmp_path: Path) -> None:
-    make = Builder((1, 3, 7, 11))
-    sizes = make.constant([1, 3, 9, 10], np.int64)
-    how = {"mode": "nearest", "coordinate_transformation_mode": "half_pixel", "nearest_mode": "floor"}
-    imported(make, tmp_path, make.add("Resize", "images", "", "", sizes, **how))
+@pytest.mark.parametrize(
+    ("size", "wanted", "how", "rounding"),
+    [
+        ((7, 11), (9, 10), "half_pixel", "floor"),
+        ((10, 10), (2, 12), "asymmetric", "round_prefer_ceil"),
+        ((10, 10), (2, 12), "asymmetric", "round_prefer_floor"),
+    ],
+)
+def test_of_two_pixels_equally_near_onnxruntime_is_followed(
+    tmp_path: Path, size: tuple[int, int], wanted: tuple[int, int], how: str, rounding: str
+) -> None:
+    make = Builder((1, 3, *size))
+    sizes = make.constant([1, 3, *wanted], np.int64)
+    attrs = {"mode": "nearest", "coordinate_transformation_mode": how, "nearest_mode": rounding}
+    imported(make, tmp_path, make.add("Resize", "images", "", "", sizes, **attrs))
 
 
 @pytest.mark.parametrize(("alpha", "beta"), [(0.2, 0.5), (0.3, 0.4), (1 / 6, 0.5)])

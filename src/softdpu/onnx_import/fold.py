@@ -14,6 +14,7 @@ from softdpu.onnx_import.onnx_graph import Graph, Node, Shape, all_inputs, check
 
 _LOOPS = ("Loop", "Scan")
 _QUANTIZED = ("QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger", "QGemm", "QLinearAdd")
+_NEUTRAL = {"Add": 0.0, "Sub": 0.0, "Mul": 1.0, "Div": 1.0}
 _RANDOM = ("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli")
 # Numbers that all computed constants may have, and how many more for each that is in the file: a few bytes can ask for
 # terabytes, but standardized weights are computed in a dozen steps of their own size.
@@ -182,10 +183,23 @@ class _Reader:
             same = True
         if node.op == "BatchNormalization" and len([name for name in node.outputs if name]) > 1:
             node.outputs = node.outputs[:1]
+        if node.op in _NEUTRAL and (kept := self._unchanged(node)):
+            self.renamed[node.outputs[0]] = kept
+            return True
         if not same or source in self.constants or self.types.get(source, 1) != 1:
             return False
         self.renamed[node.outputs[0]] = source
         return True
+
+    def _unchanged(self, node: Node) -> str:
+        """Return the tensor that arithmetic with a constant 1 or 0 passes on, as Paddle's swish has it; "" if none."""
+        for place, name in enumerate(node.inputs[:2]):
+            constant, other = self.constants.get(name), node.inputs[1 - place]
+            if constant is None or constant.size != 1 or (place == 0 and node.op not in ("Add", "Mul")):
+                continue
+            if other in self.shapes and self.types[other] == 1 and constant.ndim <= len(self.shapes[other]):
+                return other if float(constant.reshape(-1)[0]) == _NEUTRAL[node.op] else ""
+        return ""
 
     def _branch(self, node: Node) -> None:
         """Put the branch of an If whose condition is known in the If's place."""

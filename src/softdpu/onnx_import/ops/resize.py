@@ -15,6 +15,7 @@ from softdpu.onnx_import.ops.shared import image_value
 from softdpu.onnx_import.registry import BOTH, Refused, operation
 from softdpu.onnx_import.value import Value
 
+_TIE = 1e-6  # so near to the middle of two pixels onnxruntime takes both as equally near
 _MODES = {"nearest": "nearest", "linear": "linear", "bilinear": "linear"}
 
 
@@ -108,13 +109,14 @@ def _is_same(one: np.ndarray, other: np.ndarray, size: int) -> bool:
 
 
 def _round(places: np.ndarray, mode: str) -> np.ndarray:
+    places = places.astype(np.float64)
     if mode == "floor":
         return np.floor(places)
     if mode == "ceil":
         return np.ceil(places)
     if mode == "round_prefer_ceil":
-        return np.floor(places + 0.5)
-    return np.ceil(places - 0.5)
+        return np.floor(places + 0.5 + _TIE)
+    return np.ceil(places - 0.5 - _TIE)
 
 
 def _linear(build: Lowering, node: Node, value: Value, places: list[np.ndarray]) -> Value:
