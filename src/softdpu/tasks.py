@@ -114,3 +114,13 @@ def find(name: str) -> Task:
     if name not in TASKS:
         raise SoftdpuError(f"the task must be one of {', '.join(TASKS)}, got {name} (task)")
     return TASKS[name]
+
+
+def check_fit(name: str, fit: str) -> None:
+    """See that a task takes records of arrays, where these are what a network is fed.
+
+    Raises:
+        SoftdpuError: if it takes images only.
+    """
+    if fit == ARRAYS and ARRAYS not in find(name).sources:
+        raise SoftdpuError(f"--fit arrays is for --task {NONE.name}, got --task {name}; give that task, or another fit")

@@ -63,9 +63,9 @@ def header(text: str) -> bytes:
         (b"", "not a .npz file"),
         (b"PK\x03\x04 broken", "not a .npz file"),
         (saved(), "without arrays"),
-        (saved(a=np.array([object()], object)), "is of type object; expected numbers"),
-        (saved(a=np.array(["text"])), "expected numbers"),
-        (saved(a=np.array([1j])), "expected numbers"),
+        (saved(a=np.array([object()], object)), "is of type object; expected real numbers"),
+        (saved(a=np.array(["text"])), "expected real numbers"),
+        (saved(a=np.array([1j])), "expected real numbers"),
         (saved(a=np.array([1.0, np.nan])), "not finite"),
         (saved(a=np.array([1e300])), "not finite in float32"),
         (saved(a=np.zeros((0, 3))), "has the shape"),
@@ -86,14 +86,28 @@ def test_what_is_no_file_of_arrays(data: bytes, message: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_names_are_as_keras_has_them() -> None:
-    assert list(arrays.read(member("/model/left:0.npy", npy(1.0)))) == ["model_left_0"]
+def test_arrays_go_by_their_name_or_that_of_keras() -> None:
+    found = arrays.read(saved(**{"/model/left:0": 1, "left image": 2, "größe": 3, "é": 4, "x": 5, "x_": 6}))
+    names = ("model_left_0", "left image", "größe", "é", "x", "x_", "left_image")
+    assert list(arrays.fit(found, arrays.Inputs(names, ((),) * 7))) == [1, 2, 3, 4, 5, 6, 2]
+    for name in ("X", "_x", "ü"):
+        with pytest.raises(ValueError, match=f"no array {name}; the network takes {name}, the file has /model/left:0"):
+            arrays.fit(found, arrays.Inputs((name,), ((),)))
     file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as archive:
-        for name in ("a:b", "a_b"):
-            archive.writestr(f"{name}.npy", npy(1.0))
+    with zipfile.ZipFile(file, "w") as archive, pytest.warns(UserWarning, match="Duplicate name"):
+        for _ in range(2):
+            archive.writestr("a.npy", npy(1.0))
     with pytest.raises(ValueError, match="two arrays of one name"):
         arrays.read(file.getvalue())
+
+
+def test_other_methods_of_packing_are_refused() -> None:
+    for method in (zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
+        file = io.BytesIO()
+        with zipfile.ZipFile(file, "w", method) as archive:
+            archive.writestr("a.npy", npy(1.0))
+        with pytest.raises(ValueError, match="another method than numpy's; write it with"):
+            arrays.read(file.getvalue())
 
 
 def npy(value: float) -> bytes:
@@ -158,7 +172,15 @@ def test_an_example_that_does_not_fit_is_named(records: Path) -> None:
 
 
 def test_a_folder_without_arrays(tmp_path: Path) -> None:
-    (tmp_path / "images").mkdir()
-    for folder, message in (("images", "holds too few arrays for train: .npz"), ("gone", "the folder of arrays")):
+    for name in ("none", "split/train", "split/val", "one"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "one/a.npz").write_bytes(b"")
+    (tmp_path / "none/a.npy").write_bytes(b"")
+    for folder, message in (
+        ("none", "none holds too few arrays for val: 0 files of .npz; put at least 2, to calibrate and to compare"),
+        ("one", "one holds too few arrays for val: 1 files of .npz; put at least 2"),
+        ("split", "split/val holds too few arrays for val: 0 files of .npz; put at least 1"),
+        ("gone", "the folder of arrays"),
+    ):
         with pytest.raises(SoftdpuError, match=message):
-            make(Choice("array_files", str(tmp_path / folder), "train"), tmp_path / "records")
+            make(Choice("array_files", str(tmp_path / folder), "val"), tmp_path / "records")

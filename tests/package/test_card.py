@@ -23,7 +23,7 @@ from softdpu.dataset import preprocess
 from softdpu.dataset.pipeline import read_records
 from softdpu.errors import SoftdpuError
 from softdpu.numbers import fixed_point
-from softdpu.package import manifest
+from softdpu.package import card, manifest
 from softdpu.runtime import evaluate_graph
 
 ROOT = Path(__file__).parents[2]
@@ -148,6 +148,8 @@ def test_readme_is_honest_about_the_software_model(build):
         ({"model": "no.xmodel"}, "no such model: no.xmodel"),
         ({"app": "no.py"}, "no.py"),
         ({"records": "nowhere"}, "nowhere holds no .tfrecord files"),
+        ({"fit": "arrays"}, "--fit arrays is for --task none, got --task classification"),
+        ({"fit": "arrays", "task": "none"}, "record at byte .*: not a .npz file that can be read .*; make the records"),
     ],
 )
 def test_mistakes_are_told_and_leave_the_old_folder(build, change, message):
@@ -277,3 +279,17 @@ def test_check_blames_a_model_of_another_size(build):
     done = run_app(folder, "--check")
     assert done.returncode == 1
     assert done.stderr.startswith("error: model at fault") and done.stderr.count("\n") == 1
+
+
+def test_arrays_go_to_the_inputs_of_their_names():
+    known = ["a", "quant_a", "/left:0", "left image"]
+    for tensor, name in (
+        ("quant_a_fix", "a"),
+        ("quant_quant_a_fix", "quant_a"),
+        ("quant_a", "a"),
+        ("quant_left_0_fix", "/left:0"),
+        ("quant_left image", "left image"),
+        ("quant_left_image_fix", "left image"),
+        ("quant_b_fix", None),
+    ):
+        assert card._find_array(tensor, known) == name

@@ -51,6 +51,7 @@ def add_task(parser: argparse.ArgumentParser) -> None:
 
 def read_data(args: argparse.Namespace) -> Data:
     """Return what the options of `add_data` say."""
+    tasks.check_fit(args.task, args.fit)
     return pick(Data, args, train_records=getattr(args, "train_records", None))
 
 

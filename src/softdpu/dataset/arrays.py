@@ -23,6 +23,7 @@ SUFFIX = ".npz"
 MOST_BYTES = 1 << 28  # of the arrays of one example
 MOST_INPUTS = 64
 _KINDS = "bfiu"  # booleans, floating point numbers, integers
+_PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # by savez and savez_compressed
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ def read(data: bytes) -> dict[str, np.ndarray]:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = archive.infolist()
+            if any(member.compress_type not in _PACKED for member in members):
+                raise ValueError("arrays packed by another method than numpy's; write it with numpy.savez")
             size = sum(member.file_size for member in members)
             if len(members) > MOST_INPUTS or size > MOST_BYTES:
                 raise ValueError(f"{len(members)} arrays of {size} bytes; at most {MOST_INPUTS} of {MOST_BYTES}")
@@ -54,10 +57,9 @@ def read(data: bytes) -> dict[str, np.ndarray]:
 
 
 def _name(member: zipfile.ZipInfo) -> str:
-    """Return an array's name as Keras has it: an .onnx may call its inputs /left or input:0."""
     if not member.filename.endswith(".npy"):
         raise ValueError(f"the file {member.filename!r}, where arrays were expected")
-    return as_layer_name(member.filename[: -len(".npy")])
+    return member.filename[: -len(".npy")]
 
 
 def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
@@ -72,7 +74,7 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarra
         except Exception as error:  # whatever Python's parser raises, which numpy lets read it
             raise ValueError(f"array {name!r} has a broken header ({type(error).__name__})") from None
         if dtype.kind not in _KINDS or dtype.itemsize > 8:
-            raise ValueError(f"array {name!r} is of type {dtype}; expected numbers")
+            raise ValueError(f"array {name!r} is of type {dtype}; expected real numbers of at most 64 bits")
         numbers = file.read()
     if any(not isinstance(length, int) or length < 1 for length in shape) or len(shape) > 8:
         raise ValueError(f"array {name!r} has the shape {shape}")
@@ -100,18 +102,32 @@ def write(arrays: Mapping[str, np.ndarray]) -> bytes:
 def fit(found: Mapping[str, np.ndarray], inputs: Inputs) -> list[np.ndarray]:
     """Return an array for each input, float32 without the batch, from those of an example.
 
-    They go by name. The only array of a network with one input may have any name.
+    They go by name, their own or the one that Keras gives them. The only array of a network with one input may have
+    any name.
 
     Raises:
         ValueError: if one is missing, or of another shape.
     """
     if len(inputs.names) == len(found) == 1:
         found = {inputs.names[0]: next(iter(found.values()))}
-    missing = [name for name in inputs.names if name not in found]
+    chosen = [_find(found, name) for name in inputs.names]
+    missing = [name for name, array in zip(inputs.names, chosen) if array is None]  # noqa: B905
     if missing:
         raise ValueError(f"no array {', '.join(missing)}; the network takes {', '.join(inputs.names)}, the file has "
                          f"{', '.join(found)}")  # fmt: skip
-    return [_shape(name, found[name], shape) for name, shape in zip(inputs.names, inputs.shapes)]  # noqa: B905
+    return [
+        _shape(name, array, shape)
+        for name, array, shape in zip(inputs.names, chosen, inputs.shapes)  # noqa: B905 - strict is not in Python 3.7
+        if array is not None
+    ]
+
+
+def _find(found: Mapping[str, np.ndarray], name: str) -> np.ndarray | None:
+    """Return the array of an input, None if there is none: of an .onnx, /left:0 is what Keras calls left_0."""
+    if name in found:
+        return found[name]
+    alike = [array for known, array in found.items() if as_layer_name(known) == as_layer_name(name) != ""]
+    return alike[0] if len(alike) == 1 else None
 
 
 def _shape(name: str, array: np.ndarray, wanted: tuple[int, ...]) -> np.ndarray:

@@ -31,12 +31,15 @@ class ImageFiles(ListedImages):
         if not folder.is_dir():
             raise SoftdpuError(f"the folder of {self.what} {root} does not exist (dataset.path)")
         split_by_folder = (folder / "train").is_dir() and (folder / "val").is_dir()
-        images = list_images(folder / split if split_by_folder else folder, self.suffixes)
+        place = folder / split if split_by_folder else folder
+        images = found = list_images(place, self.suffixes)
         if not split_by_folder:
-            images = choose(images, folder, split, val_share, seed)
+            images = choose(found, folder, split, val_share, seed)
         if not images:
+            least = "1" if split_by_folder else "2, to calibrate and to compare,"
             raise SoftdpuError(
-                f"{folder} holds too few {self.what} for {split}: {', '.join(self.suffixes)} (dataset.path)"
+                f"{place} holds too few {self.what} for {split}: {len(found)} files of {', '.join(self.suffixes)}; put"
+                f" at least {least} there (dataset.path)"
             )
         super().__init__(folder, [(path, 0) for path in images], shards)
 

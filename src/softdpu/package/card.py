@@ -21,6 +21,7 @@ from softdpu.dataset.pipeline import Reader, record_files
 from softdpu.errors import SoftdpuError
 from softdpu.numbers import boards
 from softdpu.output import files
+from softdpu.output.text import as_layer_name
 from softdpu.package import golden, manifest, network, readme, truths
 from softdpu.package.manifest import HELPERS, LABELS, MODEL, PREPROCESS, RANDOM_VECTORS, README
 from softdpu.runtime import Engine
@@ -77,6 +78,7 @@ def build_card(order: Order) -> None:
         raise SoftdpuError(
             f"at least 1 image and at most {order.images} golden ones, got {order.images}, {order.golden}"
         )
+    tasks.check_fit(order.task, order.fit)
     target = boards.find_target(order.target, order.vitis_ai)
     model = network.read(order.model)
     engine = model.reference()
@@ -133,18 +135,23 @@ def _name_arrays(order: Order, engine: Engine) -> dict[str, str]:
     tensors = [value.name for value in engine.program.inputs]
     if len(known) == len(tensors) == 1:
         return {tensors[0]: known[0]}
-    found = {
-        tensor: name
-        for tensor in tensors
-        for name in known
-        if re.fullmatch(f"(quant_)?{re.escape(name)}(_fix)?", tensor)
-    }
+    found = {tensor: name for tensor in tensors if (name := _find_array(tensor, known)) is not None}
     if missing := [tensor for tensor in tensors if tensor not in found]:
         raise SoftdpuError(
             f"{order.model} takes {', '.join(missing)}, and no array of the records is named so; they have"
             f" {', '.join(known)} (dataset.path)"
         )
     return found
+
+
+def _find_array(tensor: str, known: list[str]) -> str | None:
+    """Return which of the names of arrays is that of a compiled network's input, None if none is."""
+    for form in ("quant_{}_fix", "quant_{}", "{}_fix", "{}"):
+        for spell in (str, as_layer_name):
+            for name in known:
+                if tensor == form.format(spell(name)):
+                    return name
+    return None
 
 
 def _fit(data: bytes, order: Order, engine: Engine, sources: dict[str, str] | None) -> bytes:

@@ -72,7 +72,10 @@ def input_size(model: keras.Model, path: PathLike, fit: str) -> Size:
         return inputs
     shape = model.input_shape
     if not isinstance(shape, tuple) or len(shape) != 4 or None in shape[1:3] or shape[3] != 3:
-        raise SoftdpuError(f"{path} must take one image of 3 channels, it takes {shape}")
+        raise SoftdpuError(
+            f"{path} must take one image of 3 channels, it takes {shape}; for task none, records of arrays feed any"
+            " other (dataset.kind: arrays, --fit arrays)"
+        )
     return int(shape[1]), int(shape[2])
 
 
