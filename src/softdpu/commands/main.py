@@ -36,7 +36,7 @@ class Command(NamedTuple):
 COMMANDS = {
     "records": Command(
         "softdpu.commands.records:add_arguments",
-        "make TFRecords of Fashion-MNIST, a folder of images or ImageNet's tars",
+        "make TFRecords of Fashion-MNIST, ImageNet's tars, or a folder of images or arrays",
         "--kind image_folder --source photos --split train --output build/tfrec_train",
     ),
     "import": Command(

@@ -12,11 +12,17 @@ from softdpu.dataset import images, make
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the records are made of; `run` of the parsed arguments makes them."""
     add = parser.add_argument
-    add("--kind", choices=sorted(make.SOURCES), required=True, help="what the source is")
+    add(
+        "--kind",
+        choices=sorted(make.SOURCES),
+        required=True,
+        help="what the source is; of folders: image_folder has one per class, mask_folder masks, box_folder boxes;"
+        " image_files and array_files (.npz) are without labels, for task none",
+    )
     add(
         "--source",
         required=True,
-        help="fashion_mnist: folder of the four files; imagenet: the split's tar; else the folder of images",
+        help="fashion_mnist: folder of the four files; imagenet: the split's tar; else the folder of files",
     )
     add("--split", choices=make.SPLITS, required=True, help="which part of the data set")
     add("--output", required=True, metavar="DIR", help="folder for data_<i>.tfrecord and data_<i>.json")
