@@ -35,6 +35,8 @@ def test_small_and_uneven_classes_are_said() -> None:
     assert len(warnings) == 2
     assert "1 of 3 classes have fewer than 10 training images, dog has 1" in warnings[0]
     assert "model.weights: imagenet" in warnings[0]
+    started = foresee({"cat": 200, "dog": 1}, Course(epochs=9), from_weights=True)
+    assert started[0].endswith("dog has 1; add images")
     assert "uneven: cat has 200 training images, dog 1" in warnings[1]
 
 

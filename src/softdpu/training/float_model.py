@@ -61,7 +61,7 @@ def train_float(job: FloatTraining) -> None:
     """Train the float network; writes the model, and beside it metrics.json, CSV files and model_summary.txt."""
     course, size, classes = job.course, job.network.size, job.network.classes
     setup = setups.begin(job, course, job.surroundings)
-    say_prospects(job.data.training_folder(), classes, course)
+    say_prospects(job.data.training_folder(), classes, course, job.network.weights is not None)
     task = job.data.find_task()
     model = task.build(job.network)
     targets = task.targets(model)

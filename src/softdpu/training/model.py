@@ -90,7 +90,7 @@ def _build_base(size: int, alpha: float, weights: str | None) -> keras.Model:
     except Exception as error:
         if weights is None:
             raise
-        raise _explain_unfit(weights, error, "put the file there by hand and name its path") from None
+        raise _explain_unfit(weights, error, "without a network, fetch the file elsewhere and name its path") from None
     if own:
         load_weights(base, str(weights), f"alpha is {alpha}")
     return base

@@ -18,22 +18,23 @@ _FEW_IMAGES = 10  # of a class
 _IMBALANCE = 10  # the largest class by the smallest
 
 
-def say_prospects(folder: PathLike, classes: int, course: Course) -> None:
+def say_prospects(folder: PathLike, classes: int, course: Course, from_weights: bool = False) -> None:
     """Print what will hardly work in a training on the records of a folder, with the key to change.
 
     Raises:
         SoftdpuError: if it cannot work: a class has no image, or there are fewer steps than classes.
     """
-    for line in foresee(count_labels(folder, classes), course):
+    for line in foresee(count_labels(folder, classes), course, from_weights):
         print(f"{NOW}warning: {line}", flush=True)
 
 
-def foresee(counts: dict[str, int], course: Course) -> list[str]:
+def foresee(counts: dict[str, int], course: Course, from_weights: bool = False) -> list[str]:
     """Return a warning for each thing that will hardly work.
 
     Args:
         counts: training images by the name of their class.
         course: the numbers of the training.
+        from_weights: whether it starts from trained weights already.
 
     Raises:
         SoftdpuError: if it cannot work.
@@ -54,10 +55,10 @@ def foresee(counts: dict[str, int], course: Course) -> list[str]:
     smallest, largest = min(counts, key=lambda name: counts[name]), max(counts, key=lambda name: counts[name])
     if counts[smallest] < _FEW_IMAGES:
         few = [name for name, count in counts.items() if count < _FEW_IMAGES]
+        advice = ", or start from trained weights (model.weights: imagenet, model.freeze_base: true)"
         warnings.append(
             f"{len(few)} of {len(counts)} classes have fewer than {_FEW_IMAGES} training images, {smallest} has"
-            f" {counts[smallest]}; add images, and start from trained weights (model.weights: imagenet,"
-            " model.freeze_base: true)"
+            f" {counts[smallest]}; add images{'' if from_weights else advice}"
         )
     if counts[largest] >= _IMBALANCE * counts[smallest]:
         warnings.append(
