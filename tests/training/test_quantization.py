@@ -12,7 +12,11 @@ import pytest
 from record_tools import write_colours
 from started_process import run_program
 
+from softdpu import tasks
+from softdpu.dataset.arrays import Inputs
+from softdpu.errors import SoftdpuError
 from softdpu.training.batches import keras
+from softdpu.training.common import input_size
 from softdpu.training.fit import save
 
 ROOT = Path(__file__).parents[2]
@@ -144,3 +148,25 @@ def test_wrong_models_are_told(build: Path) -> None:
 def test_help_has_an_example(name: str) -> None:
     done = run_program([sys.executable, f"scripts/{name}.py", "--help"], "tensorflow", cwd=ROOT)
     assert done.returncode == 0 and f"Example:\n    python scripts/{name}.py --" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "message"),
+    [
+        ("left image", (3,), "m.h5: TensorFlow quantizes no input of the name 'left image'; call it and its arrays by"),
+        ("größe", (3,), "no input of the name 'größe'"),
+        ("open", (None, 3), "m.h5: the input open has no fixed shape"),
+    ],
+)
+def test_inputs_that_arrays_cannot_feed_are_told(name: str, shape: tuple[int | None, ...], message: str) -> None:
+    made = keras.Input(shape, name=name)
+    model = keras.Model(made, keras.layers.Dense(2)(made))
+    with pytest.raises(SoftdpuError, match=message):
+        input_size(model, "m.h5", tasks.ARRAYS)
+
+
+def test_inputs_of_arrays_have_their_names_and_shapes() -> None:
+    pair = [keras.Input((4, 6, 2), name="right_1.b"), keras.Input((3,), name="left")]
+    model = keras.Model(pair, [keras.layers.ReLU()(one) for one in pair])
+    found = input_size(model, "m.h5", tasks.ARRAYS)
+    assert found == Inputs(("right_1.b", "left"), ((4, 6, 2), (3,)))

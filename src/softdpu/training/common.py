@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Tuple, Union  # noqa: UP035 - Python 3.7 of AMD's containers
@@ -21,6 +22,7 @@ from softdpu.training.fit import report, save
 from softdpu.training.results import METRICS
 from softdpu.training.task import TrainingTask
 
+_NAME = r"[A-Za-z0-9_.\\/>-]+"  # of a scope of TensorFlow
 EVAL_BATCH = 100
 EVAL_PIXELS = EVAL_BATCH << 18  # of a batch: 300 MB as float32
 # Pixels of a square, or height and width; what is no image has names and shapes of its inputs.
@@ -69,6 +71,11 @@ def input_size(model: keras.Model, path: PathLike, fit: str) -> Size:
         for name, shape in zip(inputs.names, inputs.shapes):  # noqa: B905 - strict is not in Python 3.7
             if None in shape:
                 raise SoftdpuError(f"{path}: the input {name} has no fixed shape, {shape}; give it one (model.file)")
+            if not re.fullmatch(_NAME, name):
+                raise SoftdpuError(
+                    f"{path}: TensorFlow quantizes no input of the name '{name}'; call it and its arrays by letters of"
+                    " a to z, digits and _, and save it again (model.file, dataset.path)"
+                )
         return inputs
     shape = model.input_shape
     if not isinstance(shape, tuple) or len(shape) != 4 or None in shape[1:3] or shape[3] != 3:
