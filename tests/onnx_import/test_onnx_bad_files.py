@@ -43,6 +43,8 @@ def test_no_onnx_file(tmp_path: Path, data: bytes) -> None:
 
 def test_no_file(tmp_path: Path) -> None:
     assert "there is no ONNX file" in refusal(tmp_path / "missing.onnx")
+    (tmp_path / "net.h5").touch()
+    assert "net.h5 is a file of Keras, which needs no import" in refusal(tmp_path / "net.h5")
 
 
 def test_half_a_file(tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ BAD = {
     "vector.keras": r"takes \(10,\); expected one image",
     "subclassed.keras": "is of class Subclassed, a subclassed model",
     "only.weights.h5": "holds weights alone, no model",
-    "missing.h5": "there is no model file .*missing.h5; name an .h5 or .keras",
+    "missing.h5": "there is no model file .*missing.h5; name an .h5, .keras or .onnx",
     "images": "is a folder, such as TensorFlow's SavedModel",
 }
 

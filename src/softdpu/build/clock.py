@@ -17,7 +17,7 @@ _SLACK = 1.0  # seconds by which a file system's clock may be ahead
 
 
 def bring_back(paths: Iterable[Path]) -> str:
-    """Give files that are younger than now the present time; return one line about it, "" where there was none.
+    """Give files whose time is in the future the present one; return one line about it, "" where there was none.
 
     Args:
         paths: inputs of jobs that are about to run; those that do not exist yet are passed over.
@@ -39,13 +39,13 @@ def bring_back(paths: Iterable[Path]) -> str:
             os.utime(path, (now, now))
         except OSError as error:
             raise SoftdpuError(
-                f"{path} is {ahead[path]:.0f} s younger than this machine's clock, and its time cannot be changed"
-                f" ({error.strerror}); set the clock, or touch the file"
+                f"the time of {path} is {ahead[path]:.0f} s in the future and cannot be changed ({error.strerror}); set the"
+                " clock, or touch the file"
             ) from None
     if not ahead:
         return ""
-    first = min(ahead)
-    others = f" and {len(ahead) - 1} files more were" if len(ahead) > 1 else " was"
+    files = "1 file" if len(ahead) == 1 else f"{len(ahead)} files"
     return printable(
-        f"{first}{others} up to {max(ahead.values()):.0f} s younger than this machine's clock and got its time"
+        f"{files}, {min(ahead)} first, had times up to {max(ahead.values()):.0f} s in the future, as after a clock that"
+        " was set back; they have the present time now"
     )

@@ -61,6 +61,8 @@ def load(path: Path) -> Any:
     onnx = require_onnx()
     if not path.is_file():
         raise SoftdpuError(f"there is no ONNX file {path}; name a file that torch.onnx.export wrote (model.file)")
+    if path.suffix.lower() in (".h5", ".hdf5", ".keras"):
+        raise SoftdpuError(f"{path} is a file of Keras, which needs no import; name it as it is (model.file)")
     if path.stat().st_size > _MOST_FILE:
         raise SoftdpuError(f"{path} is larger than 2 GiB, which no ONNX file is; export its weights as external data")
     model = onnx.ModelProto()

@@ -48,7 +48,7 @@ def read(path: Path) -> ModelFile:
     if path.is_dir():
         raise SoftdpuError(f"{path} is a folder, such as TensorFlow's SavedModel; {_ADVICE} (model.file)")
     if not path.is_file():
-        raise SoftdpuError(f"there is no model file {path}; name an .h5 or .keras (model.file)")
+        raise SoftdpuError(f"there is no model file {path}; name an .h5, .keras or .onnx (model.file)")
     try:
         with open(path, "rb") as file:
             start = file.read(8)
