@@ -39,8 +39,8 @@ def bring_back(paths: Iterable[Path]) -> str:
             os.utime(path, (now, now))
         except OSError as error:
             raise SoftdpuError(
-                f"the time of {path} is {ahead[path]:.0f} s in the future and cannot be changed ({error.strerror}); set the"
-                " clock, or touch the file"
+                f"the time of {path} is {ahead[path]:.0f} s in the future and cannot be changed ({error.strerror}); set"
+                " the clock, or touch the file"
             ) from None
     if not ahead:
         return ""
