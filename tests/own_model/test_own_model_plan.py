@@ -89,6 +89,20 @@ def test_an_onnx_file_is_checked_at_planning(tmp_path: Path, shape: list[int], t
             check_file(tmp_path / "m.onnx", task, 10)
 
 
+def test_several_inputs_are_seen_at_planning(tmp_path: Path) -> None:
+    pair = [keras.Input((8, 8, 3), name=name) for name in ("left", "right")]
+    keras.Model(pair, keras.layers.Concatenate()(pair)).save(str(tmp_path / "m.h5"))
+    inputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3, 8, 8]) for name in ("left", "right")]
+    output = helper.make_tensor_value_info("output", TensorProto.FLOAT, [1, 6, 8, 8])
+    nodes = [helper.make_node("Concat", ["left", "right"], ["output"], axis=1)]
+    graph = helper.make_graph(nodes, "network", inputs, [output])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), tmp_path / "m.onnx")
+    for name in ("m.h5", "m.onnx"):
+        with pytest.raises(SoftdpuError, match=r"takes 2 inputs, where one image was expected.*dataset.kind: arrays"):
+            check_file(tmp_path / name, "none", None)
+        check_file(tmp_path / name, "none", None, of_images=False)
+
+
 def test_what_the_names_do_not_say_is_left_to_the_import(tmp_path: Path) -> None:
     image = keras.Input((32, 32, 3))
     keras.Model(image, keras.layers.Reshape((-1,))(image)).save(str(tmp_path / "model.h5"))

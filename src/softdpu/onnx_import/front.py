@@ -18,11 +18,13 @@ class Ends(NamedTuple):
     """Both ends of a network.
 
     Attributes:
+        inputs: how many it takes.
         scalings: factors and offsets, x * factor + offset, of its first operations, one after another.
         shapes: of its outputs, with the batch; None where one is not known.
         logits: as ends.find_logits.
     """
 
+    inputs: int
     scalings: list[tuple[np.ndarray, np.ndarray]]
     shapes: list[Shape | None]
     logits: str | None
@@ -51,7 +53,7 @@ def read_ends(path: Path, outputs: list[str] | None, size: tuple[int, int]) -> E
 def _read_ends(path: Path, outputs: tuple[str, ...] | None, size: tuple[int, int], stamp: object) -> Ends:
     graph = graph_of(path, None if outputs is None else list(outputs), size)
     scalings = _find_leading(graph) if len(graph.inputs) == 1 else []
-    return Ends(scalings, [graph.shapes.get(name) for name in graph.outputs], find_logits(graph))
+    return Ends(len(graph.inputs), scalings, [graph.shapes.get(name) for name in graph.outputs], find_logits(graph))
 
 
 def _find_leading(graph: Graph) -> list[tuple[np.ndarray, np.ndarray]]:

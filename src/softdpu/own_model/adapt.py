@@ -15,6 +15,7 @@ from softdpu.errors import SoftdpuError
 from softdpu.keras2.kinds import SCALING_LAYERS
 from softdpu.output.files import PathLike
 from softdpu.own_model.keras3 import is_identity
+from softdpu.own_model.plan import explain_inputs
 from softdpu.quantizer.float_transforms import new_node
 from softdpu.quantizer.keras_graph import Graph, Node, from_model
 from softdpu.training.batches import keras
@@ -54,10 +55,7 @@ def adapt(model: keras.Model, path: PathLike, task: str, classes: list[str], bgr
 def _check_input(model: keras.Model, path: PathLike) -> None:
     inputs = model.input_shape
     if isinstance(inputs, list) and len(inputs) > 1:
-        raise SoftdpuError(
-            f"{path} takes {len(inputs)} inputs, {_shapes(inputs)}, where one image was expected (model.file); for task"
-            " none a folder of arrays feeds them (dataset.kind: arrays, docs/tasks.md)"
-        )
+        raise SoftdpuError(explain_inputs(path, len(inputs)))
     inputs = inputs[0] if isinstance(inputs, list) else inputs
     if len(inputs) != 4 or None in inputs[1:] or inputs[3] not in (1, 3):
         raise SoftdpuError(f"{path} takes {_shapes(inputs)}; expected one image, (height, width, 1 or 3) (model.file)")

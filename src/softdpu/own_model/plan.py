@@ -8,6 +8,7 @@ from typing import Any, Iterable  # noqa: UP035 - not generic in collections.abc
 
 from softdpu.errors import SoftdpuError
 from softdpu.keras2.kinds import IDLE, MODELS
+from softdpu.output.files import PathLike
 from softdpu.own_model.front import ONNX
 from softdpu.own_model.model_file import read
 
@@ -39,9 +40,12 @@ def check_file(
             import.
     """
     if path.suffix.lower() == ONNX:
-        _check_onnx(path, task, classes, outputs, size)
+        _check_onnx(path, task, classes, outputs, size, of_images)
         return
     model = read(path).config
+    inputs = sum(entry["class_name"] == "InputLayer" for entry in model["config"]["layers"])
+    if of_images and inputs > 1:
+        raise SoftdpuError(explain_inputs(path, inputs))
     shape = _input_shape(model)
     if of_images and shape and (len(shape) != 4 or shape[3] not in (1, 3, None)):
         raise SoftdpuError(f"{path} takes {tuple(shape[1:])}; expected one image, (height, width, 1 or 3) (model.file)")
@@ -77,11 +81,16 @@ def _is_no_classifier(path: Path, what: str) -> SoftdpuError:
     )
 
 
-def _check_onnx(path: Path, task: str, classes: int | None, outputs: list[str] | None, size: tuple[int, int]) -> None:
+def _check_onnx(
+    path: Path, task: str, classes: int | None, outputs: list[str] | None, size: tuple[int, int], of_images: bool
+) -> None:
     from softdpu.onnx_import.front import read_ends  # few networks are ONNX
 
     logits = None if outputs else logits_of(path, task, size)
-    shapes = read_ends(path, [logits] if logits else outputs, size).shapes
+    ends = read_ends(path, [logits] if logits else outputs, size)
+    if of_images and ends.inputs > 1:
+        raise SoftdpuError(explain_inputs(path, ends.inputs))
+    shapes = ends.shapes
     if len(shapes) != 1 or shapes[0] is None:
         return
     numbers = [length for length in shapes[0][1:] if length != 1]
@@ -98,6 +107,14 @@ def logits_of(path: Path, task: str, size: tuple[int, int]) -> str | None:
     from softdpu.onnx_import.front import read_ends
 
     return read_ends(path, None, size).logits
+
+
+def explain_inputs(path: PathLike, inputs: int) -> str:
+    """Return what to say of a network of several inputs where images are the data."""
+    return (
+        f"{path} takes {inputs} inputs, where one image was expected (model.file); for task none a folder of arrays"
+        " feeds them (dataset.kind: arrays, docs/tasks.md)"
+    )
 
 
 def explain_missing(path: Path, name: str, known: Iterable[str]) -> str:
