@@ -24,8 +24,8 @@ import numpy as np
 from softdpu.dataset import example, tfrecord
 from softdpu.quantizer import vitis_quantize
 from softdpu.training.batches import KerasBatches, keras, make_repeatable, tf
-from softdpu.training.course import Course
 from softdpu.training.fit import fit, make_optimizer
+from softdpu.training.hyperparameters import Hyperparameters
 from softdpu.training.model import build_mobilenet
 from softdpu.training.tasks.classification import cross_entropy
 
@@ -74,8 +74,8 @@ def write_records(folder: Path, images: int) -> None:
             tfrecord.append(file, example.encode(example.Record(i % 10, 28, 28, 3, data.tobytes())))
 
 
-def measure_bare(model: Any, course: Course, batch: tuple, steps: int) -> Use:
-    model.compile(make_optimizer(course), cross_entropy(0.0), metrics=["accuracy"])
+def measure_bare(model: Any, hyperparameters: Hyperparameters, batch: tuple, steps: int) -> Use:
+    model.compile(make_optimizer(hyperparameters), cross_entropy(0.0), metrics=["accuracy"])
     step = tf.function(lambda images, labels: model.train_step((images, labels)))
     images, labels = map(tf.constant, batch)
     for _ in range(3):
@@ -106,7 +106,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="threads to compute with (default: 1)")
     args = parser.parse_args()
     make_repeatable(1, args.threads)
-    course = Course(epochs=2, batch_size=args.batch)
+    hyperparameters = Hyperparameters(epochs=2, batch_size=args.batch)
     with tempfile.TemporaryDirectory() as folder:
         write_records(Path(folder), args.batch * (args.steps + 1))
         data = KerasBatches(folder, args.size, args.batch, seed=1, threads=args.threads)
@@ -115,10 +115,10 @@ def main() -> None:
         quantizer = vitis_quantize.VitisQuantizer(float_model)
         qat_model = quantizer.get_qat_model(init_quant=True, calib_dataset=data.part(0)[0])
         for name, model in (("float", float_model), ("QAT", qat_model)):
-            bare = measure_bare(model, course, data.part(0)[:2], args.steps)
+            bare = measure_bare(model, hyperparameters, data.part(0)[:2], args.steps)
             watch = Watch(len(data))
             with redirect_stdout(io.StringIO()):
-                fit(model, data, val, course, callbacks=[watch])
+                fit(model, data, val, hyperparameters, callbacks=[watch])
             report(name, bare, watch.epochs[-1], args.steps)
 
 

@@ -70,7 +70,7 @@ else:
             val=subpath(input.val, parent=True),
             folder=subpath(output.model, parent=True),
             calibration=options(vitis_ai.make_quantizer_options(config, "finetune")),
-            course=options(config["finetune"]),
+            hyperparameters=options(config["finetune"]),
             seed=config["train"]["seed"],
             threads=config["train"]["threads"],
             strategy=config["train"]["strategy"],
@@ -85,7 +85,7 @@ else:
             " --val-records {params.val:q}"
             " {params.fit:q}"
             " {params.calibration:q}"
-            " {params.course:q}"
+            " {params.hyperparameters:q}"
             " --seed {params.seed:q}"
             " --threads {params.threads:q}"
             " --strategy {params.strategy:q}"

@@ -90,7 +90,7 @@ else:
             val=subpath(input.val, parent=True),
             folder=subpath(output.model, parent=True),
             model=config["model"],
-            course=options(config["train"]),
+            hyperparameters=options(config["train"]),
             start=options(
                 {
                     key: config["model"][key]
@@ -110,7 +110,7 @@ else:
             " --size {params.model[input_size]:q}"
             " --alpha {params.model[alpha]:q}"
             " {params.start:q}"
-            " {params.course:q}"
+            " {params.hyperparameters:q}"
             " --tensorboard {params.tensorboard:q}"
             " --output {output.model:q}"
             " --checkpoints {params.folder:q}/checkpoint"

@@ -80,7 +80,7 @@ def test_a_task(package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     keras = pytest.importorskip("tf_keras")
     from softdpu.training import common, float_model
     from softdpu.training import tasks as training_tasks
-    from softdpu.training.course import Course
+    from softdpu.training.hyperparameters import Hyperparameters
 
     for tables, name in ((make, "SOURCES"), (tasks, "TASKS"), (training_tasks, "TASKS")):
         monkeypatch.setattr(tables, name, dict(getattr(tables, name)))
@@ -93,9 +93,9 @@ def test_a_task(package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     task = data.find_task()
     inputs = keras.Input((32, 32, 3))
     model = keras.Model(inputs, keras.layers.Dense(3)(keras.layers.GlobalAveragePooling2D()(inputs)))
-    targets, course = task.targets(model), Course(epochs=1, batch_size=10)
-    train, val = common.train_batches(data, 32, targets, course), common.val_batches(data, 32, targets, 1)
-    float_model.train(model, train, val, course, False, tmp_path / "logs", task=task)
+    targets, hyperparameters = task.targets(model), Hyperparameters(epochs=1, batch_size=10)
+    train, val = common.train_batches(data, 32, targets, hyperparameters), common.val_batches(data, 32, targets, 1)
+    float_model.train(model, train, val, hyperparameters, False, tmp_path / "logs", task=task)
     model.layers[-1].set_weights([np.zeros((3, 3)), np.array([0.0, 1.0, 2.0])])  # disc second, square last
     metrics = task.evaluate(model, val, tmp_path / "predictions.csv")
     assert (metrics["top_two"], metrics["accuracy"], metrics["images"]) == (0.5, 0.0, 20)

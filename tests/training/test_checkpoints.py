@@ -25,13 +25,13 @@ from softdpu.training import checkpoints
 from softdpu.training.batches import KerasBatches, keras
 from softdpu.training.checkpoints import Store
 from softdpu.training.common import Data
-from softdpu.training.course import Course
 from softdpu.training.fit import fit
+from softdpu.training.hyperparameters import Hyperparameters
 from softdpu.training.quantization import Calibration, FineTuning
 from softdpu.training.setup import Setup, Surroundings
 
 ROOT = Path(__file__).parents[2]
-RECIPE = Course(epochs=4, batch_size=40, learning_rate=0.01, warmup_epochs=1.5)
+RECIPE = Hyperparameters(epochs=4, batch_size=40, learning_rate=0.01, warmup_epochs=1.5)
 
 
 class Stop(keras.callbacks.Callback):
@@ -49,13 +49,15 @@ class Stop(keras.callbacks.Callback):
             raise InterruptedError
 
 
-def trained(colours: Path, store: Store | None, course: Course = RECIPE, callbacks: Any = (), **more: Any) -> tuple:
+def trained(
+    colours: Path, store: Store | None, hyperparameters: Hyperparameters = RECIPE, callbacks: Any = (), **more: Any
+) -> tuple:
     """Return the weights that a training ends with, and its history."""
     keras.utils.set_random_seed(3)
     model = network()
     train = KerasBatches(colours / "train", 32, 40, seed=2, threads=1)
     val = KerasBatches(colours / "val", 32, 60, threads=1)
-    curves = fit(model, train, val, course, setup=Setup(store=store), callbacks=callbacks, **more)
+    curves = fit(model, train, val, hyperparameters, setup=Setup(store=store), callbacks=callbacks, **more)
     return model.get_weights(), curves
 
 
@@ -63,19 +65,21 @@ def trained(colours: Path, store: Store | None, course: Course = RECIPE, callbac
 def test_a_resumed_training_gives_the_same_bits(
     colours: Path, tmp_path: Path, optimizer: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    course = Course(epochs=4, batch_size=40, learning_rate=0.01, warmup_epochs=1.5, optimizer=optimizer)
-    straight, curves = trained(colours, None, course, history=tmp_path / "straight.csv", keep_start=True)
+    hyperparameters = Hyperparameters(
+        epochs=4, batch_size=40, learning_rate=0.01, warmup_epochs=1.5, optimizer=optimizer
+    )
+    straight, curves = trained(colours, None, hyperparameters, history=tmp_path / "straight.csv", keep_start=True)
     store = Store(tmp_path / "checkpoint", {"seed": "3"})
     with pytest.raises(InterruptedError):
-        trained(colours, store, course, [Stop(2)], keep_start=True)
-    weights, again = trained(colours, store, course, history=tmp_path / "resumed.csv", keep_start=True)
+        trained(colours, store, hyperparameters, [Stop(2)], keep_start=True)
+    weights, again = trained(colours, store, hyperparameters, history=tmp_path / "resumed.csv", keep_start=True)
     assert f"training goes on after epoch 2 of 4: {store.path}" in capsys.readouterr().out
     for one, other in zip(straight, weights, strict=True):
         np.testing.assert_array_equal(one, other)
     assert again == curves
     assert (tmp_path / "resumed.csv").read_bytes() == (tmp_path / "straight.csv").read_bytes()
     # Killed between its end and that of the program: nothing is left to train.
-    weights, again = trained(colours, store, course, [Stop(0)], keep_start=True)
+    weights, again = trained(colours, store, hyperparameters, [Stop(0)], keep_start=True)
     assert again == curves and all((a == b).all() for a, b in zip(straight, weights, strict=True))
     store.remove()
     assert not store.path.parent.exists()
@@ -119,8 +123,8 @@ def test_a_damaged_checkpoint_is_ignored_with_a_sentence(
         "network": whole,
     }
     store.path.write_bytes(damaged[damage])
-    course = Course(epochs=1, batch_size=40)
-    _, curves = trained(colours, store, course)
+    hyperparameters = Hyperparameters(epochs=1, batch_size=40)
+    _, curves = trained(colours, store, hyperparameters)
     said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("training starts afresh")]
     assert len(said) == 1 and str(store.path) in said[0]
     assert ("is not of this network" if damage == "network" else "is damaged") in said[0]
@@ -158,15 +162,17 @@ def test_a_full_disk_costs_the_new_checkpoint_alone(tmp_path: Path, capsys: pyte
 def test_what_a_training_depends_on(colours: Path) -> None:
     data = Data(str(colours / "val"), str(colours / "train"))
     on = Surroundings(checkpoints="here", worker_timeout=3)
-    job = FineTuning(str(colours / "float.h5"), "a.h5", data, Course(epochs=3), surroundings=on, tensorboard="logs")
+    job = FineTuning(
+        str(colours / "float.h5"), "a.h5", data, Hyperparameters(epochs=3), surroundings=on, tensorboard="logs"
+    )
     facts = checkpoints.collect_facts(job)
     assert facts["epochs"] == "3" and facts["model"] == sha256(colours / "float.h5")
     moved = replace(job, output="b.h5", surroundings=replace(on, strategy="one", checkpoints="there"))
     assert checkpoints.collect_facts(moved) == facts
     others = {
         "train_records": replace(job, data=replace(data, train_records=str(colours / "val"))),
-        "epochs": replace(job, course=Course(epochs=4)),
-        "flip": replace(job, course=replace(job.course, augmentation=Augmentation(flip=True))),
+        "epochs": replace(job, hyperparameters=Hyperparameters(epochs=4)),
+        "flip": replace(job, hyperparameters=replace(job.hyperparameters, augmentation=Augmentation(flip=True))),
         "calib_images": replace(job, calibration=Calibration(calib_images=9)),
         "bgr": replace(job, data=replace(data, scaling=replace(data.scaling, bgr=True))),
     }

@@ -20,9 +20,9 @@ from softdpu.errors import SoftdpuError
 from softdpu.keras2.api import tf
 from softdpu.training import devices
 from softdpu.training.batches import KerasBatches, keras
-from softdpu.training.course import Course
 from softdpu.training.devices import Devices
 from softdpu.training.fit import fit, save
+from softdpu.training.hyperparameters import Hyperparameters
 from softdpu.training.results import read_history
 from softdpu.training.setup import Setup
 from softdpu.training.tasks.classification import evaluate
@@ -193,7 +193,13 @@ def test_mixed_precision_leaves_a_float32_model(colours: Path, tmp_path: Path) -
         keras.utils.set_random_seed(3)
         model = network()
         train = KerasBatches(colours / "train", 32, 30, seed=1, threads=1)
-        fit(model, train, val, Course(epochs=5, batch_size=30, learning_rate=0.02), setup=Setup(precision=precision))
+        fit(
+            model,
+            train,
+            val,
+            Hyperparameters(epochs=5, batch_size=30, learning_rate=0.02),
+            setup=Setup(precision=precision),
+        )
         save(model, tmp_path / f"{precision}.h5")
         losses[precision] = evaluate(model, val)["loss"]
     plain, mixed = (keras.models.load_model(tmp_path / f"{name}.h5", compile=False) for name in losses)

@@ -10,11 +10,11 @@ import pytest
 from softdpu.dataset.pipeline import Augmentation
 from softdpu.errors import SoftdpuError
 from softdpu.training.batches import KerasBatches, keras
-from softdpu.training.course import Course
 from softdpu.training.devices import Devices
 from softdpu.training.feeding import Feed
 from softdpu.training.fit import fit
 from softdpu.training.float_model import FeatureBatches, compute_features
+from softdpu.training.hyperparameters import Hyperparameters
 from softdpu.training.tasks.classification import evaluate
 
 
@@ -89,8 +89,8 @@ def test_a_wrong_label_is_said_in_one_line(colours: Path) -> None:
     bad = KerasBatches(colours / "val", 32, 20, classes=2, cache_mib=0)
     for call in (
         lambda: evaluate(model, bad),
-        lambda: fit(model, bad, good, Course(epochs=1)),
-        lambda: fit(model, good, bad, Course(epochs=1)),
+        lambda: fit(model, bad, good, Hyperparameters(epochs=1)),
+        lambda: fit(model, good, bad, Hyperparameters(epochs=1)),
     ):
         with pytest.raises(SoftdpuError, match=r"data_0.tfrecord, the record at byte \d+: the label must be 0 to 1"):
             call()

@@ -12,9 +12,9 @@ from record_tools import write_colours
 from softdpu.errors import SoftdpuError
 from softdpu.training import model as models
 from softdpu.training.batches import KerasBatches, keras
-from softdpu.training.course import Course
 from softdpu.training.fit import fit, save
 from softdpu.training.float_model import train
+from softdpu.training.hyperparameters import Hyperparameters
 from softdpu.training.tasks.classification import cross_entropy, evaluate
 
 ROOT = Path(__file__).parents[2]
@@ -36,9 +36,9 @@ def tiny_network() -> keras.Model:
 
 
 def test_fit_learns_and_keeps_the_best_epoch(records: Path, tmp_path: Path) -> None:
-    course = Course(epochs=6, batch_size=16, optimizer="sgd", learning_rate=20.0, schedule="constant")
+    hyperparameters = Hyperparameters(epochs=6, batch_size=16, optimizer="sgd", learning_rate=20.0, schedule="constant")
     network, val = tiny_network(), KerasBatches(records / "val", 32, 7)
-    history = fit(network, KerasBatches(records / "train", 32, 16, seed=1), val, course, tmp_path / "logs")
+    history = fit(network, KerasBatches(records / "train", 32, 16, seed=1), val, hyperparameters, tmp_path / "logs")
     assert evaluate(network, val)["accuracy"] == pytest.approx(max(history["val_accuracy"]))
     assert max(history["val_accuracy"]) > 0.9
     assert list((tmp_path / "logs").rglob("events.out.tfevents*"))
@@ -47,19 +47,19 @@ def test_fit_learns_and_keeps_the_best_epoch(records: Path, tmp_path: Path) -> N
 def test_training_never_makes_it_worse_where_the_start_counts(records: Path) -> None:
     network, val = tiny_network(), KerasBatches(records / "val", 32, 7)
     data = KerasBatches(records / "train", 32, 16, seed=1)
-    fit(network, data, val, Course(epochs=30, learning_rate=0.1, schedule="constant"))
+    fit(network, data, val, Hyperparameters(epochs=30, learning_rate=0.1, schedule="constant"))
     before = network.get_weights()
     assert evaluate(network, val)["accuracy"] == 1.0
-    fit(network, data, val, Course(epochs=1, learning_rate=5.0, schedule="constant"), keep_start=True)
+    fit(network, data, val, Hyperparameters(epochs=1, learning_rate=5.0, schedule="constant"), keep_start=True)
     for old, new in zip(before, network.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
 
 
 def test_a_diverged_training_is_told(records: Path) -> None:
-    course = Course(epochs=2, optimizer="sgd", learning_rate=float("inf"), schedule="constant")
+    hyperparameters = Hyperparameters(epochs=2, optimizer="sgd", learning_rate=float("inf"), schedule="constant")
     batches = KerasBatches(records / "train", 32, 16)
     with pytest.raises(SoftdpuError, match=r"training diverged.*learning_rate"):
-        fit(tiny_network(), batches, batches, course)
+        fit(tiny_network(), batches, batches, hyperparameters)
 
 
 def test_evaluate_against_keras(records: Path) -> None:
@@ -132,9 +132,9 @@ def test_a_frozen_base_trains_its_head_on_cached_features(records: Path, tmp_pat
     network = models.build_mobilenet(3, 32, alpha=0.25, weights=str(tmp_path / "base.h5"), freeze_base=True)
     before = network.get_weights()
     val = KerasBatches(records / "train", 32, 30)  # untrained features tell no more than what was learnt by heart
-    course = Course(epochs=40, batch_size=16, learning_rate=0.05)
+    hyperparameters = Hyperparameters(epochs=40, batch_size=16, learning_rate=0.05)
     data = KerasBatches(records / "train", 32, 16, seed=1)
-    train(network, data, val, course, cache_features=True, logs=tmp_path / "logs")
+    train(network, data, val, hyperparameters, cache_features=True, logs=tmp_path / "logs")
     for old, new in zip(before[:-2], network.get_weights()[:-2], strict=True):
         np.testing.assert_array_equal(old, new)
     assert (before[-2] != network.get_weights()[-2]).any()

@@ -13,7 +13,7 @@ from pathlib import Path
 from softdpu.commands import options
 from softdpu.output.cli import program
 from softdpu.output.files import write_json
-from softdpu.training import common, course, setup
+from softdpu.training import common, hyperparameters, setup
 from softdpu.training.batches import keras
 from softdpu.training.fit import fit, save
 
@@ -35,7 +35,7 @@ class Training:
     """What the workers must agree on."""
 
     data: common.Data
-    course: course.Course
+    hyperparameters: hyperparameters.Hyperparameters
     surroundings: setup.Surroundings
 
 
@@ -70,9 +70,9 @@ def main() -> None:
     options.add_data(parser)
     parser.add_argument("--output", required=True)
     options.add_surroundings(parser)
-    options.add_course(parser, course.Course())
+    options.add_hyperparameters(parser, hyperparameters.Hyperparameters())
     args = parser.parse_args()
-    numbers, where, on = options.read_course(args), options.read_data(args), options.read_surroundings(args)
+    numbers, where, on = options.read_hyperparameters(args), options.read_data(args), options.read_surroundings(args)
     how = setup.begin(Training(where, numbers, on), numbers, on)
     model = network()
     data = common.train_batches(where, 32, None, numbers)

@@ -7,7 +7,7 @@ import argparse
 from softdpu.commands import calibration as calibration_options
 from softdpu.commands import options
 from softdpu.commands.fields import pick
-from softdpu.training.course import Course
+from softdpu.training.hyperparameters import Hyperparameters
 from softdpu.training.quantization import FineTuning, finetune
 
 
@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", required=True, help="path of the deployable quantized .h5 model")
     parser.add_argument("--tensorboard", metavar="DIR", help="folder for TensorBoard's logs (default: none)")
     options.add_surroundings(parser)
-    options.add_course(parser, Course(epochs=1, learning_rate=1e-4))
+    options.add_hyperparameters(parser, Hyperparameters(epochs=1, learning_rate=1e-4))
     parser.set_defaults(run=run)
 
 

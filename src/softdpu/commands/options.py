@@ -16,7 +16,7 @@ from softdpu.dataset import preprocess
 from softdpu.dataset.pipeline import Augmentation
 from softdpu.training import devices
 from softdpu.training.common import Data
-from softdpu.training.course import OPTIMIZERS, SCHEDULES, Course
+from softdpu.training.hyperparameters import OPTIMIZERS, SCHEDULES, Hyperparameters
 from softdpu.training.setup import Surroundings
 
 
@@ -56,7 +56,7 @@ def read_data(args: argparse.Namespace) -> Data:
 
 
 def add_threads(parser: argparse.ArgumentParser) -> None:
-    """Add the number of threads of a program without a course."""
+    """Add the number of threads of a program that trains nothing."""
     parser.add_argument("--threads", type=positive, default=1, help="threads to compute with (default: 1)")
 
 
@@ -98,8 +98,8 @@ def read_surroundings(args: argparse.Namespace) -> Surroundings:
     return pick(Surroundings, args, mixed_precision=getattr(args, "mixed_precision", None))
 
 
-def add_course(parser: argparse.ArgumentParser, defaults: Course) -> None:
-    """Add one option for each number of a course."""
+def add_hyperparameters(parser: argparse.ArgumentParser, defaults: Hyperparameters) -> None:
+    """Add one option for each of the hyperparameters."""
 
     def add(name: str, kind: Callable[[str], object], text: str, **more: object) -> None:
         value = getattr(defaults, name, None)
@@ -130,15 +130,19 @@ def add_course(parser: argparse.ArgumentParser, defaults: Course) -> None:
         )
 
 
-def read_course(args: argparse.Namespace) -> Course:
-    """Return the course that a command line asks for."""
+def read_hyperparameters(args: argparse.Namespace) -> Hyperparameters:
+    """Return the hyperparameters that a command line asks for."""
     augmentation = {field.name: getattr(args, "augment_" + field.name) for field in fields(Augmentation)}
-    return pick(Course, args, lr_steps=tuple(args.lr_steps), augmentation=Augmentation(**augmentation))
+    return pick(Hyperparameters, args, lr_steps=tuple(args.lr_steps), augmentation=Augmentation(**augmentation))
 
 
 def read_training(args: argparse.Namespace) -> dict[str, object]:
     """Return by field what a stage that trains is made of, as the options of all functions here say."""
-    return {"data": read_data(args), "course": read_course(args), "surroundings": read_surroundings(args)}
+    return {
+        "data": read_data(args),
+        "hyperparameters": read_hyperparameters(args),
+        "surroundings": read_surroundings(args),
+    }
 
 
 def _read_step(text: str) -> tuple[int, float]:

@@ -8,8 +8,8 @@ from softdpu.commands import options
 from softdpu.commands.fields import pick
 from softdpu.commands.values import count_lines, positive, share
 from softdpu.training import copies
-from softdpu.training.course import Course
 from softdpu.training.float_model import FloatTraining, train_float
+from softdpu.training.hyperparameters import Hyperparameters
 from softdpu.training.model import BN_MOMENTUM, Network
 
 
@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="compute in 16 bits on a GPU; the model itself stays float32 (default: float32)",
     )
     options.add_surroundings(parser)
-    options.add_course(parser, Course())
+    options.add_hyperparameters(parser, Hyperparameters())
     parser.set_defaults(run=run)
 
 

@@ -17,8 +17,8 @@ from softdpu.errors import SoftdpuError
 from softdpu.output.files import PathLike
 from softdpu.training import tasks as training_tasks
 from softdpu.training.batches import KerasArrayBatches, KerasBatches, keras
-from softdpu.training.course import Course
 from softdpu.training.fit import report, save
+from softdpu.training.hyperparameters import Hyperparameters
 from softdpu.training.results import METRICS
 from softdpu.training.task import TrainingTask
 
@@ -91,8 +91,8 @@ def inputs_of(model: keras.Model) -> Inputs:
     return Inputs(tuple(model.input_names), tuple(tuple(tensor.shape[1:]) for tensor in model.inputs))
 
 
-def train_batches(data: Data, size: Size, targets: Targets | None, course: Course) -> KerasBatches:
-    """Open the training records: shuffled and augmented as the course says.
+def train_batches(data: Data, size: Size, targets: Targets | None, hyperparameters: Hyperparameters) -> KerasBatches:
+    """Open the training records: shuffled and augmented as the hyperparameters say.
 
     Raises:
         SoftdpuError: if they hold no images.
@@ -102,13 +102,13 @@ def train_batches(data: Data, size: Size, targets: Targets | None, course: Cours
     return KerasBatches(
         data.training_folder(),
         size,
-        course.batch_size,
+        hyperparameters.batch_size,
         data.fit,
-        images=course.images,
-        seed=course.seed,
-        augmentation=course.augmentation,
-        threads=course.threads,
-        cache_mib=course.cache_mib,
+        images=hyperparameters.images,
+        seed=hyperparameters.seed,
+        augmentation=hyperparameters.augmentation,
+        threads=hyperparameters.threads,
+        cache_mib=hyperparameters.cache_mib,
         targets=targets,
         scaling=data.scaling,
     )

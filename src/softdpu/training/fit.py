@@ -1,4 +1,4 @@
-"""Training and evaluation: a course applied to a network, the weights of its best epoch, its metrics."""
+"""Training and evaluation: a network trained by its hyperparameters, the weights of its best epoch, its metrics."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from softdpu.output.progress import Steps
 from softdpu.training.batches import keras
 from softdpu.training.checkpoints import State, Store, list_variables, read_values, restore
 from softdpu.training.copies import copy_to_train
-from softdpu.training.course import Course
 from softdpu.training.devices import explain_lost_workers
 from softdpu.training.feeding import Feed
+from softdpu.training.hyperparameters import Hyperparameters
 from softdpu.training.results import write_history
 from softdpu.training.setup import Setup
 from softdpu.training.task import TrainingTask
@@ -27,7 +27,7 @@ def fit(
     model: keras.Model,
     train: Any,
     val: Any,
-    course: Course,
+    hyperparameters: Hyperparameters,
     tensorboard: PathLike | None = None,
     keep_start: bool = False,
     history: PathLike | None = None,
@@ -41,7 +41,7 @@ def fit(
         model: takes float32[n, h, w, 3] and returns what the task's loss takes, logits of classes.
         train: pipeline.Batches, or what else feeding.Feed takes.
         val: as train, to choose the best epoch by.
-        course: the numbers.
+        hyperparameters: the numbers.
         tensorboard: folder for its logs, None for none.
         keep_start: the weights that it comes with count as an epoch too, so that training never makes it worse.
         history: path of a CSV file of each epoch's numbers, None for none.
@@ -61,18 +61,18 @@ def fit(
     trained = model if plain else copy_to_train(model, devices, setup.precision)
     with devices.scope():
         trained.compile(
-            optimizer=make_optimizer(course, setup.precision),
-            loss=task.loss(course.label_smoothing),
+            optimizer=make_optimizer(hyperparameters, setup.precision),
+            loss=task.loss(hyperparameters.label_smoothing),
             metrics=task.metrics(model),
         )
     best = _BestWeights(task.watched)
-    state = _resume(trained, store, best, course) if store else None
+    state = _resume(trained, store, best, hyperparameters) if store else None
     if state is None and keep_start:
         best.start = task.evaluate(model, val)
         best.offer(-1, best.start[task.watched], trained)
     first, before = (state.epoch, state.history) if state else (0, {})
     feed, val_feed = Feed(train, devices, first), Feed(val, devices)
-    mine = [_Rate(course, feed.batches), best, keras.callbacks.TerminateOnNaN()]
+    mine = [_Rate(hyperparameters, feed.batches), best, keras.callbacks.TerminateOnNaN()]
     if tensorboard is not None and devices.chief:
         mine.append(keras.callbacks.TensorBoard(log_dir=str(tensorboard), update_freq="epoch"))
     if store:
@@ -83,26 +83,27 @@ def fit(
             steps_per_epoch=feed.batches,
             validation_data=val_feed.dataset,
             validation_steps=val_feed.batches,
-            epochs=course.epochs,
+            epochs=hyperparameters.epochs,
             initial_epoch=first,
-            callbacks=[*mine, _Progress(course.epochs - first, feed.batches), *callbacks],
+            callbacks=[*mine, _Progress(hyperparameters.epochs - first, feed.batches), *callbacks],
             shuffle=False,
             verbose=0,
         )
     curves = {name: before.get(name, []) + found.history.get(name, []) for name in before or found.history}
     if best.weights is None or not np.isfinite(curves["loss"]).all():
         raise SoftdpuError(
-            f"training diverged: the loss is no number any more; learning_rate {course.learning_rate} is too high"
+            "training diverged: the loss is no number any more; learning_rate"
+            f" {hyperparameters.learning_rate} is too high"
         )
     model.set_weights(best.weights)
     watched = task.watched.replace("_", " ")
-    print(f"best epoch: {best.epoch + 1} of {course.epochs}, validation {watched} {best.accuracy:.4f}")
+    print(f"best epoch: {best.epoch + 1} of {hyperparameters.epochs}, validation {watched} {best.accuracy:.4f}")
     if history is not None and devices.chief:
         write_history(history, curves, best.epoch + 1, best.start)
     return curves
 
 
-def _resume(model: keras.Model, store: Store, best: _BestWeights, course: Course) -> State | None:
+def _resume(model: keras.Model, store: Store, best: _BestWeights, hyperparameters: Hyperparameters) -> State | None:
     """Bring a compiled network and the keeper of the best weights to where a run that was killed had ended, if any."""
     state = store.load()
     if state is None:
@@ -112,19 +113,19 @@ def _resume(model: keras.Model, store: Store, best: _BestWeights, course: Course
         return None
     best.accuracy, best.epoch, best.start = (state.best[name] for name in ("accuracy", "epoch", "start"))
     best.weights = state.best_weights
-    print(f"training goes on after epoch {state.epoch} of {course.epochs}: {store.path}", flush=True)
+    print(f"training goes on after epoch {state.epoch} of {hyperparameters.epochs}: {store.path}", flush=True)
     return state
 
 
-def make_optimizer(course: Course, precision: str | None = None) -> keras.optimizers.Optimizer:
-    """Return the Keras optimizer of a course; small gradients survive float16 because the loss is scaled up."""
+def make_optimizer(hyperparameters: Hyperparameters, precision: str | None = None) -> keras.optimizers.Optimizer:
+    """Return the Keras optimizer of a training; small gradients survive float16 because the loss is scaled up."""
     if precision == "float16":
-        return keras.mixed_precision.LossScaleOptimizer(make_optimizer(course))
-    if course.optimizer == "sgd":
-        return keras.optimizers.SGD(course.learning_rate, momentum=0.9, nesterov=True)
-    if course.optimizer == "adamw":
-        return keras.optimizers.AdamW(course.learning_rate, weight_decay=course.weight_decay)
-    return keras.optimizers.Adam(course.learning_rate)
+        return keras.mixed_precision.LossScaleOptimizer(make_optimizer(hyperparameters))
+    if hyperparameters.optimizer == "sgd":
+        return keras.optimizers.SGD(hyperparameters.learning_rate, momentum=0.9, nesterov=True)
+    if hyperparameters.optimizer == "adamw":
+        return keras.optimizers.AdamW(hyperparameters.learning_rate, weight_decay=hyperparameters.weight_decay)
+    return keras.optimizers.Adam(hyperparameters.learning_rate)
 
 
 def save(model: keras.Model, path: PathLike) -> None:
@@ -198,17 +199,17 @@ class _Progress(keras.callbacks.Callback):
 
 
 class _Rate(keras.callbacks.Callback):
-    """Sets the learning rate of the course before each step."""
+    """Sets the learning rate of the schedule before each step."""
 
-    def __init__(self, course: Course, steps: int) -> None:
+    def __init__(self, hyperparameters: Hyperparameters, steps: int) -> None:
         super().__init__()
-        self._course, self._steps, self._epoch = course, steps, 0
+        self._hyperparameters, self._steps, self._epoch = hyperparameters, steps, 0
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self._epoch = epoch
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        rate = self._course.rate(self._epoch + batch / self._steps)
+        rate = self._hyperparameters.rate(self._epoch + batch / self._steps)
         keras.backend.set_value(self.model.optimizer.learning_rate, rate)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:

@@ -14,9 +14,9 @@ from softdpu.output.progress import Steps
 from softdpu.training import setup as setups
 from softdpu.training.batches import KerasBatches, keras
 from softdpu.training.common import Data, finish, train_batches, val_batches
-from softdpu.training.course import Course
 from softdpu.training.feeding import Feed
 from softdpu.training.fit import fit
+from softdpu.training.hyperparameters import Hyperparameters
 from softdpu.training.model import Network
 from softdpu.training.prospects import say_prospects
 from softdpu.training.results import HISTORY
@@ -43,7 +43,7 @@ class FloatTraining:
         tensorboard: folder for its logs.
         data: the records.
         network: what it looks like before training.
-        course: the numbers of the training.
+        hyperparameters: the numbers of the training.
         surroundings: what it runs on.
         cache_features: as in `train`.
     """
@@ -52,29 +52,29 @@ class FloatTraining:
     tensorboard: PathLike
     data: Data
     network: Network
-    course: Course
+    hyperparameters: Hyperparameters
     surroundings: Surroundings = Surroundings()  # noqa: RUF009 - frozen
     cache_features: bool = False
 
 
 def train_float(job: FloatTraining) -> None:
     """Train the float network; writes the model, and beside it metrics.json, CSV files and model_summary.txt."""
-    course, size, classes = job.course, job.network.size, job.network.classes
-    setup = setups.begin(job, course, job.surroundings)
-    say_prospects(job.data.training_folder(), classes, course, job.network.weights is not None)
+    hyperparameters, size, classes = job.hyperparameters, job.network.size, job.network.classes
+    setup = setups.begin(job, hyperparameters, job.surroundings)
+    say_prospects(job.data.training_folder(), classes, hyperparameters, job.network.weights is not None)
     task = job.data.find_task()
     model = task.build(job.network)
     targets = task.targets(model)
-    data = train_batches(job.data, size, targets, course)
-    val = val_batches(job.data, size, targets, course.threads, course.val_images)
+    data = train_batches(job.data, size, targets, hyperparameters)
+    val = val_batches(job.data, size, targets, hyperparameters.threads, hyperparameters.val_images)
     folder = Path(job.output).parent
-    train(model, data, val, course, job.cache_features, job.tensorboard, folder / HISTORY, setup, task)
+    train(model, data, val, hyperparameters, job.cache_features, job.tensorboard, folder / HISTORY, setup, task)
     del data, val  # their images, before the validation images are read
     if setup.devices.chief:
         lines: list[str] = []
         model.summary(print_fn=lambda line, **_: lines.append(line))
         write_text(folder / "model_summary.txt", "\n".join(lines) + "\n")
-        finish(model, job.data, job.output, size, "float model", course.threads)
+        finish(model, job.data, job.output, size, "float model", hyperparameters.threads)
     setup.end()
 
 
@@ -82,7 +82,7 @@ def train(
     model: keras.Model,
     train_data: KerasBatches,
     val_data: KerasBatches,
-    course: Course,
+    hyperparameters: Hyperparameters,
     cache_features: bool,
     logs: PathLike,
     history: PathLike | None = None,
@@ -95,7 +95,7 @@ def train(
         model: of model.build_mobilenet for classification, with or without a frozen base.
         train_data: KerasBatches.
         val_data: KerasBatches to choose the best epoch by.
-        course: the numbers.
+        hyperparameters: the numbers.
         cache_features: with a frozen base, compute what the head sees once, then train the head alone: the same
             training in a fraction of the time. With augmentation it sees the images of the first COPIES epochs in turn.
         logs: folder for TensorBoard.
@@ -104,7 +104,7 @@ def train(
         task: what the network is for.
     """
     if not cache_features or task.name != "classification" or model.get_layer("conv1").trainable:
-        fit(task.trained(model), train_data, val_data, course, logs, history=history, setup=setup, task=task)
+        fit(task.trained(model), train_data, val_data, hyperparameters, logs, history=history, setup=setup, task=task)
         return
     dropout, logits = model.get_layer("dropout"), model.get_layer("logits")
     base = keras.Model(model.input, dropout.input)
@@ -116,10 +116,12 @@ def train(
         ]
     )
     head.get_layer("logits").set_weights(logits.get_weights())
-    copies = min(COPIES, course.epochs) if course.augmentation.any() else 1
-    train_features = FeatureBatches(compute_features(base, train_data, copies), train_data.batch_size, course.seed)
+    copies = min(COPIES, hyperparameters.epochs) if hyperparameters.augmentation.any() else 1
+    train_features = FeatureBatches(
+        compute_features(base, train_data, copies), train_data.batch_size, hyperparameters.seed
+    )
     val_features = FeatureBatches(compute_features(base, val_data), val_data.batch_size)
-    fit(head, train_features, val_features, course, logs, history=history, setup=setup)
+    fit(head, train_features, val_features, hyperparameters, logs, history=history, setup=setup)
     logits.set_weights(head.get_layer("logits").get_weights())
 
 

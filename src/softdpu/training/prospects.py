@@ -12,28 +12,28 @@ from softdpu.dataset.pipeline import read_records
 from softdpu.errors import SoftdpuError
 from softdpu.output.files import PathLike
 from softdpu.output.progress import NOW
-from softdpu.training.course import Course
+from softdpu.training.hyperparameters import Hyperparameters
 
 _FEW_IMAGES = 10  # of a class
 _IMBALANCE = 10  # the largest class by the smallest
 
 
-def say_prospects(folder: PathLike, classes: int, course: Course, from_weights: bool = False) -> None:
+def say_prospects(folder: PathLike, classes: int, hyperparameters: Hyperparameters, from_weights: bool = False) -> None:
     """Print what will hardly work in a training on the records of a folder, with the key to change.
 
     Raises:
         SoftdpuError: if it cannot work: a class has no image, or there are fewer steps than classes.
     """
-    for line in foresee(count_labels(folder, classes), course, from_weights):
+    for line in foresee(count_labels(folder, classes), hyperparameters, from_weights):
         print(f"{NOW}warning: {line}", flush=True)
 
 
-def foresee(counts: dict[str, int], course: Course, from_weights: bool = False) -> list[str]:
+def foresee(counts: dict[str, int], hyperparameters: Hyperparameters, from_weights: bool = False) -> list[str]:
     """Return a warning for each thing that will hardly work.
 
     Args:
         counts: training images by the name of their class.
-        course: the numbers of the training.
+        hyperparameters: the numbers of the training.
         from_weights: whether it starts from trained weights already.
 
     Raises:
@@ -42,14 +42,14 @@ def foresee(counts: dict[str, int], course: Course, from_weights: bool = False) 
     empty = [name for name, count in counts.items() if not count]
     if empty and len(counts) > 1:
         raise SoftdpuError(f"the class {empty[0]} has no training image; add images or take the class away (dataset)")
-    images = min(course.images or sum(counts.values()), sum(counts.values()))
-    steps = course.epochs * math.ceil(images / course.batch_size)
+    images = min(hyperparameters.images or sum(counts.values()), sum(counts.values()))
+    steps = hyperparameters.epochs * math.ceil(images / hyperparameters.batch_size)
     if steps < len(counts):
-        epochs = math.ceil(len(counts) / math.ceil(images / course.batch_size))
+        epochs = math.ceil(len(counts) / math.ceil(images / hyperparameters.batch_size))
         raise SoftdpuError(
-            f"{images} images in batches of {course.batch_size} make {steps} steps in {course.epochs} epochs, fewer"
-            f" than the {len(counts)} classes; nothing can be learnt. Take train.epochs: {epochs} or more, or a smaller"
-            " train.batch_size"
+            f"{images} images in batches of {hyperparameters.batch_size} make {steps} steps in"
+            f" {hyperparameters.epochs} epochs, fewer than the {len(counts)} classes; nothing can be learnt. Take"
+            f" train.epochs: {epochs} or more, or a smaller train.batch_size"
         )
     warnings = []
     smallest, largest = min(counts, key=lambda name: counts[name]), max(counts, key=lambda name: counts[name])

@@ -22,8 +22,8 @@ from softdpu.training.common import (
     train_batches,
     val_batches,
 )
-from softdpu.training.course import Course
 from softdpu.training.fit import fit, report
+from softdpu.training.hyperparameters import Hyperparameters
 from softdpu.training.results import HISTORY
 from softdpu.training.setup import Surroundings
 
@@ -72,7 +72,7 @@ class FineTuning:
     model: PathLike
     output: PathLike
     data: Data
-    course: Course
+    hyperparameters: Hyperparameters
     calibration: Calibration = Calibration()
     surroundings: Surroundings = Surroundings()  # noqa: RUF009 - frozen
     tensorboard: PathLike | None = None
@@ -113,24 +113,24 @@ def quantize(job: Quantization) -> None:
 
 def finetune(job: FineTuning) -> None:
     """Fine-tune a float model with fake quantization; writes the deployable model and metrics.json beside it."""
-    course, how = job.course, job.calibration
-    setup = setups.begin(job, course, job.surroundings)
+    hyperparameters, how = job.hyperparameters, job.calibration
+    setup = setups.begin(job, hyperparameters, job.surroundings)
     model = load(job.model, how.quantizer, how.trust)
     size = input_size(model, job.model, job.data.fit)
     tool = whose_quantizer.import_quantizer(how.quantizer)
-    calibration = _open_calibration(job.data, how, size, course.threads)
+    calibration = _open_calibration(job.data, how, size, hyperparameters.threads)
     with _explain_refusal():
         trainable = whose_quantizer.make_trainable(how.quantizer, model, calibration, how.recipe_of_quantizer)
     task = job.data.find_task()
     targets = task.targets(model)
-    train = train_batches(job.data, size, targets, course)
-    val = val_batches(job.data, size, targets, course.threads, course.val_images)
+    train = train_batches(job.data, size, targets, hyperparameters)
+    val = val_batches(job.data, size, targets, hyperparameters.threads, hyperparameters.val_images)
     history = Path(job.output).parent / HISTORY
     fit(
         task.trained(trainable),
         train,
         val,
-        course,
+        hyperparameters,
         job.tensorboard,
         keep_start=True,
         history=history,
@@ -142,7 +142,7 @@ def finetune(job: FineTuning) -> None:
         with _explain_refusal():
             deployed = tool.VitisQuantizer.get_deploy_model(trainable)
         _write_positions(deployed, how.quantizer, job.output)
-        finish(deployed, job.data, job.output, size, "fine-tuned model", course.threads, _load_reference(job))
+        finish(deployed, job.data, job.output, size, "fine-tuned model", hyperparameters.threads, _load_reference(job))
     setup.end()
 
 

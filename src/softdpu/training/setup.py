@@ -1,4 +1,4 @@
-"""How a training runs beside its course: on which devices, in which precision, with which checkpoints."""
+"""How a training runs beside its hyperparameters: on which devices, in which precision, with which checkpoints."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from softdpu.output.files import PathLike
 from softdpu.training import checkpoints, devices
 from softdpu.training.batches import make_repeatable
-from softdpu.training.course import Course
 from softdpu.training.devices import ONE, Devices
+from softdpu.training.hyperparameters import Hyperparameters
 
 
 @dataclass(frozen=True)
@@ -49,18 +49,18 @@ class Setup:
         devices.wait_for_all(self.devices)
 
 
-def begin(job: object, course: Course, wanted: Surroundings) -> Setup:
+def begin(job: object, hyperparameters: Hyperparameters, wanted: Surroundings) -> Setup:
     """Make TensorFlow repeatable and return how a training runs; call it before anything is computed.
 
     Args:
         job: the dataclass with all that the training was asked for; the same on all workers and in a checkpoint.
-        course: its numbers.
+        hyperparameters: its numbers.
         wanted: what it runs on.
 
     Raises:
         SoftdpuError: if a worker is missing, or does another training than the others.
     """
-    make_repeatable(course.seed, course.threads)
+    make_repeatable(hyperparameters.seed, hyperparameters.threads)
     chosen = devices.choose(wanted.strategy, wanted.worker_timeout)
     if chosen.workers == 1 and not wanted.checkpoints:
         return Setup(chosen, precision=wanted.mixed_precision)

@@ -15,8 +15,8 @@ OPTIMIZERS = ("adam", "adamw", "sgd")
 
 
 @dataclass(frozen=True)
-class Course:
-    """A training run.
+class Hyperparameters:
+    """The numbers of a training run.
 
     images: of the training records to use, None for all. val_images: to choose the best epoch by, None for all.
     learning_rate: the highest. warmup_epochs: linear from 0. lr_steps: (epoch from 0, factor) pairs of the schedule

@@ -6,17 +6,17 @@ import pytest
 
 from softdpu.commands import options
 from softdpu.dataset.pipeline import Augmentation
-from softdpu.training import course
+from softdpu.training import hyperparameters
 
 
-def parse(*command: str) -> course.Course:
+def parse(*command: str) -> hyperparameters.Hyperparameters:
     parser = argparse.ArgumentParser()
-    options.add_course(parser, course.Course())
-    return options.read_course(parser.parse_args(command))
+    options.add_hyperparameters(parser, hyperparameters.Hyperparameters())
+    return options.read_hyperparameters(parser.parse_args(command))
 
 
 def test_no_options_give_the_defaults() -> None:
-    assert parse() == course.Course()
+    assert parse() == hyperparameters.Hyperparameters()
 
 
 def test_options_set_every_number() -> None:
@@ -29,7 +29,7 @@ def test_options_set_every_number() -> None:
     augmentation = ["--augment-crop", "--augment-flip", "--augment-brightness", "0.1"]
     got = parse(*command, *augmentation, "--lr-steps", "6:0.1", "11:0.01")
     expected = {name.replace("-", "_"): value for name, value in numbers.items()}
-    assert got == course.Course(
+    assert got == hyperparameters.Hyperparameters(
         lr_steps=((6, 0.1), (11, 0.01)), augmentation=Augmentation(crop=True, flip=True, brightness=0.1), **expected
     )
 
@@ -43,7 +43,7 @@ def test_wrong_options_are_refused(command: list[str], capsys: pytest.CaptureFix
 
 def test_the_tutorials_step_schedule() -> None:
     """0.01 up to epoch 5 counted from 0, a tenth up to 10, a hundredth up to 150, a thousandth after."""
-    steps = course.Course(
+    steps = hyperparameters.Hyperparameters(
         epochs=200, learning_rate=0.01, schedule="step", lr_steps=((6, 0.1), (11, 0.01), (151, 0.001))
     )
     for epoch in range(200):
@@ -53,8 +53,8 @@ def test_the_tutorials_step_schedule() -> None:
 
 
 def test_cosine_with_warmup() -> None:
-    cosine = course.Course(epochs=10, learning_rate=0.4, warmup_epochs=2, final_rate=0.25)
+    cosine = hyperparameters.Hyperparameters(epochs=10, learning_rate=0.4, warmup_epochs=2, final_rate=0.25)
     assert [cosine.rate(epoch) for epoch in (0, 1, 2, 6, 10)] == pytest.approx([0, 0.2, 0.4, 0.25, 0.1])
     rates = [cosine.rate(2 + i / 10) for i in range(80)]
     assert rates == sorted(rates, reverse=True)
-    assert course.Course(schedule="constant", learning_rate=0.4).rate(2.5) == 0.4
+    assert hyperparameters.Hyperparameters(schedule="constant", learning_rate=0.4).rate(2.5) == 0.4
