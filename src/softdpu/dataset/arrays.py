@@ -7,8 +7,9 @@ The .npz is read here and not by numpy's loader, which makes room for what a dam
 
 from __future__ import annotations
 
+import functools
 import io
-import math
+import operator
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -78,7 +79,7 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarra
         numbers = file.read()
     if any(not isinstance(length, int) or length < 1 for length in shape) or len(shape) > 8:
         raise ValueError(f"array {name!r} has the shape {shape}")
-    if math.prod(shape) * dtype.itemsize != len(numbers):
+    if functools.reduce(operator.mul, shape, dtype.itemsize) != len(numbers):
         raise ValueError(f"array {name!r} of shape {shape} has {len(numbers)} bytes of {dtype}")
     with np.errstate(over="ignore"):  # it is found below
         values = np.frombuffer(numbers, dtype).reshape(shape, order="F" if by_column else "C").astype(np.float32)

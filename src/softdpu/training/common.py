@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Tuple, Union  # noqa: UP035 - Python 3.7 of AMD's containers
+
+import numpy as np
 
 from softdpu import tasks
 from softdpu.dataset import preprocess
@@ -131,7 +132,7 @@ def calibration_batches(
 def val_batches(data: Data, size: Size, targets: Targets | None, threads: int, images: int | None = None) -> Any:
     """Open the validation records, or some of them, in their order."""
     if isinstance(size, Inputs):
-        numbers = sum(map(math.prod, size.shapes))
+        numbers = sum(int(np.prod(shape)) for shape in size.shapes)
         return KerasArrayBatches(data.val_records, size, max(1, min(EVAL_BATCH, 3 * EVAL_PIXELS // numbers)), images)
     height, width = (size, size) if isinstance(size, int) else size
     return KerasBatches(
