@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -112,7 +113,8 @@ if then == "stall":
 def half_way(board: Server, tmp_path: Path, then: str) -> list[str]:
     """Return ssh options for a connection on which about half of the large file passes."""
     (tmp_path / "proxy.py").write_text(PROXY)
-    return [f"ProxyCommand={sys.executable} {tmp_path / 'proxy.py'} {board.port} 3500000 {then} {tmp_path / 'stalled'}"]
+    words = (sys.executable, tmp_path / "proxy.py", board.port, 3500000, then, tmp_path / "stalled")
+    return [f"ProxyCommand={shlex.join(map(str, words))}"]
 
 
 def parts(folder: Path) -> int:
