@@ -56,6 +56,9 @@ def conv_transpose(make: Maker, x: str) -> list[str] | None:
 def pool(make: Maker, x: str) -> list[str] | None:
     kind = make.pick("MaxPool", "AveragePool")
     attrs = _window(make, make.shapes[x][2:])
+    if attrs.get("auto_pad", "").startswith("SAME"):
+        # Where strides leave pixels out, onnxruntime pads by less than nothing or refuses to; TensorFlow begins at 0.
+        attrs["strides"] = [min(pair) for pair in zip(attrs["strides"], attrs["kernel_shape"], strict=True)]
     if make.version >= 10 and "auto_pad" not in attrs:
         attrs["ceil_mode"] = make.pick(0, 1)
     if kind == "AveragePool":
