@@ -4,7 +4,7 @@ REQUIRED: what config.yaml's section dataset names. PROVIDES: <records>/tfrec_tr
 shards data_<i>.tfrecord, labels.txt and manifest.json; inspect_records draws <build>/inspect_train.png and _val.png.
 """
 
-from softdpu.dataset.listed import SUFFIXES, state
+from softdpu.dataset.listed import ARRAY_SUFFIXES, SUFFIXES, state
 
 
 rule fetch_data:
@@ -105,7 +105,7 @@ rule records_shard:
         ),
         # The files of a folder are too many to list; their names, sizes and times make one number.
         state=lambda wildcards: (
-            state(DATASET["path"], (*SUFFIXES, *TASK.label_files, ".npz"))
+            state(DATASET["path"], (*SUFFIXES, *ARRAY_SUFFIXES, *TASK.label_files))
             if DATASET["kind"] in images.OF_FOLDERS
             else ""
         ),

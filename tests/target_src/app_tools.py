@@ -83,3 +83,12 @@ def start(card, *arguments, limit=None):
         cwd=card, env=environment, text=True, errors="replace", stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         preexec_fn=set_limit if limit else None,
     )  # fmt: skip
+
+
+def check_refusal(card, run, spoil, arguments, message):
+    """See that an app refuses a card that `spoil` has spoilt, or arguments, with `message` in one line."""
+    if spoil:
+        spoil(card)
+    code, _, err = run(*arguments)
+    assert code == 1 and message in err, err
+    assert err.startswith("error: ") and err.count("\n") == 1, err

@@ -7,7 +7,7 @@ import json
 import cv2
 import numpy as np
 import pytest
-from app_tools import load_app
+from app_tools import check_refusal, load_app
 from convolutions import expected, make_xmodel, random_conv, write_golden, write_images
 
 SIZE, IMAGES = 16, 7
@@ -75,9 +75,4 @@ BAD = {
 
 @pytest.mark.parametrize("name", BAD)
 def test_bad_input_is_one_line(card, run, name):
-    spoil, arguments, message = BAD[name]
-    if spoil:
-        spoil(card)
-    code, _, err = run(*arguments)
-    assert code == 1 and message in err, err
-    assert err.startswith("error: ") and err.count("\n") == 1, err
+    check_refusal(card, run, *BAD[name])

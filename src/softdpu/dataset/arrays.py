@@ -20,7 +20,6 @@ from numpy.lib import format as npy
 
 from softdpu.output.text import as_layer_name
 
-SUFFIX = ".npz"
 MOST_BYTES = 1 << 28  # of the arrays of one example
 MOST_INPUTS = 64
 _KINDS = "bfiu"  # booleans, floating point numbers, integers

@@ -10,6 +10,7 @@ from softdpu.dataset.source import RawImage, SourceFile, split_range
 from softdpu.output.files import PathLike
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+ARRAY_SUFFIXES = (".npz",)  # of examples that are no image
 MOST_BYTES = 1 << 28  # of an image file
 
 

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from softdpu.dataset import arrays
-from softdpu.dataset.listed import SUFFIXES, ListedImages, choose, list_images
+from softdpu.dataset.listed import ARRAY_SUFFIXES, SUFFIXES, ListedImages, choose, list_images
 from softdpu.dataset.source import RawImage
 from softdpu.errors import SoftdpuError
 from softdpu.output.files import PathLike
@@ -50,7 +49,7 @@ class ImageFiles(ListedImages):
 class ArrayFiles(ImageFiles):
     """One split of a folder of .npz files, an example each."""
 
-    suffixes = (arrays.SUFFIX,)
+    suffixes = ARRAY_SUFFIXES
     what = "arrays"
 
     def _describe(self, name: str, path: Path, label: int, data: bytes) -> RawImage:
